@@ -1,0 +1,113 @@
+#include "await.h"
+
+#include "check.h"
+#include "clock.h"
+#include "handlers.h"
+
+#include <stddef.h>
+
+/* Both are called on a thread of the server. */
+static void on_errand(struct errand *errand)
+{
+    http_wake(&((struct request *)((char *)errand - offsetof(struct request, errand)))->errand_wake);
+}
+
+static void on_end(struct waiter *waiter, struct job *job)
+{
+    struct request *request = (struct request *)((char *)waiter - offsetof(struct request, waiter));
+    request->ended = job; /* the wake's push publishes it to the loop */
+    http_wake(&request->waiter_wake);
+}
+
+static void prepare(struct request *request, enum errand_kind kind, struct id id, struct job *job)
+{
+    request->errand = (struct errand){.kind = kind, .id = id, .job = job, .notify = on_errand};
+    request->errand_wake.open = true;
+}
+
+void await_submit(struct request *request, struct job *job)
+{
+    prepare(request, ERRAND_SUBMIT, job->spec.id, job);
+    front_submit(request->front, &request->errand);
+}
+
+void await_cancel(struct request *request, struct id id)
+{
+    prepare(request, ERRAND_CANCEL, id, NULL);
+    front_cancel(request->front, &request->errand);
+}
+
+void await_end(struct request *request, struct id id)
+{
+    CHECK(!request->waiter_wake.open);
+    job_free(request->ended);
+    request->ended = NULL;
+    request->unwait_failed = false;
+    request->waiter = (struct waiter){.id = id, .notify = on_end};
+    request->waiter_wake.open = true;
+    front_wait(request->front, &request->waiter);
+}
+
+bool await_forget(struct request *request)
+{
+    if (!request->waiter_wake.open)
+        return true;
+    if (!request->unwait_failed && front_unwait(request->front, &request->waiter)) {
+        request->waiter_wake.open = false;
+        return true;
+    }
+    request->unwait_failed = true;
+    return false;
+}
+
+bool await_enough(struct request *request)
+{
+    if (!request->waiter_wake.open)
+        return true;
+    return (request->expired || request->stopping) && await_forget(request);
+}
+
+bool await_settled(const struct request *request)
+{
+    return !request->errand_wake.open && !request->waiter_wake.open;
+}
+
+enum err await_read(struct request *request, struct id id)
+{
+    job_free(request->job);
+    request->job = NULL;
+    return front_read(request->front, request->reader, id, &request->job);
+}
+
+/* The look at the job is over; now only its end, or the end of the patience, is of interest. */
+static enum answer go_on_waiting(struct request *request)
+{
+    if (!await_enough(request))
+        return SUSPENDED;
+    if (request->ended != NULL) {
+        job_free(request->job);
+        request->job = request->ended;
+        request->ended = NULL;
+        return request->answer(request);
+    }
+    CHECK(request->job != NULL);
+    struct id id = request->job->spec.id;
+    enum err err = await_read(request, id); /* it may have begun to run meanwhile */
+    return err != ERR_OK ? handler_job_error(request, id, err) : request->answer(request);
+}
+
+enum answer await_job(struct request *request, struct id id, handler_fn *answer)
+{
+    bool waits = request->wait_ms > 0 && !request->expired && !request->stopping;
+    if (waits)
+        await_end(request, id); /* before the look, so that no end falls between */
+    enum err err = await_read(request, id);
+    bool done = err != ERR_OK || !waits || job_is_terminal(request->job->state);
+    if (done && await_forget(request))
+        return err != ERR_OK ? handler_job_error(request, id, err) : answer(request);
+    request->answer = answer;
+    request->then = go_on_waiting;
+    if (!done)
+        http_expire_at(request, clock_mono_ns() + request->wait_ms * NS_PER_MS);
+    return SUSPENDED;
+}

@@ -1,0 +1,37 @@
+/* A request's business with the front: an errand, the end of a job, or both at once.
+ *
+ * Loop thread only; the front's notifications come back as wakes (http.h). A request may be answered once
+ * await_settled says so.
+ *
+ *     await_end(request, id);  await_submit(request, job);  request->then = …;  return SUSPENDED;
+ *     then:  if (request->errand_wake.open) return SUSPENDED; …
+ *            if (!await_enough(request)) return SUSPENDED;
+ */
+#ifndef FORKPOOL_AWAIT_H
+#define FORKPOOL_AWAIT_H
+
+#include "http.h"
+
+void await_submit(struct request *request, struct job *job);
+void await_cancel(struct request *request, struct id id);
+
+/* Registers for the end of a job; request->ended is what comes. */
+void await_end(struct request *request, struct id id);
+
+/* Takes the registration back if it still stands. True: nothing will come any more. False: something is on its way,
+ * stay suspended. */
+bool await_forget(struct request *request);
+
+/* True if the job has ended, or the time to wait is over and nothing is on its way. */
+bool await_enough(struct request *request);
+
+bool await_settled(const struct request *request);
+
+/* Reads a job, waits up to request->wait_ms for its end, and then calls `answer` with it in request->job. On an error
+ * of reading it answers with that. */
+enum answer await_job(struct request *request, struct id id, handler_fn *answer);
+
+/* request->job = the job as it stands now; the errors of front_read. */
+enum err await_read(struct request *request, struct id id) MUST_USE;
+
+#endif

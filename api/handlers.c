@@ -1,0 +1,150 @@
+#include "handlers.h"
+
+#include "codec.h"
+#include "json.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+enum answer handler_bad_parameter(struct request *request, const char *name, const char *format, ...)
+{
+    PROBLEM_AUTO problem = {0};
+    char detail[512];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(detail, sizeof detail, format, list);
+    va_end(list);
+    problem_add(&problem, ERR_INVALID_PARAMETER, PLACE_PARAMETER, name, "%s", detail);
+    return problem_reply(request, &problem);
+}
+
+bool handler_int(struct request *request, const char *name, int64_t least, int64_t most, int64_t otherwise,
+                 int64_t *value)
+{
+    const char *text = request_parameter(request, name);
+    *value = otherwise;
+    if (text == NULL)
+        return true;
+    if (json_int((struct json_span){text, strlen(text)}, value) && *value >= least && *value <= most)
+        return true;
+    handler_bad_parameter(request, name, "%s is \"%.100s\", but must be a whole number from %" PRId64 " to %" PRId64,
+                          name, text, least, most);
+    return false;
+}
+
+bool handler_id(struct request *request, struct id *id)
+{
+    if (id_parse(request->capture, id) == ERR_OK)
+        return true;
+    problem_answer(request, ERR_UNKNOWN_JOB, NULL,
+                   "\"%.64s\" is not the id of a job; one looks like 0193a2f4-7c3b-7d1e-9f10-4b1a2c3d4e5f",
+                   request->capture);
+    return false;
+}
+
+enum answer handler_job_error(struct request *request, struct id id, enum err err)
+{
+    char text[ID_TEXT_BYTES];
+    if (err != ERR_UNKNOWN_JOB)
+        return problem_plain(request, err);
+    id_format(id, text);
+    return problem_answer(request, err, NULL, "there is no job %s; it may never have been accepted, or was forgotten",
+                          text);
+}
+
+void handler_location(struct request *request, struct id id)
+{
+    static const char PREFIX[] = "/v1/jobs/";
+    char *location = request_alloc(request, sizeof PREFIX - 1 + ID_TEXT_BYTES);
+    if (location == NULL)
+        return;
+    memcpy(location, PREFIX, sizeof PREFIX - 1);
+    id_format(id, location + sizeof PREFIX - 1);
+    reply_header(request, "Location", location);
+}
+
+/* ------------------------------------------------------------------------------------------------------- waiting */
+
+/* The N of "wait=N" among the preferences (RFC 7240): names in any case, values perhaps quoted, parameters after ';'.
+ * Anything else is ignored, as the RFC asks. */
+static bool preferred_wait(const char *prefer, int64_t *seconds)
+{
+    for (const char *at = prefer; *at != '\0'; at += strcspn(at, ",")) {
+        at += strspn(at, ", \t");
+        if (strncasecmp(at, "wait", 4) != 0)
+            continue;
+        const char *value = at + 4 + strspn(at + 4, " \t");
+        if (*value++ != '=')
+            continue;
+        value += strspn(value, " \t\"");
+        size_t digits = strspn(value, "0123456789");
+        if (digits == 0 || digits > 9 || (value[digits] != '\0' && strchr("\"; \t,", value[digits]) == NULL))
+            continue;
+        *seconds = strtol(value, NULL, 10);
+        return true;
+    }
+    return false;
+}
+
+bool handler_wait(struct request *request, int64_t otherwise_ms)
+{
+    int64_t max_ms = front_config(request->front)->http_max_wait_ms, seconds;
+    const char *text = request_parameter(request, "wait");
+    double number;
+    request->wait_ms = otherwise_ms;
+    if (text != NULL) {
+        if (!json_number((struct json_span){text, strlen(text)}, &number) || number < 0 ||
+            number * 1000 > (double)max_ms) {
+            handler_bad_parameter(request, "wait", "wait is \"%.100s\", but must be a number of seconds from 0 to %g",
+                                  text, (double)max_ms / 1000);
+            return false;
+        }
+        request->wait_ms = (int64_t)(number * 1000);
+    } else if (request->headers[HEADER_PREFER] != NULL && preferred_wait(request->headers[HEADER_PREFER], &seconds)) {
+        request->wait_ms = seconds * 1000 < max_ms ? seconds * 1000 : max_ms;
+        reply_header(request, "Preference-Applied", request_printf(request, "wait=%" PRId64, request->wait_ms / 1000));
+    }
+    return true;
+}
+
+/* ----------------------------------------------------------------------------------------------- jobs that failed */
+
+enum answer handler_job_failed(struct request *request, const struct job *job)
+{
+    char id[ID_TEXT_BYTES];
+    PROBLEM_AUTO problem = {0};
+    id_format(job->spec.id, id);
+    if (job->state == JOB_CANCELLED)
+        problem_set(&problem, ERR_JOB_CANCELLED, "the job %s was cancelled, so it has no result", id);
+    else if (job->attempt.error_message[0] != '\0')
+        problem_set(&problem, ERR_JOB_FAILED, "%s", job->attempt.error_message);
+    else
+        problem_set(&problem, ERR_JOB_FAILED, "the job %s failed", id);
+    problem_hint(&problem, "GET /v1/jobs/%s has all of it, GET /v1/jobs/%s/log what it wrote", id, id);
+    buf_printf(&problem.extra, ",\"job_id\":\"%s\",\"error\":", id);
+    codec_error(&problem.extra, &job->attempt);
+    return problem_reply(request, &problem);
+}
+
+/* ------------------------------------------------------------------------------------------------------ running */
+
+enum err handler_running(struct front *front, struct running *running)
+{
+    running->count = 0;
+    running->jobs = calloc(WORKERS_MAX, sizeof running->jobs[0]);
+    if (running->jobs == NULL)
+        return ERR_NO_MEMORY;
+    return front_running(front, WORKERS_MAX, running->jobs, &running->count);
+}
+
+void handler_running_free(struct running *running)
+{
+    for (size_t i = 0; i < running->count; i++)
+        job_free(running->jobs[i]);
+    free(running->jobs);
+}

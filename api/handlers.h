@@ -1,0 +1,55 @@
+/* The handlers, one for each row of the table of routes, and what several of them share. Loop threads. */
+#ifndef FORKPOOL_HANDLERS_H
+#define FORKPOOL_HANDLERS_H
+
+#include "http.h"
+#include "problem.h"
+
+/* handlers_submit.c */
+handler_fn submit_job, submit_task_job, call_task;
+/* handlers_jobs.c */
+handler_fn list_jobs;
+/* handlers_job.c */
+handler_fn get_job, get_job_result, get_job_log, list_attempts, cancel_job;
+/* handlers_tasks.c */
+handler_fn list_tasks, get_task;
+/* handlers_stats.c */
+handler_fn get_stats, list_workers;
+/* handlers_metrics.c */
+handler_fn get_metrics;
+/* handlers_ops.c */
+handler_fn get_index, get_live, get_ready, get_version, get_openapi;
+
+/* Fills request->wait_ms from ?wait= or Prefer: wait=, `otherwise` if neither is there. False: the reply says why. */
+bool handler_wait(struct request *request, int64_t otherwise_ms);
+
+/* The id in the path. False: the reply is 404. */
+bool handler_id(struct request *request, struct id *id);
+
+/* Errors of front_read and its like, for a job. */
+enum answer handler_job_error(struct request *request, struct id id, enum err err);
+
+/* The problem of a job that ended without a result; with `error` and the job's id in it. */
+enum answer handler_job_failed(struct request *request, const struct job *job);
+
+/* A whole number from a query parameter, `otherwise` if it is not there. False: the reply says why. */
+bool handler_int(struct request *request, const char *name, int64_t least, int64_t most, int64_t otherwise,
+                 int64_t *value);
+
+/* One more fault of a query parameter, as the whole answer. */
+enum answer handler_bad_parameter(struct request *request, const char *name, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Adds Location: /v1/jobs/ID. */
+void handler_location(struct request *request, struct id id);
+
+/* The jobs that run now, newest first; at most WORKERS_MAX. References, owned by the caller. */
+struct running {
+    struct job **jobs;
+    size_t count;
+};
+enum err handler_running(struct front *front, struct running *running) MUST_USE;
+void handler_running_free(struct running *running);
+#define RUNNING_AUTO __attribute__((cleanup(handler_running_free))) struct running
+
+#endif

@@ -1,0 +1,256 @@
+#include "http_private.h"
+
+#include "check.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+void http_wake(struct wake *wake)
+{
+    struct http_loop *loop = wake->request->loop; /* before the push: after it the request may be gone */
+    uint64_t one = 1;
+    if (inbox_push(&loop->inbox, &wake->node) && write(loop->event_fd, &one, sizeof one) < 0)
+        log_errno("write", "the eventfd of an HTTP loop");
+}
+
+void http_suspend(struct request *request)
+{
+    struct http_loop *loop = request->loop;
+    request->suspended = true;
+    request->previous = NULL;
+    request->next = loop->suspended;
+    if (loop->suspended != NULL)
+        loop->suspended->previous = request;
+    loop->suspended = request;
+}
+
+/* Something that the request waits for has happened. */
+static void go_on(struct request *request)
+{
+    struct http_loop *loop = request->loop;
+    if (request->then(request) == SUSPENDED)
+        return;
+    CHECK(!request->errand_wake.open && !request->waiter_wake.open); /* http.h, rule 2 */
+    http_deadline_remove(request);
+    if (request->next != NULL)
+        request->next->previous = request->previous;
+    if (request->previous != NULL)
+        request->previous->next = request->next;
+    else
+        loop->suspended = request->next;
+    request->suspended = false;
+    request->answered = true;
+    MHD_resume_connection(request->connection->mhd);
+}
+
+static void take_wakes(struct http_loop *loop)
+{
+    struct inbox_node *node = inbox_take(&loop->inbox), *next;
+    for (; node != NULL; node = next) {
+        struct wake *wake = (struct wake *)((char *)node - offsetof(struct wake, node));
+        next = node->next; /* the request may be recycled by go_on */
+        wake->open = false;
+        go_on(wake->request);
+    }
+}
+
+static void take_deadlines(struct http_loop *loop)
+{
+    struct request *request;
+    while ((request = http_deadline_take(loop)) != NULL) {
+        request->expired = true;
+        go_on(request);
+    }
+}
+
+static void sweep(struct http_loop *loop)
+{
+    if (loop->now_ns < loop->next_sweep_ns)
+        return;
+    loop->next_sweep_ns = loop->now_ns + NS_PER_SEC;
+    loop->logged = 0;
+    http_connections_sweep(loop);
+}
+
+/* Milliseconds until there is something to do though no descriptor says so; -1: never. */
+static int patience(const struct http_loop *loop)
+{
+    MHD_UNSIGNED_LONG_LONG mhd_ms;
+    int64_t until = http_deadline_next(loop);
+    if (MHD_get_timeout(loop->daemon, &mhd_ms) == MHD_YES) {
+        if (mhd_ms == 0)
+            return 0;
+        if (mhd_ms < 3600000 && loop->now_ns + (int64_t)mhd_ms * NS_PER_MS < until)
+            until = loop->now_ns + (int64_t)mhd_ms * NS_PER_MS;
+    }
+    if ((loop->idle.first != NULL || loop->lingering.first != NULL) && loop->next_sweep_ns < until)
+        until = loop->next_sweep_ns;
+    if (loop->quiesced && loop->now_ns + 20 * NS_PER_MS < until)
+        until = loop->now_ns + 20 * NS_PER_MS;
+    if (until == INT64_MAX)
+        return -1;
+    return until <= loop->now_ns ? 0 : (int)((until - loop->now_ns + NS_PER_MS - 1) / NS_PER_MS);
+}
+
+static void wait_for_events(struct http_loop *loop)
+{
+    enum { EVENTS = 16 };
+    struct epoll_event events[EVENTS];
+    int count = epoll_wait(loop->epoll_fd, events, EVENTS, patience(loop));
+    loop->now_ns = clock_mono_ns();
+    for (int i = 0; i < count; i++) {
+        uint64_t spent;
+        if (events[i].data.ptr == loop) {
+            if (read(loop->event_fd, &spent, sizeof spent) < 0 && errno != EAGAIN)
+                log_errno("read", "the eventfd of an HTTP loop");
+        } else if (events[i].data.ptr != NULL) {
+            http_connection_drain(loop, events[i].data.ptr);
+        }
+    }
+}
+
+/* No more connections, and whoever waits is answered with what there is. */
+static void quiesce(struct http_loop *loop)
+{
+    loop->quiesced = true;
+    loop->stop_by_ns = loop->now_ns + STOP_NS;
+    int listen_fd = MHD_quiesce_daemon(loop->daemon);
+    if (listen_fd >= 0)
+        close(listen_fd);
+    for (struct request *request = loop->suspended, *next; request != NULL; request = next) {
+        next = request->next;
+        request->stopping = true;
+        go_on(request);
+    }
+}
+
+static bool over(struct http_loop *loop)
+{
+    if (!loop->quiesced)
+        return false;
+    if (loop->suspended != NULL)
+        return loop->now_ns >= loop->stop_by_ns + STOP_LENT_NS;
+    return loop->sending_count == 0 || loop->now_ns >= loop->stop_by_ns;
+}
+
+static void *run(void *context)
+{
+    struct http_loop *loop = context;
+    do {
+        wait_for_events(loop);
+        if (!loop->quiesced && atomic_load_explicit(&loop->stopping, memory_order_acquire))
+            quiesce(loop);
+        take_wakes(loop);
+        take_deadlines(loop);
+        sweep(loop);
+        MHD_run(loop->daemon);
+    } while (!over(loop));
+    loop->lent = loop->suspended != NULL;
+    if (!loop->lent) { /* libmicrohttpd aborts when it is stopped with suspended connections */
+        MHD_stop_daemon(loop->daemon);
+        loop->daemon = NULL;
+        http_connections_drop(loop);
+    }
+    return NULL;
+}
+
+static enum err watch(struct http_loop *loop, int fd, void *context)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = context};
+    if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0)
+        return ERR_OK;
+    log_errno("epoll_ctl", "an HTTP loop");
+    return ERR_SYSTEM;
+}
+
+static enum err open_descriptors(struct http_loop *loop, int listen_fd)
+{
+    loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    loop->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (loop->epoll_fd < 0 || loop->event_fd < 0) {
+        log_errno(loop->epoll_fd < 0 ? "epoll_create1" : "eventfd", "an HTTP loop");
+        return ERR_SYSTEM;
+    }
+    /* libmicrohttpd closes the socket that it is given, and several loops accept from one. */
+    int own = fcntl(listen_fd, F_DUPFD_CLOEXEC, 0);
+    if (own < 0) {
+        log_errno("fcntl", "the listening socket");
+        return ERR_SYSTEM;
+    }
+    loop->daemon = http_daemon_start(loop, own);
+    if (loop->daemon == NULL) {
+        LOG(HTTP_ERROR, LOG_TEXT("error", "libmicrohttpd did not start"));
+        close(own);
+        return ERR_SYSTEM;
+    }
+    enum err err = watch(loop, MHD_get_daemon_info(loop->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd, NULL);
+    return err != ERR_OK ? err : watch(loop, loop->event_fd, loop);
+}
+
+enum err http_loop_open(struct http_loop *loop, struct front *front, int listen_fd)
+{
+    memset(loop, 0, sizeof *loop);
+    loop->epoll_fd = loop->event_fd = -1;
+    loop->front = front;
+    loop->metrics = front_metrics(front);
+    loop->config = front_config(front);
+    loop->now_ns = clock_mono_ns();
+    enum err err = store_reader_open(loop->config->store_url, &loop->reader);
+    if (err == ERR_OK)
+        err = open_descriptors(loop, listen_fd);
+    if (err != ERR_OK)
+        http_loop_close(loop);
+    return err;
+}
+
+enum err http_loop_start(struct http_loop *loop)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the main thread's */
+    int error = pthread_create(&loop->thread, NULL, run, loop);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error == 0)
+        return ERR_OK;
+    errno = error;
+    log_errno("pthread_create", "an HTTP loop");
+    return ERR_SYSTEM;
+}
+
+void http_loop_stop(struct http_loop *loop)
+{
+    uint64_t one = 1;
+    atomic_store_explicit(&loop->stopping, true, memory_order_release);
+    if (write(loop->event_fd, &one, sizeof one) < 0)
+        log_errno("write", "the eventfd of an HTTP loop");
+}
+
+bool http_loop_join(struct http_loop *loop)
+{
+    pthread_join(loop->thread, NULL);
+    return !loop->lent;
+}
+
+void http_loop_close(struct http_loop *loop)
+{
+    if (loop->daemon != NULL)
+        MHD_stop_daemon(loop->daemon);
+    for (struct request *request = loop->recycled, *next; request != NULL; request = next) {
+        next = request->next;
+        buf_fini(&request->body);
+        free(request);
+    }
+    free(loop->deadlines);
+    if (loop->event_fd >= 0)
+        close(loop->event_fd);
+    if (loop->epoll_fd >= 0)
+        close(loop->epoll_fd);
+    if (loop->reader != NULL)
+        store_reader_close(loop->reader);
+}

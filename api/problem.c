@@ -1,0 +1,161 @@
+#include "problem.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *const PLACES[] = {
+#define P(name, text) [PLACE_##name] = text,
+    PROBLEM_PLACES(P)
+#undef P
+};
+
+/* What to do next where the fault itself does not know better. */
+static const struct {
+    enum err err;
+    const char *hint;
+} HINTS[] = {
+    {ERR_UNKNOWN_JOB, "ids stand in the answer to a submit and in GET /v1/jobs"},
+    {ERR_DRAINING, "send the request again after Retry-After seconds: another process will answer"},
+    {ERR_STARTING, "send the request again after Retry-After seconds"},
+    {ERR_MEMORY_FULL, "wait, or submit with durability process or full: those jobs wait on disk"},
+    {ERR_OVERLOADED, "send the request again after Retry-After seconds"},
+    {ERR_STORE_FULL, "free space on the disk of the store; running jobs go on, and their results are kept"},
+    {ERR_STORE_FAILED, "the server's log says what happened (event store.error)"},
+    {ERR_NOT_FINISHED, "wait for the end with GET /v1/jobs/{id}?wait=30"},
+    {ERR_ALREADY_FINISHED, "a finished job does not change any more; see GET /v1/jobs/{id}"},
+    {ERR_KEY_REUSED, "use a new Idempotency-Key for a new request; a repeated one must be the same, byte for byte"},
+    {ERR_NO_SUCH_ATTEMPT, "GET /v1/jobs/{id}/attempts lists the attempts"},
+};
+
+void problem_fini(struct problem *problem)
+{
+    buf_fini(&problem->detail);
+    buf_fini(&problem->hint);
+    buf_fini(&problem->errors);
+    buf_fini(&problem->extra);
+}
+
+static void put_list(struct buf *buf, const char *format, va_list list)
+{
+    va_list again;
+    va_copy(again, list);
+    int bytes = vsnprintf(NULL, 0, format, again);
+    va_end(again);
+    char *at = bytes < 0 ? NULL : buf_reserve(buf, (size_t)bytes + 1);
+    if (at == NULL)
+        return;
+    vsnprintf(at, (size_t)bytes + 1, format, list);
+    buf->bytes += (size_t)bytes;
+}
+
+void problem_add(struct problem *problem, enum err err, enum problem_place place, const char *where,
+                 const char *format, ...)
+{
+    BUF_AUTO detail = {0};
+    va_list list;
+    va_start(list, format);
+    put_list(&detail, format, list);
+    va_end(list);
+    if (problem->err == ERR_OK) {
+        problem->err = err;
+        buf_add(&problem->detail, detail.data, detail.bytes);
+    }
+    buf_printf(&problem->errors, "%s{\"%s\":", problem->count++ > 0 ? "," : "", PLACES[place]);
+    buf_put_json(&problem->errors, where, strlen(where));
+    buf_put(&problem->errors, ",\"detail\":");
+    buf_put_json(&problem->errors, detail.data, detail.bytes);
+    buf_printf(&problem->errors, ",\"code\":\"%s\"}", err_code(err));
+}
+
+void problem_set(struct problem *problem, enum err err, const char *format, ...)
+{
+    if (problem->err != ERR_OK)
+        return;
+    problem->err = err;
+    va_list list;
+    va_start(list, format);
+    put_list(&problem->detail, format, list);
+    va_end(list);
+}
+
+void problem_hint(struct problem *problem, const char *format, ...)
+{
+    if (problem->hint.bytes > 0)
+        return;
+    va_list list;
+    va_start(list, format);
+    put_list(&problem->hint, format, list);
+    va_end(list);
+}
+
+static void put_member(struct buf *out, const char *name, const char *text, size_t bytes)
+{
+    buf_printf(out, ",\"%s\":", name);
+    buf_put_json(out, text, bytes);
+}
+
+static void put_hint(const struct problem *problem, struct buf *out)
+{
+    if (problem->hint.bytes > 0) {
+        put_member(out, "hint", problem->hint.data, problem->hint.bytes);
+        return;
+    }
+    for (size_t i = 0; i < sizeof HINTS / sizeof HINTS[0]; i++) {
+        if (HINTS[i].err == problem->err)
+            put_member(out, "hint", HINTS[i].hint, strlen(HINTS[i].hint));
+    }
+}
+
+void problem_write(const struct problem *problem, const char *request_id, struct buf *out)
+{
+    const char *code = err_code(problem->err), *title = err_title(problem->err);
+    buf_printf(out, "{\"type\":\"urn:forkpool:problem:%s\"", code);
+    put_member(out, "title", title, strlen(title));
+    buf_printf(out, ",\"status\":%d", err_status(problem->err));
+    if (problem->detail.bytes > 0)
+        put_member(out, "detail", problem->detail.data, problem->detail.bytes);
+    else
+        put_member(out, "detail", title, strlen(title));
+    put_member(out, "code", code, strlen(code));
+    put_hint(problem, out);
+    if (problem->errors.bytes > 0) {
+        buf_put(out, ",\"errors\":[");
+        buf_add(out, problem->errors.data, problem->errors.bytes);
+        buf_put(out, "]");
+    }
+    put_member(out, "request_id", request_id, strlen(request_id));
+    buf_add(out, problem->extra.data, problem->extra.bytes);
+    buf_put(out, "}\n");
+}
+
+enum answer problem_reply(struct request *request, const struct problem *problem)
+{
+    struct reply *reply = &request->reply;
+    buf_fini(&reply->body);
+    reply->fixed = NULL;
+    reply->status = err_status(problem->err);
+    reply->content_type = "application/problem+json";
+    if (reply->status == 503 || reply->status == 429)
+        reply_header(request, "Retry-After", "1");
+    problem_write(problem, request->id, &reply->body);
+    return ANSWERED;
+}
+
+enum answer problem_answer(struct request *request, enum err err, const char *hint, const char *format, ...)
+{
+    PROBLEM_AUTO problem = {.err = err};
+    va_list list;
+    va_start(list, format);
+    put_list(&problem.detail, format, list);
+    va_end(list);
+    if (hint != NULL)
+        problem_hint(&problem, "%s", hint);
+    return problem_reply(request, &problem);
+}
+
+enum answer problem_plain(struct request *request, enum err err)
+{
+    PROBLEM_AUTO problem = {.err = err};
+    return problem_reply(request, &problem);
+}

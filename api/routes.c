@@ -1,0 +1,287 @@
+#include "routes.h"
+
+#include "handlers.h"
+#include "nearest.h"
+#include "problem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define SUBMIT_PARAMETERS "queue priority timeout kill_after max_attempts durability wait"
+
+const struct route routes[] = {
+    {"POST", "/v1/jobs", submit_job, "submitJob", "wait", ROUTE_BODY, "Submit a job",
+     "--json '{\"task\":\"echo\",\"args\":{\"hello\":\"world\"}}' %s/v1/jobs"},
+    {"GET", "/v1/jobs", list_jobs, "listJobs", "state task queue created_after created_before limit cursor", 0,
+     "List jobs, newest first", "'%s/v1/jobs?state=failed&limit=20'"},
+    {"GET", "/v1/jobs/{id}", get_job, "getJob", "wait", 0, "A job; with wait, once it has ended",
+     "'%s/v1/jobs/{id}?wait=30'"},
+    {"GET", "/v1/jobs/{id}/result", get_job_result, "getJobResult", "wait", 0, "The bare result of a job",
+     "%s/v1/jobs/{id}/result"},
+    {"GET", "/v1/jobs/{id}/log", get_job_log, "getJobLog", "attempt tail", 0, "The log of an attempt",
+     "'%s/v1/jobs/{id}/log?tail=50'"},
+    {"GET", "/v1/jobs/{id}/attempts", list_attempts, "listAttempts", "", 0, "Every attempt of a job",
+     "%s/v1/jobs/{id}/attempts"},
+    {"POST", "/v1/jobs/{id}/cancel", cancel_job, "cancelJob", "", 0, "Cancel a job", "-X POST %s/v1/jobs/{id}/cancel"},
+    {"GET", "/v1/tasks", list_tasks, "listTasks", "", 0, "What can be run", "%s/v1/tasks"},
+    {"GET", "/v1/tasks/{task}", get_task, "getTask", "", 0, "One task", "%s/v1/tasks/echo"},
+    {"POST", "/v1/tasks/{task}/jobs", submit_task_job, "submitTaskJob", SUBMIT_PARAMETERS, ROUTE_BODY,
+     "Submit a job whose body is the arguments", "--json '{\"hello\":\"world\"}' '%s/v1/tasks/echo/jobs?priority=9'"},
+    {"POST", "/v1/tasks/{task}/call", call_task, "callTask", SUBMIT_PARAMETERS, ROUTE_BODY,
+     "Run a task and answer with its result", "--json '{\"hello\":\"world\"}' '%s/v1/tasks/echo/call?wait=5'"},
+    {"GET", "/v1/workers", list_workers, "listWorkers", "", 0, "The worker processes", "%s/v1/workers"},
+    {"GET", "/v1/stats", get_stats, "getStats", "", 0, "Numbers of jobs, slots and workers", "%s/v1/stats"},
+    {"GET", "/livez", get_live, "getLive", "", 0, "Is the process alive?", "%s/livez"},
+    {"GET", "/readyz", get_ready, "getReady", "verbose", 0, "Can it take jobs?", "'%s/readyz?verbose'"},
+    {"GET", "/metrics", get_metrics, "getMetrics", "", 0, "Metrics for Prometheus", "%s/metrics"},
+    {"GET", "/version", get_version, "getVersion", "", 0, "The version of the server", "%s/version"},
+    {"GET", "/openapi.json", get_openapi, "getOpenapi", "", 0, "This API as OpenAPI 3.1", "%s/openapi.json"},
+    {"GET", "/", get_index, "getIndex", "", 0, "This list", NULL},
+};
+
+const size_t route_count = sizeof routes / sizeof routes[0];
+
+bool routes_match(const char *template, const char *path, struct text *capture)
+{
+    while (*template != '\0') {
+        if (*template == '{') {
+            size_t bytes = strcspn(path, "/");
+            if (bytes == 0)
+                return false;
+            *capture = (struct text){path, bytes};
+            path += bytes;
+            template = strchr(template, '}') + 1;
+        } else if (*template++ != *path++) {
+            return false;
+        }
+    }
+    return *path == '\0';
+}
+
+/* ------------------------------------------------------------------------------------ what was probably meant */
+
+static bool next_segment(const char **path, char *segment, size_t room)
+{
+    const char *at = *path + strspn(*path, "/");
+    size_t bytes = strcspn(at, "/");
+    if (bytes == 0 || bytes >= room)
+        return false;
+    memcpy(segment, at, bytes);
+    segment[bytes] = '\0';
+    *path = at + bytes;
+    return true;
+}
+
+/* Segment by segment; -1: too different, else how many differ. Writes the template with the path's own placeholders. */
+static int compare(const char *template, const char *path, char *out, size_t room)
+{
+    char ours[64], theirs[128];
+    int differ = 0;
+    size_t used = 0;
+    out[0] = '\0';
+    while (next_segment(&template, ours, sizeof ours)) {
+        const char *known = ours;
+        if (!next_segment(&path, theirs, sizeof theirs))
+            return -1;
+        bool placeholder = ours[0] == '{';
+        if (!placeholder && nearest_name(theirs, &known, 1) == NULL)
+            return -1;
+        differ += !placeholder && strcmp(ours, theirs) != 0;
+        int bytes = snprintf(out + used, room - used, "/%s", placeholder ? theirs : ours);
+        if (bytes < 0 || (used += (size_t)bytes) >= room)
+            return -1;
+    }
+    return path[strspn(path, "/")] == '\0' ? differ : -1;
+}
+
+bool routes_nearest(const char *path, char *out, size_t room)
+{
+    char prefixed[512], candidate[512];
+    const char *tried[] = {path, prefixed};
+    int least = -1;
+    if (snprintf(prefixed, sizeof prefixed, "/v1%s", path) >= (int)sizeof prefixed)
+        return false;
+    for (size_t t = 0; t < 2 && least < 0; t++) {
+        for (size_t i = 0; i < route_count; i++) {
+            int differ = compare(routes[i].path, tried[t], candidate, sizeof candidate);
+            if (differ < 0 || (least >= 0 && differ >= least) || candidate[0] == '\0')
+                continue;
+            least = differ;
+            snprintf(out, room, "%s", candidate);
+        }
+    }
+    return least >= 0;
+}
+
+/* --------------------------------------------------------------------------------------------------- refusals */
+
+static enum answer unknown_path(struct request *request)
+{
+    char near[512];
+    if (routes_nearest(request->path, near, sizeof near))
+        return problem_answer(request, ERR_UNKNOWN_PATH, request_printf(request, "did you mean %.300s?", near),
+                              "there is nothing at %.300s", request->path);
+    return problem_answer(request, ERR_UNKNOWN_PATH, "GET / lists the paths, GET /openapi.json describes them",
+                          "there is nothing at %.300s", request->path);
+}
+
+static enum answer wrong_method(struct request *request, const char *allow)
+{
+    reply_header(request, "Allow", allow);
+    return problem_answer(request, ERR_METHOD_NOT_ALLOWED, NULL, "%s does not take %.32s, only %s",
+                          request->path, request->method, allow);
+}
+
+static bool media_type_is(const char *value, const char *type)
+{
+    size_t bytes = strlen(type);
+    return strncasecmp(value, type, bytes) == 0 && strchr("; \t", value[bytes]) != NULL;
+}
+
+static bool body_ok(struct request *request)
+{
+    const char *type = request->headers[HEADER_CONTENT_TYPE];
+    if (request->body.bytes == 0 || (type != NULL && media_type_is(type, "application/json")))
+        return true;
+    if (type == NULL)
+        problem_answer(request, ERR_UNSUPPORTED_MEDIA_TYPE, "send Content-Type: application/json (curl --json does)",
+                       "the body has no Content-Type; only application/json is accepted");
+    else if (media_type_is(type, "application/x-www-form-urlencoded"))
+        problem_answer(request, ERR_UNSUPPORTED_MEDIA_TYPE, "use curl --json '…' instead of curl -d '…'",
+                       "the body is application/x-www-form-urlencoded; only application/json is accepted");
+    else
+        problem_answer(request, ERR_UNSUPPORTED_MEDIA_TYPE, "send Content-Type: application/json",
+                       "the body is %.100s; only application/json is accepted", type);
+    return false;
+}
+
+/* The route takes none: an empty object is let pass, since clients like to send one. */
+static bool no_body_ok(struct request *request)
+{
+    const char *at = request->body.data, *end = at + request->body.bytes;
+    static const char EMPTY[] = "{}";
+    size_t seen = 0;
+    if (request->body.bytes == 0 || strcmp(request->method, "GET") == 0 || strcmp(request->method, "HEAD") == 0)
+        return true;
+    for (; at < end; at++) {
+        if (strchr(" \t\r\n", *at) != NULL && *at != '\0')
+            continue;
+        if (seen == 2 || *at != EMPTY[seen])
+            break;
+        seen++;
+    }
+    if (at == end && seen == 2)
+        return body_ok(request);
+    problem_answer(request, ERR_INVALID_FIELD, "send the request without a body", "%s %s takes no body",
+                   request->method, request->route->path);
+    return false;
+}
+
+enum { NAMES_MAX = 16 };
+
+/* Splits "a b c" into names that live in `room`. */
+static size_t split(const char *text, char *room, size_t bytes, const char *names[NAMES_MAX])
+{
+    size_t count = 0;
+    char *save;
+    snprintf(room, bytes, "%s", text);
+    for (char *name = strtok_r(room, " ", &save); name != NULL && count < NAMES_MAX; name = strtok_r(NULL, " ", &save))
+        names[count++] = name;
+    return count;
+}
+
+static void add_unknown_parameter(struct problem *problem, const struct route *route, const char *name)
+{
+    char room[256];
+    const char *known[NAMES_MAX];
+    size_t count = split(route->parameters, room, sizeof room, known);
+    const char *near = nearest_name(name, known, count);
+    if (near != NULL)
+        problem_add(problem, ERR_INVALID_PARAMETER, PLACE_PARAMETER, name,
+                    "there is no query parameter %.100s here; did you mean %s?", name, near);
+    else if (count == 0)
+        problem_add(problem, ERR_INVALID_PARAMETER, PLACE_PARAMETER, name,
+                    "there is no query parameter %.100s here; %s takes none", name, route->path);
+    else
+        problem_add(problem, ERR_INVALID_PARAMETER, PLACE_PARAMETER, name,
+                    "there is no query parameter %.100s here; known: %s", name, route->parameters);
+}
+
+static bool has_parameter(const struct route *route, const char *name)
+{
+    size_t bytes = strlen(name);
+    for (const char *at = route->parameters; bytes > 0 && (at = strstr(at, name)) != NULL; at += bytes) {
+        if ((at == route->parameters || at[-1] == ' ') && (at[bytes] == ' ' || at[bytes] == '\0'))
+            return true;
+    }
+    return false;
+}
+
+static bool parameters_ok(struct request *request)
+{
+    PROBLEM_AUTO problem = {0};
+    for (size_t i = 0; i < request->parameter_count; i++) {
+        if (!has_parameter(request->route, request->parameters[i].name))
+            add_unknown_parameter(&problem, request->route, request->parameters[i].name);
+    }
+    if (problem.err == ERR_OK)
+        return true;
+    problem_reply(request, &problem);
+    return false;
+}
+
+static bool method_fits(const struct request *request, const struct route *route)
+{
+    return strcmp(request->method, route->method) == 0 ||
+           (strcmp(request->method, "HEAD") == 0 && strcmp(route->method, "GET") == 0);
+}
+
+static void allow_method(char *allow, size_t room, const char *method)
+{
+    size_t used = strlen(allow);
+    snprintf(allow + used, room - used, "%s%s%s", used > 0 ? ", " : "", method,
+             strcmp(method, "GET") == 0 ? ", HEAD" : "");
+}
+
+static bool take_capture(struct request *request, struct text capture)
+{
+    char *at = request_alloc(request, capture.bytes + 1);
+    if (at == NULL)
+        return false;
+    if (capture.bytes > 0)
+        memcpy(at, capture.at, capture.bytes);
+    at[capture.bytes] = '\0';
+    request->capture = at;
+    return true;
+}
+
+enum answer routes_dispatch(struct request *request)
+{
+    char allow[64] = "";
+    for (size_t i = 0; i < route_count; i++) {
+        struct text capture = {0};
+        if (!routes_match(routes[i].path, request->path, &capture))
+            continue;
+        if (!method_fits(request, &routes[i])) {
+            allow_method(allow, sizeof allow, routes[i].method);
+            continue;
+        }
+        request->route = &routes[i];
+        if (!take_capture(request, capture))
+            return problem_plain(request, ERR_NO_MEMORY);
+        bool ok = routes[i].flags & ROUTE_BODY ? body_ok(request) : no_body_ok(request);
+        return ok && parameters_ok(request) ? routes[i].handler(request) : ANSWERED;
+    }
+    if (allow[0] == '\0')
+        return unknown_path(request);
+    return wrong_method(request, request_printf(request, "%s", allow));
+}
+
+void routes_print(struct buf *out)
+{
+    for (size_t i = 0; i < route_count; i++)
+        buf_printf(out, "%s %s %s%s%s\n", routes[i].method, routes[i].path, routes[i].name,
+                   routes[i].parameters[0] != '\0' ? " " : "", routes[i].parameters);
+}

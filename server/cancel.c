@@ -1,0 +1,142 @@
+#include "dispatcher.h"
+
+#include "check.h"
+#include "clock.h"
+#include "log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static void answer(struct work *work, enum err err)
+{
+    struct errand *errand = work->errand;
+    work_free(work);
+    if (errand == NULL)
+        return;
+    errand->err = err;
+    errand->notify(errand);
+}
+
+/* A verdict without an attempt: HELD stays HELD until it is committed, so a front that dies here has changed nothing. */
+static void land_cancelled(struct dispatcher *dispatcher, uint32_t number)
+{
+    /* Marked first: should we die after the commit, the next front finds the slot HELD, and must not publish it. */
+    atomic_store_explicit(&dispatcher->segment->slots[number].cancel_requested, 1, memory_order_relaxed);
+    struct job *job = landing_job(dispatcher, number);
+    uint32_t before = job->spec.attempt;
+    job->state = JOB_CANCELLED;
+    job->attempt = attempt_blank();
+    job->attempt.outcome = OUTCOME_CANCELLED;
+    job->attempt.finished_ms = clock_real_ms();
+    landing_send(dispatcher, number, job, before, false);
+}
+
+void cancel_held(struct dispatcher *dispatcher, uint32_t number)
+{
+    cells_leave_ready(dispatcher, number);
+    land_cancelled(dispatcher, number);
+}
+
+static void park(struct dispatcher *dispatcher, struct work *work, uint32_t number)
+{
+    work->parked = dispatcher->cells[number].parked;
+    dispatcher->cells[number].parked = work;
+}
+
+/* It runs: the supervisor is told, and the requester that it was asked. */
+static void ask_running(struct dispatcher *dispatcher, struct work *work, uint32_t number, struct claim claim)
+{
+    CHECK(claim.worker < dispatcher->segment->shape.worker_count);
+    struct slot *slot = &dispatcher->segment->slots[number];
+    atomic_store_explicit(&slot->cancel_requested, 1, memory_order_relaxed);
+    atomic_store_explicit(&dispatcher->segment->boards[claim.worker].cancel, ticket_pack(number, claim.generation),
+                          memory_order_release);
+    uint64_t one = 1;
+    if (write(dispatcher->supervisor_wake_fd, &one, sizeof one) < 0)
+        CHECK(errno == EAGAIN);
+    LOG(JOB_CANCEL, LOG_ID(slot->spec.id));
+    answer(work, ERR_AGAIN);
+}
+
+static void cancel_hot(struct dispatcher *dispatcher, struct work *work, uint32_t number)
+{
+    struct slot *slot = &dispatcher->segment->slots[number];
+    if (dispatcher->cells[number].place == CELL_LANDING) {
+        park(dispatcher, work, number);
+        return;
+    }
+    if (dispatcher->cells[number].place == CELL_READY) {
+        park(dispatcher, work, number);
+        cancel_held(dispatcher, number);
+        return;
+    }
+    if (slot_unpublish(slot)) { /* QUEUED → HELD: no worker can have it now */
+        cells_leave_live(dispatcher, number);
+        park(dispatcher, work, number);
+        land_cancelled(dispatcher, number);
+        return;
+    }
+    struct claim claim = slot_claim_load(slot);
+    if (claim.state == SLOT_RUNNING)
+        ask_running(dispatcher, work, number, claim);
+    else
+        park(dispatcher, work, number); /* DONE: it lands on this turn or the next */
+}
+
+void cancel_asked(struct dispatcher *dispatcher, struct work *work)
+{
+    uint32_t slot = hot_find(dispatcher->hot, work->id);
+    if (slot != HOT_NONE) {
+        cancel_hot(dispatcher, work, slot);
+    } else if (dispatcher->loads_running > 0) { /* the job may be on its way into a slot */
+        work->parked = dispatcher->deferred;
+        dispatcher->deferred = work;
+    } else {
+        committer_give(dispatcher->committer, work);
+    }
+}
+
+/* From the store: cancelled there, or not waiting there. */
+void cancel_answered(struct dispatcher *dispatcher, struct work *work)
+{
+    struct id id = work->id;
+    enum err err = work->err;
+    answer(work, err);
+    uint32_t slot = err == ERR_OK ? hot_find(dispatcher->hot, id) : HOT_NONE;
+    struct work *again = slot == HOT_NONE ? NULL : work_new(WORK_CANCEL);
+    if (again != NULL) { /* it got its slot while the store cancelled it: take it out of there, too */
+        again->id = id;
+        cancel_hot(dispatcher, again, slot);
+    }
+    if (err == ERR_OK)
+        landing_notify(waiters_take(dispatcher->waiters, id), NULL);
+}
+
+void cancel_done(struct work *parked)
+{
+    while (parked != NULL) {
+        struct work *next = parked->parked;
+        answer(parked, ERR_OK);
+        parked = next;
+    }
+}
+
+void cancel_unpark(struct dispatcher *dispatcher, struct work *parked)
+{
+    while (parked != NULL) {
+        struct work *next = parked->parked;
+        parked->parked = NULL;
+        cancel_asked(dispatcher, parked);
+        parked = next;
+    }
+}
+
+void cancel_undefer(struct dispatcher *dispatcher)
+{
+    if (dispatcher->loads_running > 0)
+        return;
+    struct work *deferred = dispatcher->deferred;
+    dispatcher->deferred = NULL;
+    cancel_unpark(dispatcher, deferred);
+}

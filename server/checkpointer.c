@@ -1,0 +1,90 @@
+#include "checkpointer.h"
+
+#include "check.h"
+#include "clock.h"
+#include "log.h"
+
+#include <time.h>
+#include <unistd.h>
+
+enum { EVERY_MS = 200, SWEEP_EVERY_MS = 60000 };
+
+static void check_file(struct checkpointer *checkpointer)
+{
+    BUF_AUTO message = {0};
+    int64_t begun = clock_mono_ns();
+    enum err err = store_check(checkpointer->store, &message);
+    if (err == ERR_AGAIN)
+        return; /* we are to stop: the next start after an unclean stop checks again */
+    if (err == ERR_OK) {
+        LOG(STORE_CHECK, LOG_INT("ms", (clock_mono_ns() - begun) / NS_PER_MS));
+        return;
+    }
+    buf_add(&message, "", 1);
+    LOG(SERVER_FAIL, LOG_TEXT("reason", "the store is damaged; the file is left as it is"),
+        LOG_TEXT("found", message.failed ? "" : message.data));
+    _exit(FRONT_EXIT_STORE);
+}
+
+static void sweep(struct checkpointer *checkpointer, int64_t *swept_ms)
+{
+    int64_t now = clock_mono_ns() / NS_PER_MS;
+    if (now - *swept_ms < SWEEP_EVERY_MS)
+        return;
+    *swept_ms = now;
+    struct work *work = work_new(WORK_SWEEP);
+    if (work != NULL)
+        committer_give(checkpointer->committer, work);
+}
+
+static bool sleep_or_stop(struct checkpointer *checkpointer)
+{
+    int64_t until = clock_mono_ns() + EVERY_MS * NS_PER_MS;
+    struct timespec end = {.tv_sec = (time_t)(until / NS_PER_SEC), .tv_nsec = (long)(until % NS_PER_SEC)};
+    (void)sem_clockwait(&checkpointer->wake, CLOCK_MONOTONIC, &end);
+    return atomic_load_explicit(&checkpointer->stop, memory_order_acquire);
+}
+
+static void *run(void *argument)
+{
+    struct checkpointer *checkpointer = argument;
+    uint64_t seen = 0;
+    int64_t swept_ms = 0;
+    if (checkpointer->check)
+        check_file(checkpointer);
+    while (!sleep_or_stop(checkpointer)) {
+        sweep(checkpointer, &swept_ms);
+        uint64_t commits = atomic_load_explicit(&checkpointer->committer->commits, memory_order_relaxed);
+        int log_pages;
+        if (commits == seen)
+            continue;
+        seen = commits;
+        if (store_checkpoint(checkpointer->store, &log_pages) != ERR_OK)
+            seen = 0; /* logged there; the log keeps growing until one succeeds */
+    }
+    return NULL;
+}
+
+enum err checkpointer_start(struct checkpointer *checkpointer, const char *url, struct committer *committer,
+                            bool check)
+{
+    *checkpointer = (struct checkpointer){.committer = committer, .check = check};
+    CHECK(sem_init(&checkpointer->wake, 0, 0) == 0);
+    enum err err = store_checkpointer_open(url, &checkpointer->store);
+    if (err != ERR_OK)
+        return err;
+    if (pthread_create(&checkpointer->thread, NULL, run, checkpointer) != 0) {
+        log_errno("pthread_create", "checkpointer");
+        return ERR_SYSTEM;
+    }
+    return ERR_OK;
+}
+
+void checkpointer_stop(struct checkpointer *checkpointer)
+{
+    atomic_store_explicit(&checkpointer->stop, true, memory_order_release);
+    sem_post(&checkpointer->wake);
+    store_check_stop(checkpointer->store);
+    pthread_join(checkpointer->thread, NULL);
+    store_checkpointer_close(checkpointer->store);
+}

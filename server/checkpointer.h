@@ -1,0 +1,21 @@
+/* The checkpointer: copies the store's write-ahead log into its main file on a connection of its own, so that no
+ * commit waits for it; checks the file after an unclean stop; has old idempotency keys swept. */
+#ifndef FORKPOOL_CHECKPOINTER_H
+#define FORKPOOL_CHECKPOINTER_H
+
+#include "committer.h"
+
+struct checkpointer {
+    struct store_checkpointer *store; /* owned */
+    struct committer *committer;
+    bool check; /* the last stop was unclean */
+    _Atomic bool stop;
+    sem_t wake;
+    pthread_t thread;
+};
+
+enum err checkpointer_start(struct checkpointer *checkpointer, const char *url, struct committer *committer,
+                            bool check) MUST_USE;
+void checkpointer_stop(struct checkpointer *checkpointer);
+
+#endif

@@ -1,0 +1,315 @@
+#include "committer.h"
+
+#include "check.h"
+#include "clock.h"
+#include "log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+void committer_init(struct committer *committer, struct store *store, struct metrics *metrics,
+                    void (*deliver)(void *dispatcher, struct work *work), void *dispatcher)
+{
+    *committer =
+        (struct committer){.store = store, .metrics = metrics, .deliver = deliver, .dispatcher = dispatcher};
+    committer->unlanded_end = &committer->unlanded;
+    CHECK(sem_init(&committer->wake, 0, 0) == 0);
+}
+
+void committer_give(struct committer *committer, struct work *work)
+{
+    if (inbox_push(&committer->inbox, &work->node))
+        sem_post(&committer->wake);
+}
+
+static struct work *work_of(struct inbox_node *node)
+{
+    return (struct work *)(void *)node;
+}
+
+static struct work *next_of(const struct work *work)
+{
+    return work_of(work->node.next);
+}
+
+static _Noreturn void store_broken(enum err err, const char *what)
+{
+    LOG(SERVER_FAIL, LOG_TEXT("reason", "the store failed"), LOG_TEXT("code", err_code(err)),
+        LOG_TEXT("operation", what));
+    _exit(FRONT_EXIT_STORE);
+}
+
+/* --- one operation --- */
+
+static enum err run_submit(struct committer *committer, struct work *work)
+{
+    struct job *job = work->job;
+    work->op.submit = (struct store_submit){.job = job};
+    enum err err = store_next_seq(committer->store, &job->spec.seq);
+    if (err != ERR_OK)
+        return err;
+    if (job->spec.durability != DURABILITY_MEMORY) {
+        job->spec.stored = 1;
+        return store_submit(committer->store, &work->op.submit);
+    }
+    if (job->spec.idempotency_key[0] != '\0')
+        return store_find_key(committer->store, &work->op.submit);
+    work->op.submit.err = ERR_NOT_FOUND; /* no key: nothing to find */
+    return ERR_OK;
+}
+
+static enum err run_due(struct committer *committer, struct work *work)
+{
+    for (size_t i = 0; i < work->count; i++) /* a second try after a rollback */
+        job_free(work->jobs[i]);
+    work->count = 0;
+    return store_due(committer->store, clock_real_ms(), work->limit, work->jobs, &work->count, &work->next_ms);
+}
+
+static enum err run_one(struct committer *committer, struct work *work)
+{
+    switch (work->kind) {
+    case WORK_SUBMIT:
+        return run_submit(committer, work);
+    case WORK_LAND:
+        work->op.land = (struct store_land){
+            .job = work->job, .before = work->op.land.before, .keep_attempt = work->keep_attempt};
+        return store_land(committer->store, &work->op.land);
+    case WORK_CANCEL:
+        work->op.cancel = (struct store_cancel){.id = work->id, .now_ms = clock_real_ms()};
+        return store_cancel(committer->store, &work->op.cancel);
+    case WORK_DUE:
+        return run_due(committer, work);
+    case WORK_SWEEP:
+        return store_sweep_keys(committer->store, clock_real_ms(), WORK_BATCH);
+    case WORK_LOAD:
+        break;
+    }
+    CHECK_NEVER("a load is not part of a group");
+}
+
+/* --- handing out --- */
+
+static void answer(struct errand *errand, enum err err)
+{
+    if (errand == NULL)
+        return;
+    errand->err = err;
+    errand->notify(errand);
+}
+
+/* A durable submission is acknowledged here, after the dispatcher was told; a memory one only once it is HELD. */
+static void hand_out_submit(struct committer *committer, struct work *work)
+{
+    struct errand *errand = work->errand;
+    const struct store_submit *submit = &work->op.submit;
+    bool stands = submit->replayed || submit->err == ERR_KEY_REUSED;
+    if (stands) {
+        errand->replayed = submit->replayed;
+        errand->original = submit->original;
+        work_free(work);
+        answer(errand, submit->err);
+    } else if (work->job->spec.durability == DURABILITY_MEMORY) {
+        committer->deliver(committer->dispatcher, work);
+    } else {
+        work->errand = NULL;
+        metrics_submitted(committer->metrics, &work->job->spec);
+        committer->deliver(committer->dispatcher, work);
+        answer(errand, ERR_OK);
+    }
+}
+
+static void hand_out(struct committer *committer, struct work *work)
+{
+    work->err = ERR_OK;
+    switch (work->kind) {
+    case WORK_SUBMIT:
+        hand_out_submit(committer, work);
+        break;
+    case WORK_CANCEL:
+        work->err = work->op.cancel.err;
+        committer->deliver(committer->dispatcher, work);
+        break;
+    case WORK_LAND:
+    case WORK_DUE:
+    case WORK_LOAD:
+        committer->deliver(committer->dispatcher, work);
+        break;
+    case WORK_SWEEP:
+        work_free(work);
+        break;
+    }
+}
+
+/* The store is full: requests hear so, results are kept. */
+static void refuse(struct committer *committer, struct work *work, enum err err)
+{
+    struct errand *errand = work->errand;
+    work->err = err;
+    switch (work->kind) {
+    case WORK_SUBMIT:
+    case WORK_SWEEP:
+        work_free(work);
+        answer(errand, err);
+        break;
+    case WORK_LAND:
+        work->node.next = NULL;
+        *committer->unlanded_end = work;
+        committer->unlanded_end = (struct work **)(void *)&work->node.next;
+        break;
+    case WORK_CANCEL:
+    case WORK_DUE:
+    case WORK_LOAD:
+        committer->deliver(committer->dispatcher, work);
+        break;
+    }
+}
+
+/* --- groups --- */
+
+static enum durability level_of(const struct work *work)
+{
+    if (work->kind == WORK_SUBMIT || work->kind == WORK_LAND)
+        return (enum durability)work->job->spec.durability;
+    return work->kind == WORK_CANCEL ? DURABILITY_FULL : DURABILITY_PROCESS;
+}
+
+/* A submission of durability memory without a key touches nothing. */
+static bool needs_store(const struct work *work)
+{
+    return work->kind != WORK_SUBMIT || work->job->spec.durability != DURABILITY_MEMORY;
+}
+
+static enum err write_group(struct committer *committer, size_t count)
+{
+    enum durability level = DURABILITY_MEMORY;
+    for (size_t i = 0; i < count; i++)
+        if (level_of(committer->group[i]) > level)
+            level = level_of(committer->group[i]);
+    enum err err = store_begin(committer->store, level);
+    for (size_t i = 0; err == ERR_OK && i < count; i++)
+        err = run_one(committer, committer->group[i]);
+    if (err == ERR_OK)
+        return store_commit(committer->store);
+    store_rollback(committer->store);
+    return err;
+}
+
+static void commit_group(struct committer *committer, size_t count)
+{
+    int64_t begun = clock_mono_ns();
+    bool store = false;
+    for (size_t i = 0; i < count; i++)
+        store = store || needs_store(committer->group[i]);
+    enum err err = write_group(committer, count);
+    if (err != ERR_OK && err != ERR_STORE_FULL)
+        store_broken(err, "commit");
+    if (err == ERR_OK && store) {
+        metrics_observe(committer->metrics, HISTOGRAM_COMMIT, clock_mono_ns() - begun);
+        metrics_observe(committer->metrics, HISTOGRAM_COMMIT_JOBS, (int64_t)count);
+        atomic_fetch_add_explicit(&committer->commits, 1, memory_order_relaxed);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (err == ERR_OK)
+            hand_out(committer, committer->group[i]);
+        else
+            refuse(committer, committer->group[i], err);
+    }
+}
+
+static void load(struct committer *committer, struct work *work)
+{
+    work->err = store_load(committer->store, work->priority, work->after, work->limit, LOAD_BYTES, work->jobs,
+                           &work->count, &work->more);
+    if (work->err == ERR_STORE_FAILED || work->err == ERR_CORRUPT)
+        store_broken(work->err, "load");
+    committer->deliver(committer->dispatcher, work);
+}
+
+/* Results that were refused go first, by themselves. True if none is left. */
+static bool land_unlanded(struct committer *committer)
+{
+    while (committer->unlanded != NULL) {
+        struct work *before = committer->unlanded;
+        size_t count = 0;
+        while (committer->unlanded != NULL && count < GROUP_MOST) {
+            committer->group[count++] = committer->unlanded;
+            committer->unlanded = next_of(committer->unlanded);
+        }
+        struct work *rest = committer->unlanded, **rest_end = committer->unlanded_end;
+        committer->unlanded = NULL;
+        committer->unlanded_end = &committer->unlanded;
+        commit_group(committer, count);
+        bool failed = committer->unlanded == before;
+        *committer->unlanded_end = rest;
+        if (rest != NULL)
+            committer->unlanded_end = rest_end;
+        if (failed)
+            return false;
+    }
+    return true;
+}
+
+static void commit_queue(struct committer *committer)
+{
+    while (committer->queue != NULL) {
+        size_t count = 0;
+        while (committer->queue != NULL && count < GROUP_MOST && committer->queue->kind != WORK_LOAD) {
+            committer->group[count++] = committer->queue;
+            committer->queue = next_of(committer->queue);
+        }
+        if (count > 0)
+            commit_group(committer, count);
+        if (committer->queue != NULL && committer->queue->kind == WORK_LOAD) {
+            struct work *work = committer->queue;
+            committer->queue = next_of(work);
+            load(committer, work);
+        }
+    }
+}
+
+static void sleep_until_given(struct committer *committer)
+{
+    if (committer->unlanded == NULL) {
+        while (sem_wait(&committer->wake) != 0)
+            CHECK(errno == EINTR);
+        return;
+    }
+    int64_t until = clock_mono_ns() + RETRY_MS * NS_PER_MS;
+    struct timespec end = {.tv_sec = (time_t)(until / NS_PER_SEC), .tv_nsec = (long)(until % NS_PER_SEC)};
+    (void)sem_clockwait(&committer->wake, CLOCK_MONOTONIC, &end);
+}
+
+static void *run(void *argument)
+{
+    struct committer *committer = argument;
+    for (;;) {
+        bool stop = atomic_load_explicit(&committer->stop, memory_order_acquire); /* before the last look */
+        committer->queue = work_of(inbox_take(&committer->inbox));
+        bool idle = committer->queue == NULL;
+        land_unlanded(committer);
+        commit_queue(committer);
+        if (idle && stop)
+            return NULL;
+        if (idle)
+            sleep_until_given(committer);
+    }
+}
+
+enum err committer_start(struct committer *committer)
+{
+    if (pthread_create(&committer->thread, NULL, run, committer) != 0) {
+        log_errno("pthread_create", "committer");
+        return ERR_SYSTEM;
+    }
+    return ERR_OK;
+}
+
+void committer_stop(struct committer *committer)
+{
+    atomic_store_explicit(&committer->stop, true, memory_order_release);
+    sem_post(&committer->wake);
+    pthread_join(committer->thread, NULL);
+}

@@ -1,0 +1,47 @@
+/* The committer: the one thread that writes the store.
+ *
+ * Group commit without a timer: whatever gathered while the last commit ran is the next group, at most GROUP_MOST;
+ * a group takes the highest durability among its members. Work is taken in the order in which it came, so loads are
+ * ordered with the commits around them. After the commit each work goes to the dispatcher (through `deliver`), then
+ * the request behind it is answered.
+ *
+ * When the store is full, submissions and cancels of the group are refused; results are kept and tried again each
+ * RETRY_MS, alone, until they land. Any other error of the store ends the front with FRONT_EXIT_STORE.
+ */
+#ifndef FORKPOOL_COMMITTER_H
+#define FORKPOOL_COMMITTER_H
+
+#include "work.h"
+
+#include <pthread.h>
+#include <semaphore.h>
+
+enum { GROUP_MOST = 256, RETRY_MS = 500, LOAD_BYTES = 8388608 };
+
+struct committer {
+    struct store *store; /* borrowed */
+    struct metrics *metrics;
+    void (*deliver)(void *dispatcher, struct work *work);
+    void *dispatcher;
+    struct inbox inbox;
+    sem_t wake; /* private to the front */
+    _Atomic bool stop;
+    _Atomic uint64_t commits; /* for the checkpointer */
+    pthread_t thread;
+
+    struct work *queue; /* taken from the inbox, oldest first */
+    struct work *unlanded, **unlanded_end; /* results that a full store refused */
+    struct work *group[GROUP_MOST];
+};
+
+void committer_init(struct committer *committer, struct store *store, struct metrics *metrics,
+                    void (*deliver)(void *dispatcher, struct work *work), void *dispatcher);
+enum err committer_start(struct committer *committer) MUST_USE;
+
+/* Any thread; takes work. */
+void committer_give(struct committer *committer, struct work *work);
+
+/* Ends the thread after everything given so far is committed and delivered. */
+void committer_stop(struct committer *committer);
+
+#endif

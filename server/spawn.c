@@ -1,0 +1,130 @@
+#include "supervisor.h"
+
+#include "check.h"
+#include "clock.h"
+#include "front.h"
+#include "log.h"
+#include "title.h"
+#include "worker_setup.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+
+/* In the child: what belongs to the supervisor alone. */
+static void leave_supervisor(const struct supervisor *supervisor, pid_t parent)
+{
+    close(supervisor->signal_fd);
+    close(supervisor->timer_fd);
+    close(supervisor->epoll_fd);
+    child_begin(parent);
+}
+
+void spawn_front(struct supervisor *supervisor)
+{
+    pid_t parent = getpid(), pid = fork();
+    if (pid == 0) {
+        leave_supervisor(supervisor, parent);
+        struct front_setup setup = {.config = supervisor->config,
+                                    .segment = &supervisor->segment,
+                                    .box = &supervisor->box,
+                                    .listen_fd = supervisor->listen_fd,
+                                    .supervisor_wake_fd = supervisor->wake_fd,
+                                    .http = supervisor->mains->http};
+        supervisor->mains->front(&setup);
+        abort();
+    }
+    supervisor->front_spawned_ns = clock_mono_ns();
+    if (pid < 0) {
+        log_errno("fork", "front");
+        supervisor->front_respawn_ns = supervisor->front_spawned_ns + 100 * NS_PER_MS;
+        return;
+    }
+    supervisor->front = pid;
+    atomic_store_explicit(&supervisor->segment.header->front_pid, pid, memory_order_relaxed);
+}
+
+void spawn_probe(struct supervisor *supervisor)
+{
+    if (supervisor->probe != 0) {
+        supervisor->probe_again = true;
+        return;
+    }
+    uint32_t epoch =
+        atomic_load_explicit(&supervisor->segment.header->catalogue_epoch, memory_order_relaxed) + 1;
+    pid_t parent = getpid(), pid = fork();
+    if (pid == 0) {
+        leave_supervisor(supervisor, parent);
+        close(supervisor->listen_fd);
+        supervisor->mains->probe(supervisor->config, &supervisor->segment, epoch);
+        abort();
+    }
+    if (pid < 0) {
+        log_errno("fork", "probe");
+        supervisor->probe_again = true;
+        return;
+    }
+    supervisor->probe = pid;
+    supervisor->probe_epoch = epoch;
+    supervisor->probe_again = false;
+    supervisor->probe_spawned_ns = clock_mono_ns();
+}
+
+/* What a dead worker left on its board. Nobody else writes there now. */
+static void clean_board(struct board *board)
+{
+    uint64_t run = atomic_load_explicit(&board->run, memory_order_relaxed);
+    atomic_store_explicit(&board->run, run_pack(run_number(run) + 1, RUN_IDLE), memory_order_relaxed);
+    atomic_store_explicit(&board->group, 0, memory_order_relaxed);
+    atomic_store_explicit(&board->waiting, 0, memory_order_relaxed);
+    atomic_store_explicit(&board->stop_cause, STOP_NONE, memory_order_relaxed);
+}
+
+void spawn_worker(struct supervisor *supervisor, uint32_t number)
+{
+    struct worker_child *child = &supervisor->workers[number];
+    struct board *board = &supervisor->segment.boards[number];
+    clean_board(board);
+    uint16_t incarnation = (uint16_t)atomic_load_explicit(&board->incarnation, memory_order_relaxed);
+    pid_t parent = getpid(), pid = fork();
+    if (pid == 0) {
+        leave_supervisor(supervisor, parent);
+        close(supervisor->listen_fd);
+        struct worker_setup setup = {.config = supervisor->config,
+                                     .segment = &supervisor->segment,
+                                     .box = &supervisor->box,
+                                     .number = number,
+                                     .incarnation = incarnation};
+        supervisor->mains->worker(&setup);
+        abort();
+    }
+    int64_t now = clock_mono_ns();
+    if (pid < 0) {
+        log_errno("fork", "worker");
+        child->respawn_ns = now + 100 * NS_PER_MS;
+        return;
+    }
+    *child = (struct worker_child){.pid = pid,
+                                   .spawned_ns = now,
+                                   .backoff_ms = child->backoff_ms,
+                                   .ticket_at_spawn = atomic_load_explicit(&board->ticket, memory_order_relaxed)};
+    atomic_store_explicit(&board->pid, pid, memory_order_relaxed);
+    atomic_store_explicit(&board->spawned_ms, clock_real_ms(), memory_order_relaxed);
+    atomic_store_explicit(&board->status, WORKER_LIVE, memory_order_relaxed);
+}
+
+void spawn_missing(struct supervisor *supervisor)
+{
+    if (supervisor->draining ||
+        atomic_load_explicit(&supervisor->segment.header->catalogue_epoch, memory_order_relaxed) == 0)
+        return;
+    int64_t now = clock_mono_ns();
+    for (uint32_t i = 0; i < supervisor->worker_count; i++) {
+        struct worker_child *child = &supervisor->workers[i];
+        struct board *board = &supervisor->segment.boards[i];
+        uint32_t status = atomic_load_explicit(&board->status, memory_order_relaxed);
+        if ((status == WORKER_ABSENT || status == WORKER_BACKOFF) && now >= child->respawn_ns &&
+            !board_deaths_full(board))
+            spawn_worker(supervisor, i);
+    }
+}

@@ -1,0 +1,144 @@
+/* The store: the truth about what was accepted and what finished. An interface; store_sqlite implements it.
+ *
+ * Writing is one thread's (the committer's): store_begin, operations, store_commit. Outcomes of operations are valid
+ * only after store_commit returned ERR_OK; operation structs must live until then, so that an implementation may send
+ * them as one pipeline. After any error the transaction is rolled back and nothing of the group has happened.
+ * A `struct job **jobs` to be filled is the caller's array of `limit` pointers; on an error it holds none.
+ * Reading is by readers, one per thread, each with its own connection, each call its own short snapshot.
+ * Handles never cross a fork.
+ *
+ * Errors: ERR_STORE_FULL (no space, or another program keeps the file locked: nothing is broken, try later),
+ * ERR_STORE_FAILED (anything else; logged as STORE_ERROR where it happened), ERR_STORE_UNUSABLE (cannot be opened:
+ * `message` says why, for people), ERR_NO_MEMORY.
+ *
+ *     store_begin(store, highest level of the group);
+ *     for each: store_submit / store_land / store_cancel / store_due;
+ *     store_commit(store);            only now are answers sent and slots freed
+ */
+#ifndef FORKPOOL_STORE_H
+#define FORKPOOL_STORE_H
+
+#include "buf.h"
+#include "job.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct store;
+struct store_reader;
+
+/* Opens and, if need be, makes or migrates the store. url as in the configuration (sqlite:///path). */
+enum err store_open(const char *url, struct store **store, struct buf *message) MUST_USE;
+void store_close(struct store *store);
+
+/* What was true when it was opened: its own id; the greatest id key (for id_raise); whether the last stop was unclean
+ * (store_close after a good life marks it clean). */
+struct id store_identity(const struct store *store);
+int64_t store_greatest_key(const struct store *store);
+bool store_was_unclean(const struct store *store);
+
+/* The next place in the order: strictly growing over all lives of the store. Inside begin … commit. */
+enum err store_next_seq(struct store *store, int64_t *seq) MUST_USE;
+
+enum err store_begin(struct store *store, enum durability level) MUST_USE;
+enum err store_commit(struct store *store) MUST_USE;
+void store_rollback(struct store *store);
+
+/* A new job in its spec.seq. With an idempotency key: if the key stands already (for 24 h from the
+ * created_ms of its job), nothing is inserted; err is
+ * ERR_OK with `replayed` and the first job's id if the fingerprint is the same, else ERR_KEY_REUSED. Two of one group
+ * see each other. */
+struct store_submit {
+    const struct job *job; /* borrowed */
+    enum err err;
+    bool replayed;
+    struct id original;
+};
+enum err store_submit(struct store *store, struct store_submit *submit) MUST_USE;
+
+/* The key alone (for a job of durability memory, which is not inserted): err ERR_NOT_FOUND if it is free. */
+enum err store_find_key(struct store *store, struct store_submit *submit) MUST_USE;
+
+/* An attempt was resolved: `job` is the row as it shall be (state, counters, run_at_ms, seq, attempt, result). Changes
+ * the row only if it is stored as queued with attempt counter `before`. An attempt recorded earlier moves to the table
+ * of attempts first. No row and job->spec.durability is memory and spec.stored is 0: the row, its key and its result
+ * are inserted. landed is false if somebody had landed it already (row terminal, or its attempt counter > before).
+ * Anything else is ERR_CORRUPT. keep_attempt true: the attempt's record is written; false: only state and counters, and
+ * in a terminal state finished_ms and outcome under attempt.number 0, "ended without a run" (a cancel before a run). */
+struct store_land {
+    const struct job *job; /* borrowed */
+    uint32_t before;
+    bool keep_attempt;
+    bool landed;
+};
+enum err store_land(struct store *store, struct store_land *land) MUST_USE;
+
+/* Cancels a waiting job that has no slot: queued or retrying → cancelled, with cancel_requested and, under
+ * attempt.number 0, finished_ms and outcome. err: ERR_OK, ERR_UNKNOWN_JOB, ERR_ALREADY_FINISHED. */
+struct store_cancel {
+    struct id id;
+    int64_t now_ms;
+    enum err err;
+};
+enum err store_cancel(struct store *store, struct store_cancel *cancel) MUST_USE;
+
+/* Up to `limit` retrying jobs that are due become queued, each with a new seq. *next_ms: when the next one is due, or
+ * INT64_MAX. Inside begin … commit. Jobs are owned by the caller. */
+enum err store_due(struct store *store, int64_t now_ms, size_t limit, struct job **jobs, size_t *count,
+                   int64_t *next_ms) MUST_USE;
+
+/* Queued rows of one priority with seq > after, in order of seq, whole: at most `limit`, and none beyond the one with
+ * which their arguments reach `most_bytes`. *more: there are further ones. On the writer's connection, outside of
+ * begin … commit, so that it is ordered with the commits. Jobs are owned by the caller. */
+enum err store_load(struct store *store, unsigned priority, int64_t after, size_t limit, size_t most_bytes,
+                    struct job **jobs, size_t *count, bool *more) MUST_USE;
+
+/* Forgets up to `limit` idempotency keys older than 24 h. Inside begin … commit. */
+enum err store_sweep_keys(struct store *store, int64_t now_ms, size_t limit) MUST_USE;
+
+/* The checkpointer's own connection: copies what the log holds into the main file, so that commits need not.
+ * *log_pages is what the log held. */
+struct store_checkpointer;
+enum err store_checkpointer_open(const char *url, struct store_checkpointer **checkpointer) MUST_USE;
+enum err store_checkpoint(struct store_checkpointer *checkpointer, int *log_pages) MUST_USE;
+/* An integrity check of the whole file; ERR_STORE_FAILED with what was found in *message. May take long. */
+enum err store_check(struct store_checkpointer *checkpointer, struct buf *message) MUST_USE;
+/* From another thread: a store_check that is under way ends soon, with ERR_AGAIN. */
+void store_check_stop(struct store_checkpointer *checkpointer);
+void store_checkpointer_close(struct store_checkpointer *checkpointer);
+
+/* Reading. */
+enum err store_reader_open(const char *url, struct store_reader **reader) MUST_USE;
+void store_reader_close(struct store_reader *reader);
+
+/* The whole job, args and result included. ERR_UNKNOWN_JOB. Works on the writer too (same thread). */
+enum err store_get(struct store_reader *reader, struct id id, struct job **job) MUST_USE;
+struct store_reader *store_own_reader(struct store *store);
+
+/* All recorded attempts, oldest first, the last one included. Owned by the caller (free). ERR_UNKNOWN_JOB. */
+enum err store_attempts(struct store_reader *reader, struct id id, struct attempt **attempts, size_t *count) MUST_USE;
+
+struct store_filter {
+    bool by_state;
+    enum job_state state; /* a stored state: never RUNNING */
+    char task[NAME_BYTES], queue[NAME_BYTES]; /* "" : any */
+    int64_t created_after_ms, created_before_ms; /* exclusive; -1: any */
+    int64_t before_key; /* the cursor: keys below this one; INT64_MAX at the start */
+    size_t limit;
+};
+
+/* A page, newest id first, without args and result. At most `limit` jobs; it also ends after having looked at 50,000
+ * rows, so that no read takes long. *next_key continues it, or is -1 at the end. Jobs owned by the caller. */
+enum err store_list(struct store_reader *reader, const struct store_filter *filter, struct job **jobs, size_t *count,
+                    int64_t *next_key) MUST_USE;
+
+/* Jobs per queue, task and stored state. Owned by the caller (free). */
+struct store_count {
+    char queue[NAME_BYTES], task[NAME_BYTES];
+    enum job_state state;
+    int64_t jobs;
+};
+enum err store_counts(struct store_reader *reader, struct store_count **counts, size_t *count) MUST_USE;
+
+#endif

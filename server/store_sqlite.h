@@ -1,0 +1,210 @@
+/* What the files of the SQLite store share: columns, statements, connections. Nobody else includes this, nor
+ * sqlite3.h.
+ *
+ *   store_sqlite.c        connections, statements and their errors, begin … commit, the checkpointer
+ *   store_sqlite_open.c   open with its refusals, migrations, close
+ *   store_sqlite_write.c  what happens between begin and commit
+ *   store_sqlite_read.c   get, list, attempts, counts
+ *
+ *  1. One thread uses a connection; so it has no mutex (SQLITE_OPEN_NOMUTEX).
+ *  2. A statement is prepared at its first use and kept. Whoever stepped it to a row resets it.
+ *  3. Columns that are NULL read as blank (attempt_blank), so that a new row binds only what is known.
+ *
+ *     sqlite3_stmt *statement;
+ *     enum err err = store_sql_get(connection, SQL_GET, &statement);
+ *     …bind…
+ *     err = store_sql_row(connection, SQL_GET, &found);   or store_sql_done for a statement without rows
+ *     if (found) { …read…  store_sql_reset(connection, SQL_GET); }
+ */
+#ifndef FORKPOOL_STORE_SQLITE_H
+#define FORKPOOL_STORE_SQLITE_H
+
+#include "store.h"
+
+#include <sqlite3.h>
+
+/* schema.sql, by cmake/embed.cmake. */
+extern const char store_schema_sql[];
+
+/* C(kind, column, member of struct job). Fixed by the submission: */
+#define JOB_FIXED(C)                                                                                         \
+    C(INT, created_ms, spec.created_ms)                                                                      \
+    C(TEXT, queue, spec.queue)                                                                               \
+    C(TEXT, task, spec.task)                                                                                 \
+    C(INT, priority, spec.priority)                                                                          \
+    C(INT, durability, spec.durability)                                                                      \
+    C(INT, timeout_ms, spec.timeout_ms)                                                                      \
+    C(INT, kill_after_ms, spec.kill_after_ms)                                                                \
+    C(INT, max_attempts, spec.retry.max_attempts)                                                            \
+    C(INT, backoff, spec.retry.backoff)                                                                      \
+    C(INT, initial_ms, spec.retry.initial_ms)                                                                \
+    C(INT, max_ms, spec.retry.max_ms)                                                                        \
+    C(INT, jitter, spec.retry.jitter)                                                                        \
+    C(INT, epoch, spec.epoch)                                                                                \
+    C(TEXT, idempotency_key, spec.idempotency_key)                                                           \
+    C(ID, fingerprint, spec.fingerprint)                                                                     \
+    C(TEXT, traceparent, spec.traceparent)
+
+/* Changed by every move: */
+#define JOB_MOVING(C)                                                                                        \
+    C(INT, state, state)                                                                                     \
+    C(INT, seq, spec.seq)                                                                                    \
+    C(INT, run_at_ms, spec.run_at_ms)                                                                        \
+    C(INT, attempt, spec.attempt)                                                                            \
+    C(INT, errors, spec.errors)                                                                              \
+    C(INT, crashes, spec.crashes)                                                                            \
+    C(INT, lost, spec.lost)                                                                                  \
+    C(INT, cancel_requested, cancel_requested)
+
+/* C(kind, column, member of struct attempt): the last attempt in jobs, earlier ones in attempts. */
+#define ATTEMPT_COLUMNS(C)                                                                                   \
+    C(INT, number, number)                                                                                   \
+    C(INT, outcome, outcome)                                                                                 \
+    C(INT, retryable, retryable)                                                                             \
+    C(INT, started_ms, started_ms)                                                                           \
+    C(INT, finished_ms, finished_ms)                                                                         \
+    C(INT, worker, worker)                                                                                   \
+    C(INT, exit_code, exit_code)                                                                             \
+    C(INT, signal, signal)                                                                                   \
+    C(INT, cpu_us, cpu_us)                                                                                   \
+    C(INT, max_rss_bytes, max_rss_bytes)                                                                     \
+    C(REAL, progress, progress)                                                                              \
+    C(INT, progress_ms, progress_ms)                                                                         \
+    C(TEXT, progress_message, progress_message)                                                              \
+    C(TEXT, error_code, error_code)                                                                          \
+    C(TEXT, error_message, error_message)
+
+/* Pieces of SQL out of the tables above; parameters bind in the same order. */
+#define NAME_OF(kind, column, member) ", " #column
+#define MARK_OF(kind, column, member) ", ?"
+#define SET_OF(kind, column, member)  ", " #column " = ?"
+
+#define SELECT_JOB    "SELECT id_key, id_random" JOB_FIXED(NAME_OF) JOB_MOVING(NAME_OF) ATTEMPT_COLUMNS(NAME_OF)
+#define SELECT_GLANCE "SELECT id_key, state, created_ms, queue, task FROM jobs "
+#define SAME_JOB      " WHERE id_key = ? AND id_random = ? AND state = ? AND attempt = ?"
+
+/* The states that partial indexes of schema.sql name; a query must name them in the same words to use them.
+ */
+#define IS_QUEUED   "state = 0"
+#define IS_RETRYING "state = 2"
+#define IS_LISTED   "state <> 0 AND state <> 3"
+_Static_assert(JOB_QUEUED == 0 && JOB_RETRYING == 2 && JOB_SUCCEEDED == 3, "schema.sql");
+
+/* Every statement that is kept. INDEXED BY fails rather than scan 10 million rows. */
+#define STORE_SQL(S)                                                                                         \
+    S(BEGIN, "BEGIN IMMEDIATE")                                                                              \
+    S(COMMIT, "COMMIT")                                                                                      \
+    S(SNAPSHOT, "BEGIN")                                                                                     \
+    S(INSERT, "INSERT INTO jobs (id_key, id_random" JOB_FIXED(NAME_OF)                                       \
+                  JOB_MOVING(NAME_OF) ", args) "                                                             \
+                                      "VALUES (?, ?" JOB_FIXED(MARK_OF) JOB_MOVING(MARK_OF) ", ?)")          \
+    S(INSERT_ENDED,                                                                                          \
+      "INSERT INTO jobs (id_key, id_random" JOB_FIXED(NAME_OF)                                               \
+          JOB_MOVING(NAME_OF) ", args"                                                                       \
+                              ", result" ATTEMPT_COLUMNS(NAME_OF) ") VALUES (?, ?" JOB_FIXED(MARK_OF)        \
+                                  JOB_MOVING(MARK_OF) ", ?, ?" ATTEMPT_COLUMNS(MARK_OF) ")")                 \
+    S(MOVE, "UPDATE jobs SET id_key = id_key" JOB_MOVING(SET_OF) SAME_JOB)                                   \
+    S(LAND, "UPDATE jobs SET result = ?" JOB_MOVING(SET_OF) ATTEMPT_COLUMNS(SET_OF) SAME_JOB)                \
+    S(ARCHIVE,                                                                                               \
+      "INSERT OR REPLACE INTO attempts (id_key" ATTEMPT_COLUMNS(                                             \
+          NAME_OF) ") "                                                                                      \
+                   "SELECT id_key" ATTEMPT_COLUMNS(NAME_OF) " FROM jobs" SAME_JOB " AND number >= 1")        \
+    S(GLANCE, "SELECT state, attempt FROM jobs WHERE id_key = ? AND id_random = ?")                          \
+    S(KEY_TAKE,                                                                                              \
+      "INSERT INTO keys (key, job_key, job_random, fingerprint, expires_ms) "                                \
+      "VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (key) DO UPDATE SET job_key = ?2, job_random = ?3, "          \
+      "fingerprint = ?4, expires_ms = ?5 WHERE expires_ms <= ?6")                                            \
+    S(KEY_FIND, "SELECT job_key, job_random, fingerprint FROM keys WHERE key = ? AND expires_ms > ?")        \
+    S(KEY_SWEEP, "DELETE FROM keys WHERE key IN (SELECT key FROM keys INDEXED BY keys_expiry "               \
+                 "WHERE expires_ms <= ? LIMIT ?)")                                                           \
+    S(DUE, "SELECT id_key, id_random FROM jobs INDEXED BY jobs_due "                                         \
+           "WHERE " IS_RETRYING " AND run_at_ms <= ? ORDER BY run_at_ms LIMIT ?")                            \
+    S(NEXT_DUE, "SELECT min(run_at_ms) FROM jobs INDEXED BY jobs_due WHERE " IS_RETRYING)                    \
+    S(LOAD, SELECT_JOB ", args, result FROM jobs INDEXED BY jobs_ready "                                     \
+                       "WHERE " IS_QUEUED " AND priority = ? AND seq > ? ORDER BY seq LIMIT ?")              \
+    S(COUNT_ADD, "INSERT INTO counts (queue, task, state, jobs) VALUES (?, ?, ?, ?) "                        \
+                 "ON CONFLICT DO UPDATE SET jobs = jobs + excluded.jobs")                                    \
+    S(META_SET, "UPDATE meta SET value = ? WHERE name = ?")                                                  \
+    S(META_GET, "SELECT value FROM meta WHERE name = ?")                                                     \
+    S(GET, SELECT_JOB ", args, result FROM jobs WHERE id_key = ? AND id_random = ?")                         \
+    S(ROW, SELECT_JOB " FROM jobs WHERE id_key = ?")                                                         \
+    S(ATTEMPTS, "SELECT id_key" ATTEMPT_COLUMNS(NAME_OF) " FROM attempts WHERE id_key = ? ORDER BY number")  \
+    S(WALK, SELECT_GLANCE "NOT INDEXED WHERE id_key < ? AND id_key >= ? ORDER BY id_key DESC")               \
+    S(WALK_QUEUED, SELECT_GLANCE "INDEXED BY jobs_ready WHERE id_key < ? AND id_key >= ? AND " IS_QUEUED     \
+                                 " ORDER BY id_key DESC")                                                    \
+    S(WALK_LISTED, SELECT_GLANCE "INDEXED BY jobs_listed WHERE id_key < ? AND id_key >= ? AND " IS_LISTED    \
+                                 " AND state = ? ORDER BY id_key DESC")                                      \
+    S(COUNTS, "SELECT queue, task, state, jobs FROM counts WHERE jobs <> 0")                                 \
+    S(COUNT_QUEUED, "SELECT coalesce(sum(jobs), 0) FROM counts WHERE " IS_QUEUED)
+
+enum sql {
+#define S(name, text) SQL_##name,
+    STORE_SQL(S)
+#undef S
+        SQL_COUNT
+};
+
+struct connection {
+    sqlite3 *db;
+    sqlite3_stmt *statements[SQL_COUNT];
+    bool failed; /* something worse than no space or no memory has happened */
+};
+
+struct store_reader {
+    struct connection connection;
+};
+
+/* A change of one number in the table of counts, gathered until the commit. */
+struct count_change {
+    uint64_t hash;
+    struct store_count count; /* jobs: the difference */
+};
+
+struct store {
+    struct store_reader reader; /* the one connection that writes; store_own_reader reads on it too */
+    struct id identity;
+    int64_t greatest_key;
+    bool unclean;  /* found so at open */
+    bool full;     /* PRAGMA synchronous is FULL, not NORMAL */
+    bool in_group; /* between begin and commit */
+    int64_t seq_next;
+    int64_t seq_end, seq_end_stored; /* of the reserved block: in this group; in the last commit */
+    int64_t skew_ms, skew_ms_stored; /* likewise */
+    struct count_change *changes;    /* owned */
+    size_t change_count, change_room;
+};
+
+/* Logs the last error of the connection, once, and says what it means to callers. */
+enum err store_sql_fail(struct connection *connection, const char *operation) MUST_USE;
+
+enum err store_sql_get(struct connection *connection, enum sql sql, sqlite3_stmt **statement) MUST_USE;
+/* Steps a statement that returns no rows, and resets it. */
+enum err store_sql_done(struct connection *connection, enum sql sql) MUST_USE;
+/* Steps to the next row; at the end, or after an error, the statement is reset and *row is false. */
+enum err store_sql_row(struct connection *connection, enum sql sql, bool *row) MUST_USE;
+void store_sql_reset(struct connection *connection, enum sql sql);
+
+/* Text with several statements, run at once; and a question with one number as its answer (0 without a row).
+ */
+enum err store_sql_exec(struct connection *connection, const char *operation, const char *text) MUST_USE;
+enum err store_sql_ask(struct connection *connection, const char *text, int64_t *value) MUST_USE;
+
+/* The path in sqlite:///absolute/path or sqlite:relative/path. */
+const char *store_path_of(const char *url);
+enum err store_connection_open(struct connection *connection, const char *path, int flags) MUST_USE;
+void store_connection_close(struct connection *connection);
+
+/* Whether commits sync. Outside of begin … commit. */
+enum err store_set_synchronous(struct store *store, bool full) MUST_USE;
+
+/* A number in meta. */
+enum err store_meta_get(struct connection *connection, const char *name, int64_t *value) MUST_USE;
+enum err store_meta_set(struct connection *connection, const char *name, int64_t value) MUST_USE;
+
+/* Reads a row of SELECT_JOB; with_bytes: followed by args and result. *job is owned by the caller. */
+enum err store_row_read(sqlite3_stmt *statement, bool with_bytes, struct job **job) MUST_USE;
+
+/* Writes the gathered changes of counts; part of the commit. */
+enum err store_changes_write(struct store *store) MUST_USE;
+
+#endif

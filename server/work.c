@@ -1,0 +1,22 @@
+#include "work.h"
+
+#include <stdlib.h>
+
+struct work *work_new(enum work_kind kind)
+{
+    struct work *work = calloc(1, sizeof *work);
+    if (work != NULL)
+        work->kind = kind;
+    return work;
+}
+
+void work_free(struct work *work)
+{
+    if (work == NULL)
+        return;
+    for (size_t i = 0; i < work->count; i++)
+        job_free(work->jobs[i]);
+    free(work->jobs);
+    job_free(work->job);
+    free(work);
+}

@@ -1,0 +1,166 @@
+#include "job.h"
+
+#include "check.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+    const char *text;
+    bool terminal;
+} STATES[JOB_STATE_COUNT] = {
+#define S(name, text, terminal, number) [JOB_##name] = {text, terminal},
+    JOB_STATES(S)
+#undef S
+};
+
+static const char *const DURABILITY_TEXTS[DURABILITY_COUNT] = {
+#define D(name, text) text,
+    DURABILITIES(D)
+#undef D
+};
+
+static const char *const BACKOFF_TEXTS[BACKOFF_COUNT] = {
+#define B(name, text) text,
+    BACKOFFS(B)
+#undef B
+};
+
+static const char *const OUTCOME_TEXTS[OUTCOME_COUNT] = {
+#define O(name, text) text,
+    OUTCOMES(O)
+#undef O
+};
+
+static const bool MOVES[JOB_STATE_COUNT][JOB_STATE_COUNT] = {
+#define MOVE(from, to, why) [JOB_##from][JOB_##to] = true,
+    JOB_MOVES(MOVE)
+#undef MOVE
+};
+
+static bool find_text(const char *const *texts, int count, const char *text, int *found)
+{
+    for (int i = 0; i < count; i++) {
+        if (strcmp(texts[i], text) == 0) {
+            *found = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *job_state_text(enum job_state state)
+{
+    CHECK(state < JOB_STATE_COUNT);
+    return STATES[state].text;
+}
+
+bool job_state_parse(const char *text, enum job_state *state)
+{
+    for (int i = 0; i < JOB_STATE_COUNT; i++) {
+        if (strcmp(STATES[i].text, text) == 0) {
+            *state = (enum job_state)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool job_is_terminal(enum job_state state)
+{
+    CHECK(state < JOB_STATE_COUNT);
+    return STATES[state].terminal;
+}
+
+bool job_may_move(enum job_state from, enum job_state to)
+{
+    CHECK(from < JOB_STATE_COUNT && to < JOB_STATE_COUNT);
+    return MOVES[from][to];
+}
+
+const char *durability_text(enum durability durability)
+{
+    CHECK(durability < DURABILITY_COUNT);
+    return DURABILITY_TEXTS[durability];
+}
+
+bool durability_parse(const char *text, enum durability *durability)
+{
+    int found;
+    if (!find_text(DURABILITY_TEXTS, DURABILITY_COUNT, text, &found))
+        return false;
+    *durability = (enum durability)found;
+    return true;
+}
+
+const char *backoff_text(enum backoff backoff)
+{
+    CHECK(backoff < BACKOFF_COUNT);
+    return BACKOFF_TEXTS[backoff];
+}
+
+bool backoff_parse(const char *text, enum backoff *backoff)
+{
+    int found;
+    if (!find_text(BACKOFF_TEXTS, BACKOFF_COUNT, text, &found))
+        return false;
+    *backoff = (enum backoff)found;
+    return true;
+}
+
+const char *outcome_text(enum outcome outcome)
+{
+    CHECK(outcome < OUTCOME_COUNT);
+    return OUTCOME_TEXTS[outcome];
+}
+
+bool job_name_ok(const char *name)
+{
+    static const char ALLOWED[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+    size_t bytes = strlen(name);
+    return bytes > 0 && bytes < NAME_BYTES && strspn(name, ALLOWED) == bytes && name[0] != '.';
+}
+
+struct attempt attempt_blank(void)
+{
+    return (struct attempt){
+        .cpu_us = -1, .max_rss_bytes = -1, .progress = -1, .worker = -1, .exit_code = -1, .signal = -1};
+}
+
+void text_copy(char *to, size_t room, const char *from, size_t bytes)
+{
+    if (bytes >= room) {
+        bytes = room - 1;
+        while (bytes > 0 &&
+               ((unsigned char)from[bytes] & 0xc0) == 0x80) /* step back to a character's start */
+            bytes--;
+    }
+    if (bytes > 0)
+        memcpy(to, from, bytes);
+    to[bytes] = '\0';
+}
+
+struct job *job_new(void)
+{
+    struct job *job = calloc(1, sizeof *job);
+    if (job != NULL) {
+        job->attempt = attempt_blank();
+        atomic_init(&job->references, 1);
+    }
+    return job;
+}
+
+struct job *job_share(struct job *job)
+{
+    atomic_fetch_add_explicit(&job->references, 1, memory_order_relaxed);
+    return job;
+}
+
+void job_free(struct job *job)
+{
+    if (job == NULL || atomic_fetch_sub_explicit(&job->references, 1, memory_order_acq_rel) > 1)
+        return;
+    free(job->owned[0]);
+    free(job->owned[1]);
+    free(job);
+}

@@ -1,0 +1,17 @@
+/* Files beside the store. */
+#ifndef FORKPOOL_PATHS_H
+#define FORKPOOL_PATHS_H
+
+#include "ids.h"
+
+#include <stddef.h>
+
+enum { PATH_BYTES = 1024 };
+
+/* STATE_DIR/logs/XX/ID.ATTEMPT.log, XX the last two hex digits of the id. ERR_FULL if it does not fit. */
+enum err log_path(const char *state_dir, struct id id, unsigned attempt, char path[PATH_BYTES]) MUST_USE;
+
+/* Makes STATE_DIR/logs and its 256 folders, mode 0750. ERR_SYSTEM, logged. */
+enum err log_dirs_create(const char *state_dir) MUST_USE;
+
+#endif

@@ -1,0 +1,20 @@
+/* What the supervisor gives a new worker, and how a worker's exit status speaks to it. */
+#ifndef FORKPOOL_WORKER_SETUP_H
+#define FORKPOOL_WORKER_SETUP_H
+
+#include "blackbox.h"
+#include "config.h"
+#include "segment.h"
+
+enum { WORKER_EXIT_DRAINED = 0, WORKER_EXIT_SETUP = 69, WORKER_EXIT_RECYCLED = 75 };
+
+/* Everything borrowed from the supervisor's memory, which the fork copied. */
+struct worker_setup {
+    const struct config *config;
+    const struct segment *segment;
+    struct blackbox *box;
+    uint32_t number; /* its board, tray and black box entry */
+    uint16_t incarnation;
+};
+
+#endif

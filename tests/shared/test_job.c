@@ -1,0 +1,240 @@
+#include "job.h"
+#include "run.h"
+
+#include <string.h>
+
+/* The machine as it is drawn at the head of job.h, written down a second time: rows move to columns, each in
+ * the order queued, running, retrying, succeeded, failed, cancelled. */
+/* clang-format off */
+static const char *const DRAWN[JOB_STATE_COUNT] = {
+    [JOB_QUEUED]    = ".x...x",
+    [JOB_RUNNING]   = "x.xxxx",
+    [JOB_RETRYING]  = "x....x",
+    [JOB_SUCCEEDED] = "......",
+    [JOB_FAILED]    = "......",
+    [JOB_CANCELLED] = "......",
+};
+/* clang-format on */
+
+START_TEST(a_job_moves_as_the_machine_is_drawn_and_not_otherwise)
+{
+    for (int from = 0; from < JOB_STATE_COUNT; from++) {
+        for (int to = 0; to < JOB_STATE_COUNT; to++)
+            ck_assert_msg(job_may_move((enum job_state)from, (enum job_state)to) == (DRAWN[from][to] == 'x'),
+                          "%s to %s", job_state_text((enum job_state)from),
+                          job_state_text((enum job_state)to));
+    }
+}
+END_TEST
+
+START_TEST(a_state_is_terminal_just_when_nothing_leads_out_of_it)
+{
+    for (int from = 0; from < JOB_STATE_COUNT; from++) {
+        bool leads_out = false;
+        for (int to = 0; to < JOB_STATE_COUNT; to++)
+            leads_out = leads_out || job_may_move((enum job_state)from, (enum job_state)to);
+        ck_assert_int_eq(job_is_terminal((enum job_state)from), !leads_out);
+    }
+}
+END_TEST
+
+START_TEST(the_numbers_in_the_store_never_change)
+{
+    ck_assert_int_eq(JOB_QUEUED, 0);
+    ck_assert_int_eq(JOB_RUNNING, 1);
+    ck_assert_int_eq(JOB_RETRYING, 2);
+    ck_assert_int_eq(JOB_SUCCEEDED, 3);
+    ck_assert_int_eq(JOB_FAILED, 4);
+    ck_assert_int_eq(JOB_CANCELLED, 5);
+    ck_assert_int_eq(JOB_STATE_COUNT, 6);
+}
+END_TEST
+
+START_TEST(states_read_back_from_their_text)
+{
+    for (int i = 0; i < JOB_STATE_COUNT; i++) {
+        enum job_state state = JOB_STATE_COUNT;
+        ck_assert(job_state_parse(job_state_text((enum job_state)i), &state));
+        ck_assert_int_eq(state, i);
+    }
+    enum job_state state = JOB_FAILED;
+    ck_assert(!job_state_parse("", &state));
+    ck_assert(!job_state_parse("Queued", &state));
+    ck_assert(!job_state_parse("queue", &state));
+    ck_assert(!job_state_parse("queued ", &state));
+    ck_assert_int_eq(state, JOB_FAILED);
+}
+END_TEST
+
+START_TEST(durabilities_read_back_and_rise)
+{
+    for (int i = 0; i < DURABILITY_COUNT; i++) {
+        enum durability durability = DURABILITY_COUNT;
+        ck_assert(durability_parse(durability_text((enum durability)i), &durability));
+        ck_assert_int_eq(durability, i);
+    }
+    ck_assert(DURABILITY_MEMORY < DURABILITY_PROCESS && DURABILITY_PROCESS < DURABILITY_FULL);
+    enum durability durability;
+    ck_assert(!durability_parse("fsync", &durability));
+}
+END_TEST
+
+START_TEST(backoffs_read_back)
+{
+    for (int i = 0; i < BACKOFF_COUNT; i++) {
+        enum backoff backoff = BACKOFF_COUNT;
+        ck_assert(backoff_parse(backoff_text((enum backoff)i), &backoff));
+        ck_assert_int_eq(backoff, i);
+    }
+    enum backoff backoff;
+    ck_assert(!backoff_parse("", &backoff));
+}
+END_TEST
+
+START_TEST(outcomes_have_texts_that_differ)
+{
+    for (int i = 0; i < OUTCOME_COUNT; i++) {
+        for (int j = i + 1; j < OUTCOME_COUNT; j++)
+            ck_assert_str_ne(outcome_text((enum outcome)i), outcome_text((enum outcome)j));
+    }
+    ck_assert_str_eq(outcome_text(OUTCOME_RETURNED), "returned");
+}
+END_TEST
+
+#if !defined(__SANITIZE_THREAD__) /* whose tests do not fork, so none of them may abort */
+START_TEST(a_state_beyond_the_table_aborts)
+{
+    fclose(stderr);
+    job_state_text((enum job_state)JOB_STATE_COUNT);
+}
+END_TEST
+#endif
+
+START_TEST(names_are_letters_digits_dots_dashes_and_underscores)
+{
+    static const char *const GOOD[] = {"a", "sha256", "mail.send-now_2", "A.B", "9", "_", "-", "a.."};
+    static const char *const BAD[] = {"",   ".",    "..",  ".hidden", "a b",         "a/b",
+                                      "a%", "\xc3", "a\n", "a:b",     "caf\xc3\xa9", "a,b"};
+    for (size_t i = 0; i < sizeof GOOD / sizeof GOOD[0]; i++)
+        ck_assert_msg(job_name_ok(GOOD[i]), "%s", GOOD[i]);
+    for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++)
+        ck_assert_msg(!job_name_ok(BAD[i]), "%s", BAD[i]);
+}
+END_TEST
+
+START_TEST(names_have_at_most_63_bytes)
+{
+    char name[NAME_BYTES + 1];
+    memset(name, 'n', sizeof name);
+    name[NAME_BYTES - 1] = '\0';
+    ck_assert(job_name_ok(name));
+    name[NAME_BYTES - 1] = 'n';
+    name[NAME_BYTES] = '\0';
+    ck_assert(!job_name_ok(name));
+}
+END_TEST
+
+static const struct {
+    size_t room;
+    const char *text, *copy;
+} COPIES[] = {
+    {6, "hello", "hello"},
+    {5, "hello", "hell"},
+    {1, "hello", ""},
+    {10, "", ""},
+    {4, "ab\xc3\xa9z", "ab"}, /* only the first half of é would fit */
+    {5, "ab\xc3\xa9z", "ab\xc3\xa9"},
+    {3, "\xe2\x82\xac!", ""}, /* two thirds of € */
+    {4, "\xe2\x82\xac!", "\xe2\x82\xac"},
+    {4, "\xf0\x9f\x98\x80", ""},
+    {5, "\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80"},
+    {7, "\xf0\x9f\x98\x80\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80"},
+    {3, "\x80\x80\x80\x80", ""}, /* not UTF-8 at all: nothing to hold on to */
+};
+
+START_TEST(copies_are_cut_at_the_border_of_a_character)
+{
+    char to[32];
+    memset(to, 'x', sizeof to);
+    size_t room = COPIES[_i].room;
+    text_copy(to, room, COPIES[_i].text, strlen(COPIES[_i].text));
+    ck_assert_str_eq(to, COPIES[_i].copy);
+    ck_assert_int_eq(to[room], 'x');
+}
+END_TEST
+
+START_TEST(a_copy_of_no_text_is_empty)
+{
+    char to[4] = "abc";
+    text_copy(to, sizeof to, NULL, 0);
+    ck_assert_str_eq(to, "");
+}
+END_TEST
+
+START_TEST(a_copy_reads_no_byte_beyond_its_source)
+{
+    char to[8], *from = malloc(4); /* not NUL-terminated: the address sanitizer watches its end */
+    memcpy(from, "abcd", 4);
+    text_copy(to, sizeof to, from, 4);
+    ck_assert_str_eq(to, "abcd");
+    text_copy(to, 4, from, 4);
+    ck_assert_str_eq(to, "abc");
+    free(from);
+}
+END_TEST
+
+START_TEST(a_blank_attempt_knows_nothing)
+{
+    struct attempt attempt = attempt_blank();
+    ck_assert_int_eq(attempt.number, 0);
+    ck_assert_int_eq(attempt.outcome, OUTCOME_NONE);
+    ck_assert_int_eq(attempt.started_ms, 0);
+    ck_assert_int_eq(attempt.finished_ms, 0);
+    ck_assert_int_eq(attempt.cpu_us, -1);
+    ck_assert_int_eq(attempt.max_rss_bytes, -1);
+    ck_assert_int_eq(attempt.worker, -1);
+    ck_assert_int_eq(attempt.exit_code, -1);
+    ck_assert_int_eq(attempt.signal, -1);
+    ck_assert(attempt.progress < 0);
+    ck_assert_str_eq(attempt.error_code, "");
+}
+END_TEST
+
+START_TEST(a_job_frees_what_it_owns_and_not_what_it_borrows)
+{
+    JOB_AUTO job = job_new();
+    ck_assert_ptr_nonnull(job);
+    ck_assert_int_eq(job->state, JOB_QUEUED);
+    ck_assert_int_eq(job->attempt.signal, -1);
+    job->args = (struct text){"[]", 2};
+    job->owned[1] = strdup("{}");
+    job->result = (struct text){job->owned[1], 2};
+    job_free(NULL);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("job");
+    TCase *tests = tcase_create("job");
+    suite_add_tcase(suite, tests);
+    tcase_add_test(tests, a_job_moves_as_the_machine_is_drawn_and_not_otherwise);
+    tcase_add_test(tests, a_state_is_terminal_just_when_nothing_leads_out_of_it);
+    tcase_add_test(tests, the_numbers_in_the_store_never_change);
+    tcase_add_test(tests, states_read_back_from_their_text);
+    tcase_add_test(tests, durabilities_read_back_and_rise);
+    tcase_add_test(tests, backoffs_read_back);
+    tcase_add_test(tests, outcomes_have_texts_that_differ);
+#if !defined(__SANITIZE_THREAD__)
+    tcase_add_test_raise_signal(tests, a_state_beyond_the_table_aborts, 6);
+#endif
+    tcase_add_test(tests, names_are_letters_digits_dots_dashes_and_underscores);
+    tcase_add_test(tests, names_have_at_most_63_bytes);
+    tcase_add_loop_test(tests, copies_are_cut_at_the_border_of_a_character, 0,
+                        sizeof COPIES / sizeof COPIES[0]);
+    tcase_add_test(tests, a_copy_of_no_text_is_empty);
+    tcase_add_test(tests, a_copy_reads_no_byte_beyond_its_source);
+    tcase_add_test(tests, a_blank_attempt_knows_nothing);
+    tcase_add_test(tests, a_job_frees_what_it_owns_and_not_what_it_borrows);
+    return run_suite(suite);
+}

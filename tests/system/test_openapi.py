@@ -1,0 +1,239 @@
+"""api/openapi.yaml is true: the same routes as the code, and live answers that match its schemas, with nothing left out."""
+
+import json
+import re
+
+import jsonschema
+import pytest
+import yaml
+
+from processes import until
+from server import ROOT, run_forkpool
+
+SERVER = {"workers_count": 2}
+METHODS = ("get", "put", "post", "patch", "delete", "head", "options")
+UNKNOWN = "018f0000-0000-7000-8000-000000000000"
+
+
+@pytest.fixture(scope="module")
+def document():
+    with open(ROOT / "api" / "openapi.yaml", encoding="utf-8") as file:
+        return yaml.safe_load(file)
+
+
+def operations(document):
+    """{(METHOD, path): operation}"""
+    return {(method.upper(), path): operation for path, item in document["paths"].items()
+            for method, operation in item.items() if method in METHODS}
+
+
+def resolve(document, node):
+    while "$ref" in node:
+        target = document
+        for part in node["$ref"].removeprefix("#/").split("/"):
+            target = target[part.replace("~1", "/").replace("~0", "~")]
+        node = target
+    return node
+
+
+def code_routes():
+    """{(METHOD, path): (operationId, {query parameters})} as the program prints them."""
+    lines = run_forkpool("routes").stdout.splitlines()
+    assert lines
+    return {(line.split()[0], line.split()[1]): (line.split()[2], set(line.split()[3:])) for line in lines}
+
+
+def test_the_file_is_openapi_31_and_all_its_references_lead_somewhere(document):
+    assert document["openapi"].startswith("3.1")
+
+    def visit(node):
+        if isinstance(node, dict):
+            if "$ref" in node:
+                resolve(document, node)
+            for value in node.values():
+                visit(value)
+        elif isinstance(node, list):
+            for value in node:
+                visit(value)
+
+    visit(document)
+    for schema in document["components"]["schemas"].values():
+        jsonschema.Draft202012Validator.check_schema(schema)
+
+
+def test_every_route_of_the_code_is_in_the_file_and_the_reverse(document):
+    assert set(code_routes()) == set(operations(document))
+
+
+def test_operations_and_query_parameters_are_the_same_on_both_sides(document):
+    for key, (name, parameters) in code_routes().items():
+        operation = operations(document)[key]
+        item = document["paths"][key[1]]
+        stated = [resolve(document, one) for one in operation.get("parameters", []) + item.get("parameters", [])]
+        assert operation["operationId"] == name
+        assert {one["name"] for one in stated if one["in"] == "query"} == parameters, key
+        assert {one["name"] for one in stated if one["in"] == "path"} == set(re.findall(r"\{(\w+)\}", key[1])), key
+
+
+def test_the_server_serves_the_file_as_json(document, client):
+    assert client.get("/openapi.json").json() == json.loads(json.dumps(document, default=str))
+
+
+def test_every_error_code_a_client_can_see_is_in_the_file(document):
+    table = (ROOT / "shared" / "err.h").read_text()
+    codes = set(re.findall(r'E\([A-Z_]+, "([a-z_0-9]+)", \d+,', table))
+    text = json.dumps(document, default=str)
+    for code in ("unknown_task", "unknown_job", "invalid_json", "invalid_field", "idempotency_key_reused", "job_failed"):
+        assert code in codes and code in text, code
+
+
+def closed(schema):
+    """The same schema, but a member that it does not name is an error: so nothing undocumented is sent."""
+    if isinstance(schema, list):
+        return [closed(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {}
+    for key, value in schema.items():
+        if key == "properties":
+            made[key] = {name: closed(one) for name, one in value.items()}
+        elif key in ("example", "examples", "enum", "const", "default"):
+            made[key] = value
+        else:
+            made[key] = closed(value)
+    if "properties" in schema and "additionalProperties" not in schema:
+        made["unevaluatedProperties"] = False
+    return made
+
+
+class Checker:
+    """Makes requests and holds their answers against the file."""
+
+    def __init__(self, document, client):
+        self.document, self.client = document, client
+        self.closed = {"components": {"schemas": closed(document["components"]["schemas"])}}
+        self.covered = set()
+
+    def call(self, method, path, expect, body=None, values=None, headers=None, query=""):
+        url = path
+        for name, value in (values or {}).items():
+            url = url.replace("{" + name + "}", value)
+        assert "{" not in url
+        options = {"headers": headers or {}}
+        if body is not None:
+            answer = self.client.post(url + query, body, **options)
+        else:
+            answer = self.client.request(method, url + query, **options)
+        assert answer.status_code == expect, (method, url, answer.status_code, answer.text)
+        self.check(method, path, answer)
+        return answer
+
+    def check(self, method, path, answer):
+        where = f"{method} {path} → {answer.status_code}"
+        responses = operations(self.document)[method, path]["responses"]
+        stated = responses.get(str(answer.status_code)) or responses.get("default")
+        assert stated, f"{where} is not in the file"
+        stated = resolve(self.document, stated)
+        for name, header in stated.get("headers", {}).items():
+            header = resolve(self.document, header)
+            assert name in answer.headers or not header.get("required"), f"{where}: no header {name}"
+        content = stated.get("content")
+        if not content:
+            assert not answer.content, f"{where}: a body that is not in the file"
+            return
+        kind = answer.headers["Content-Type"].split(";")[0]
+        assert kind in content, f"{where}: {kind}, not {list(content)}"
+        if kind.endswith("json") and "schema" in content[kind]:
+            resolver = jsonschema.RefResolver("", {**self.closed})
+            validator = jsonschema.Draft202012Validator(
+                closed(content[kind]["schema"]), resolver=resolver,
+                format_checker=jsonschema.FormatChecker(("date-time", "uuid")))
+            errors = [f"{'/'.join(map(str, error.absolute_path))}: {error.message}"
+                      for error in validator.iter_errors(answer.json())]
+            assert not errors, f"{where}: {errors[:5]}\n{answer.text}"
+        self.covered.add((method, path, answer.status_code))
+
+
+def test_live_answers_of_every_route_match_their_schemas(document, server, client):
+    check = Checker(document, client)
+    call = check.call
+
+    # Submitting: accepted, waited for, failed, refused.
+    job = call("POST", "/v1/jobs", 202, {"task": "echo", "args": {"n": 1}, "priority": 3, "timeout": 9,
+                                         "retry": {"max_attempts": 2, "jitter": 0.5}}).json()["id"]
+    call("POST", "/v1/jobs", 200, {"task": "echo"}, query="?wait=10")
+    call("POST", "/v1/jobs", 202, {"task": "echo"}, headers={"Idempotency-Key": "one", "Prefer": "wait=0"})
+    call("POST", "/v1/jobs", 202, {"task": "echo"}, headers={"Idempotency-Key": "one", "Prefer": "wait=0"})
+    call("POST", "/v1/jobs", 422, {"task": "echo", "priority": 2}, headers={"Idempotency-Key": "one"})
+    failed = call("POST", "/v1/jobs", 200, {"task": "fail", "args": {"message": "no", "retryable": False}},
+                  query="?wait=10").json()["id"]
+    crashed = call("POST", "/v1/jobs", 200, {"task": "crash"}, query="?wait=20").json()["id"]
+    command = call("POST", "/v1/jobs", 200, {"task": "wordcount", "args": {"text": 1}}, query="?wait=20").json()["id"]
+    call("POST", "/v1/jobs", 400, "{")
+    call("POST", "/v1/jobs", 422, {"task": "nope"})
+    call("POST", "/v1/jobs", 422, {"task": "echo", "priority": "high", "colour": "red"})
+    call("POST", "/v1/jobs", 415, "x", headers={"Content-Type": "text/plain"})
+    call("POST", "/v1/tasks/{task}/jobs", 202, {"x": 1}, {"task": "echo"})
+    call("POST", "/v1/tasks/{task}/jobs", 200, {"x": 1}, {"task": "echo"}, query="?wait=10&priority=9&queue=q")
+    call("POST", "/v1/tasks/{task}/jobs", 404, {"x": 1}, {"task": "nope"})
+    call("POST", "/v1/tasks/{task}/jobs", 422, {"x": 1}, {"task": "echo"}, query="?priority=99")
+    call("POST", "/v1/tasks/{task}/call", 200, {"x": 1}, {"task": "echo"}, query="?wait=10")
+    call("POST", "/v1/tasks/{task}/call", 202, {"seconds": 0.3}, {"task": "sleep"}, query="?wait=0.01")
+    call("POST", "/v1/tasks/{task}/call", 500, {"retryable": False}, {"task": "fail"}, query="?wait=10")
+    call("POST", "/v1/tasks/{task}/call", 404, {}, {"task": "nope"})
+
+    # One job, in each state.
+    running = client.submit("sleep", {"seconds": 30})["id"]
+    until(lambda: client.job(running)["state"] == "running", 5)
+    retrying = client.submit("fail", {}, retry={"initial": 60})["id"]
+    until(lambda: client.job(retrying)["state"] == "retrying", 5)
+    other = client.submit("sleep", {"seconds": 30})["id"]
+    until(lambda: client.job(other)["state"] == "running", 5)
+    queued = client.submit("echo", 1)["id"]
+    for one in (job, failed, crashed, command, running, retrying, queued):
+        call("GET", "/v1/jobs/{id}", 200, values={"id": one})
+        call("GET", "/v1/jobs/{id}/attempts", 200, values={"id": one})
+        call("GET", "/v1/jobs/{id}/log", 200, values={"id": one}) if one in (failed, crashed, command) else None
+    etag = client.get(f"/v1/jobs/{job}").headers["ETag"]
+    call("GET", "/v1/jobs/{id}", 304, values={"id": job}, headers={"If-None-Match": etag})
+    call("GET", "/v1/jobs/{id}/result", 200, values={"id": job})
+    call("GET", "/v1/jobs/{id}/result", 409, values={"id": running})
+    call("GET", "/v1/jobs/{id}/result", 500, values={"id": failed})
+    call("GET", "/v1/jobs/{id}/log", 404, values={"id": failed}, query="?attempt=7")
+    call("GET", "/v1/jobs", 200)
+    call("GET", "/v1/jobs", 200, query="?state=running&limit=1")
+    call("GET", "/v1/jobs", 200, query="?limit=2")
+    call("GET", "/v1/jobs", 422, query="?limit=0")
+    call("GET", "/v1/workers", 200)
+    call("GET", "/v1/stats", 200)
+    call("POST", "/v1/jobs/{id}/cancel", 200, values={"id": queued})
+    call("GET", "/v1/jobs/{id}/result", 500, values={"id": queued})
+    call("POST", "/v1/jobs/{id}/cancel", 200, values={"id": retrying})
+    call("POST", "/v1/jobs/{id}/cancel", 202, values={"id": running})
+    call("POST", "/v1/jobs/{id}/cancel", 202, values={"id": other})
+    call("POST", "/v1/jobs/{id}/cancel", 409, values={"id": job})
+    for path in ("/v1/jobs/{id}", "/v1/jobs/{id}/result", "/v1/jobs/{id}/log", "/v1/jobs/{id}/attempts"):
+        call("GET", path, 404, values={"id": UNKNOWN})
+    call("POST", "/v1/jobs/{id}/cancel", 404, values={"id": UNKNOWN})
+
+    # The rest.
+    call("GET", "/v1/tasks", 200)
+    call("GET", "/v1/tasks/{task}", 200, values={"task": "echo"})
+    call("GET", "/v1/tasks/{task}", 200, values={"task": "thumbnail"})
+    call("GET", "/v1/tasks/{task}", 404, values={"task": "nope"})
+    for path in ("/livez", "/readyz", "/metrics", "/version", "/openapi.json", "/"):
+        call("GET", path, 200)
+    call("GET", "/readyz", 200, query="?verbose")
+
+    missed = [key for key in operations(document) if not any((*key, status) in check.covered for status in range(200, 300))]
+    assert not missed, f"no good answer was seen from {missed}"
+    errors = [key for key in operations(document) if "{" in key[1] and (*key, 404) not in check.covered]
+    assert not errors, f"no 404 was seen from {errors}"
+
+
+def test_what_the_file_promises_of_headers_holds(client):
+    answer = client.get("/livez", headers={"X-Request-Id": "mine-1"})
+    assert answer.headers["X-Request-Id"] == "mine-1"
+    answer = client.get("/livez", headers={"X-Request-Id": "not sane <script>"})
+    assert answer.headers["X-Request-Id"] not in ("", "not sane <script>")
+    assert client.request("HEAD", "/v1/stats").status_code == 200

@@ -1,0 +1,3 @@
+#include "forkpool.h"
+
+FP_PLUGIN({.name = "no_run"});

@@ -1,0 +1,169 @@
+#include "command.h"
+
+#include "check.h"
+#include "json.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    EXIT_FOR_GOOD = 65,
+    HINT_BYTES = 151
+}; /* EX_DATAERR; EX_TEMPFAIL (75) is what any other status means too */
+
+/* stdout, and stdout as a JSON string; kept until the next run, for run->result points into them. */
+static struct buf output, encoded;
+
+static bool is_blank(char byte)
+{
+    return byte == ' ' || byte == '\t' || byte == '\r' || byte == '\n';
+}
+
+/* The last line of stderr that is not blank: nearly always what went wrong. */
+static void last_line(const struct command *command, char line[HINT_BYTES])
+{
+    const char *tail = command->tail;
+    size_t end = command->tail_bytes;
+    while (end > 0 && is_blank(tail[end - 1]))
+        end--;
+    size_t start = end;
+    while (start > 0 && tail[start - 1] != '\n' && tail[start - 1] != '\r')
+        start--;
+    while (start < end && (is_blank(tail[start]) || ((unsigned char)tail[start] & 0xc0) == 0x80))
+        start++; /* the tail may begin inside a character */
+    text_copy(line, HINT_BYTES, tail + start, end - start);
+}
+
+static void fail_with_hint(struct command *command, enum err code, bool retryable, const char *what)
+{
+    char hint[HINT_BYTES];
+    last_line(command, hint);
+    run_fail(command->run, code, retryable, "%s%s%s", what, hint[0] != '\0' ? ": " : "", hint);
+}
+
+static void fail_by_signal(struct command *command, int number)
+{
+    const struct task *task = command->run->task;
+    const char *name = sigabbrev_np(number);
+    char what[128];
+    int bytes = name != NULL ? snprintf(what, sizeof what, "ended by SIG%s (%d)", name, number)
+                             : snprintf(what, sizeof what, "ended by signal %d", number);
+    if (number == SIGXCPU && task->limit_cpu_ms >= 0)
+        snprintf(what + bytes, sizeof what - (size_t)bytes, ", its CPU limit of %" PRId64 " s is used up",
+                 (task->limit_cpu_ms + 999) / 1000);
+    fail_with_hint(command, ERR_TASK_SIGNAL, true, what);
+}
+
+static void fail_too_large(struct run *run, int64_t bytes)
+{
+    run_fail(run, ERR_RESULT_TOO_LARGE, false, "the result has %" PRId64 " bytes, max_result is %" PRId64,
+             bytes, run->max_result);
+}
+
+/* stdout as the result: JSON as it stands, or else its text as a JSON string. */
+static void take_result(struct command *command)
+{
+    struct run *run = command->run;
+    struct json_scan scan;
+    if (output.failed) {
+        run_fail(run, ERR_NO_MEMORY, true, "no memory for the result");
+        return;
+    }
+    if (command->output_bytes > run->max_result + 1) {
+        fail_too_large(run, command->output_bytes);
+        return;
+    }
+    if (output.bytes == 0) {
+        run->result = (struct text){.at = "null", .bytes = 4};
+    } else if (json_scan(output.data, output.bytes, &scan, NULL) == ERR_OK) {
+        run->result = (struct text){.at = scan.value.at, .bytes = scan.value.bytes};
+    } else {
+        size_t bytes = output.bytes;
+        bytes -= output.data[bytes - 1] == '\n';
+        bytes -= bytes > 0 && bytes < output.bytes && output.data[bytes - 1] == '\r';
+        buf_put_json(&encoded, output.data, bytes);
+        run->result = (struct text){.at = encoded.data, .bytes = encoded.bytes};
+    }
+    if (encoded.failed)
+        run_fail(run, ERR_NO_MEMORY, true, "no memory for the result");
+    else if ((int64_t)run->result.bytes > run->max_result)
+        fail_too_large(run, (int64_t)run->result.bytes);
+    else
+        run->attempt->outcome = OUTCOME_SUCCESS;
+}
+
+static void take_status(struct command *command, int status)
+{
+    struct attempt *attempt = command->run->attempt;
+    if (command_start_failed(command))
+        return;
+    if (WIFSIGNALED(status)) {
+        attempt->signal = WTERMSIG(status);
+        fail_by_signal(command, attempt->signal);
+        return;
+    }
+    attempt->exit_code = WEXITSTATUS(status);
+    if (attempt->exit_code != 0) {
+        char what[32];
+        snprintf(what, sizeof what, "exit status %d", attempt->exit_code);
+        fail_with_hint(command, ERR_TASK_EXIT, attempt->exit_code != EXIT_FOR_GOOD, what);
+        return;
+    }
+    take_result(command);
+}
+
+static int64_t to_us(struct timeval time)
+{
+    return (int64_t)time.tv_sec * 1000000 + time.tv_usec;
+}
+
+/* A child is charged with the peak of the process it was vforked from, too, and that is ours: only what is
+ * above it is the child's own. */
+static int64_t own_memory(const struct rusage *child)
+{
+    struct rusage own = {0};
+    getrusage(RUSAGE_SELF, &own);
+    return child->ru_maxrss > own.ru_maxrss ? (int64_t)child->ru_maxrss * 1024 : -1;
+}
+
+/* The child has exited and is a zombie, so its id, and that of its group, cannot be anyone else's yet. */
+static int reap(struct command *command)
+{
+    struct run *run = command->run;
+    run->stopped = board_finish(run->board);
+    kill(-command->pid, SIGKILL); /* what it left behind in its group; ESRCH if it never had one */
+    command_drain(command);
+    /* Before the wait: killed in between, we leave no group on the board whose number may be another's by
+     * then. */
+    atomic_store(&run->board->group, 0);
+    atomic_store(run->box_group, 0);
+    int status = 0;
+    struct rusage usage;
+    CHECK(wait4(command->pid, &status, 0, &usage) == command->pid);
+    run->attempt->cpu_us = to_us(usage.ru_utime) + to_us(usage.ru_stime);
+    run->attempt->max_rss_bytes = own_memory(&usage);
+    return status;
+}
+
+void kind_command_run(struct run *run)
+{
+    static struct command command;
+    buf_fini(&output);
+    buf_fini(&encoded);
+    command = (struct command){.run = run, .pidfd = -1, .pipes = {-1, -1, -1, -1}, .output = &output};
+    task_log_init(&command.log, run->log_path, run->max_log);
+    if (!command_spawn(&command)) {
+        run->stopped = board_finish(run->board);
+    } else if (command.pidfd < 0) {
+        (void)reap(&command);
+    } else {
+        command_pump(&command);
+        take_status(&command, reap(&command));
+    }
+    command_fini(&command);
+}

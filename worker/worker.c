@@ -1,0 +1,217 @@
+#include "worker.h"
+
+#include "catalogue.h"
+#include "check.h"
+#include "clock.h"
+#include "kind.h"
+#include "log.h"
+#include "paths.h"
+#include "ring.h"
+#include "scoreboard.h"
+#include "slots.h"
+#include "title.h"
+#include "trays.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { IDLE_WAIT_MS = 500, TRAY_WAIT_MS = 1, POOL = 0 };
+
+struct worker {
+    const struct worker_setup *setup;
+    const struct segment *segment;
+    struct board *board;
+    struct catalogue *catalogue; /* owned: the epoch this worker was born under */
+    uint32_t number;
+    uint16_t incarnation;
+};
+
+static volatile sig_atomic_t drain_asked;
+
+static void on_drain(int number)
+{
+    (void)number;
+    drain_asked = 1;
+}
+
+static void set_signals(void)
+{
+    struct sigaction drain = {.sa_handler = on_drain, .sa_flags = SA_RESTART};
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    CHECK(sigaction(SIGTERM, &drain, NULL) == 0);
+    CHECK(sigaction(SIGINT, &ignore, NULL) == 0); /* Ctrl-C reaches the whole group; the supervisor decides */
+    CHECK(sigaction(SIGHUP, &ignore, NULL) == 0);
+    CHECK(sigaction(SIGPIPE, &ignore, NULL) == 0);
+}
+
+static bool draining(const struct worker *worker)
+{
+    return drain_asked || atomic_load_explicit(&worker->segment->header->draining, memory_order_relaxed) != 0;
+}
+
+/* The first job that can be claimed, highest level first. */
+static bool scan_rings(const struct worker *worker, uint64_t *ticket)
+{
+    for (int level = PRIORITY_COUNT - 1; level >= 0; level--) {
+        struct ring *ring = segment_ring(worker->segment, POOL, (uint32_t)level);
+        uint64_t head;
+        while (ring_peek(ring, &head, ticket)) {
+            CHECK(ticket_slot(*ticket) < worker->segment->shape.slot_count);
+            struct slot *slot = &worker->segment->slots[ticket_slot(*ticket)];
+            bool mine = slot_claim(slot, ticket_generation(*ticket), worker->number, worker->incarnation);
+            ring_advance(ring, head); /* killed before this line: the next worker passes the cell */
+            if (mine)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Waits for a job. False: drain. `waiting` is set before the last look, so that the dispatcher either sees it
+ * or has published something that this look finds. */
+static bool take_job(const struct worker *worker, uint64_t *ticket)
+{
+    while (!draining(worker)) {
+        if (scan_rings(worker, ticket))
+            return true;
+        atomic_store_explicit(&worker->board->waiting, 1,
+                              memory_order_seq_cst); /* W1: pairs with D1, dispatcher */
+        atomic_thread_fence(memory_order_seq_cst);
+        bool found = scan_rings(worker, ticket);
+        if (!found && !draining(worker))
+            sem_hint_wait(&worker->segment->header->work[POOL], IDLE_WAIT_MS);
+        atomic_store_explicit(&worker->board->waiting, 0, memory_order_relaxed);
+        if (found)
+            return true;
+    }
+    return false;
+}
+
+static void fail_stopped(const struct run *run)
+{
+    struct attempt *attempt = run->attempt;
+    if (attempt->outcome == OUTCOME_SUCCESS)
+        return; /* asked to stop, but it had finished: the result stands */
+    if (run->stopped == STOP_DEADLINE) {
+        run_fail((struct run *)run, ERR_TIMEOUT, true, "the attempt did not end within its timeout of %g s",
+                 (double)run->spec->timeout_ms / 1000.0);
+        attempt->outcome = OUTCOME_TIMEOUT;
+    } else if (run->stopped == STOP_CANCEL) {
+        attempt->outcome = OUTCOME_CANCELLED;
+    }
+}
+
+static enum err put_in_tray(const struct worker *worker, uint64_t ticket, struct text result, uint64_t *at)
+{
+    enum err err;
+    while ((err = tray_put(worker->segment, worker->number, ticket, worker->incarnation, result.at,
+                           result.bytes, at)) == ERR_FULL) {
+        sem_hint(&worker->segment->header->done);
+        clock_sleep_ms(TRAY_WAIT_MS); /* in FINISHING: no deadline strikes here */
+    }
+    return err;
+}
+
+/* The bytes first, then DONE. */
+static void place_result(const struct worker *worker, struct slot *slot, uint64_t ticket, struct run *run)
+{
+    struct text result = run->result;
+    if (slot->attempt.outcome != OUTCOME_SUCCESS)
+        return;
+    if (result.bytes <= SLOT_INLINE_BYTES) {
+        memcpy(slot->inline_result, result.at, result.bytes);
+        slot->result_place = RESULT_INLINE;
+    } else {
+        enum err err = put_in_tray(worker, ticket, result, &slot->result_at);
+        if (err != ERR_OK) {
+            run_fail(run, err, false, "the result has %zu bytes, more than a tray takes", result.bytes);
+            return;
+        }
+        slot->result_place = RESULT_TRAY;
+        slot->result_worker = worker->number;
+    }
+    slot->result_bytes = result.bytes;
+    slot->result_sum = bytes_sum(result.at, result.bytes);
+}
+
+static void run_claimed(const struct worker *worker, struct slot *slot, struct run *run)
+{
+    run->task = catalogue_find(worker->catalogue, slot->spec.task);
+    if (run->task == NULL || run->task->broken) {
+        run->stopped = board_finish(worker->board);
+        if (run->task == NULL)
+            run_fail(run, ERR_UNKNOWN_TASK, true, "there is no task \"%s\" any more", slot->spec.task);
+        else
+            run_fail(run, ERR_BROKEN_TASK, true, "%s", run->task->reason);
+        return;
+    }
+    kind_run(run);
+}
+
+/* One claimed job, from its deadline to DONE. */
+static void run_job(const struct worker *worker, uint64_t ticket)
+{
+    struct slot *slot = &worker->segment->slots[ticket_slot(ticket)];
+    const struct config *config = worker->setup->config;
+    if (slot->spec.epoch > worker->catalogue->epoch)
+        _exit(WORKER_EXIT_RECYCLED); /* accepted under a newer catalogue: the claim falls back uncharged */
+    int64_t now_ms = clock_real_ms();
+    blackbox_begin(worker->setup->box, worker->number, slot->spec.id, slot->spec.attempt + 1, now_ms);
+    slot_begin_attempt(slot, worker->number, now_ms);
+    int64_t begun_ns = clock_mono_ns();
+    slot->wait_ns = begun_ns - slot->queued_ns;
+    board_begin(worker->board, ticket, begun_ns + slot->spec.timeout_ms * NS_PER_MS,
+                slot->spec.kill_after_ms * NS_PER_MS);
+
+    char path[PATH_BYTES];
+    CHECK(log_path(config->state_dir, slot->spec.id, slot->spec.attempt + 1, path) == ERR_OK);
+    struct run run = {.tasks_dir = worker->catalogue->tasks_dir,
+                      .spec = &slot->spec,
+                      .attempt_number = slot->spec.attempt + 1,
+                      .log_path = path,
+                      .max_result = config->jobs_max_result,
+                      .max_log = config->jobs_max_log,
+                      .board = worker->board,
+                      .box_group = &worker->setup->box->entries[worker->number].group,
+                      .slot = slot,
+                      .attempt = &slot->attempt};
+    CHECK(slot_args(worker->segment, slot, &run.args) == ERR_OK);
+    run_claimed(worker, slot, &run);
+    fail_stopped(&run);
+    slot->attempt.finished_ms = clock_real_ms();
+    slot->run_ns = clock_mono_ns() - begun_ns;
+    place_result(worker, slot, ticket, &run);
+
+    slot_finish(slot, worker->number, worker->incarnation);
+    board_complete(worker->board, ticket);
+    atomic_fetch_add_explicit(&worker->board->jobs_done, 1, memory_order_relaxed);
+    blackbox_end(worker->setup->box, worker->number);
+    board_idle(worker->board);
+    sem_hint(&worker->segment->header->done);
+}
+
+_Noreturn void worker_main(const struct worker_setup *setup)
+{
+    static char name[32];
+    snprintf(name, sizeof name, "worker default/%u", setup->number);
+    title_set("forkpool: %s", name);
+    log_init(name, (enum log_level)setup->config->log_level, (enum log_format)setup->config->log_format);
+    set_signals();
+    struct worker worker = {.setup = setup,
+                            .segment = setup->segment,
+                            .board = &setup->segment->boards[setup->number],
+                            .number = setup->number,
+                            .incarnation = setup->incarnation};
+    if (catalogue_copy(setup->segment, &worker.catalogue) != ERR_OK) {
+        LOG(WORKER_FAIL, LOG_TEXT("reason", "there is no catalogue of tasks"));
+        _exit(WORKER_EXIT_SETUP);
+    }
+    atomic_store_explicit(&worker.board->epoch, worker.catalogue->epoch, memory_order_relaxed);
+    uint64_t ticket;
+    while (take_job(&worker, &ticket))
+        run_job(&worker, ticket);
+    _exit(WORKER_EXIT_DRAINED);
+}

@@ -1,0 +1,14 @@
+/* A worker: one preforked process that runs one job at a time.
+ *
+ *     wait for a hint ─▶ scan the rings, 9 to 0 ─▶ claim ─▶ run ─▶ result into slot or tray ─▶ DONE ─▶ post
+ *
+ * Never opens the store, never listens, has one thread. SIGTERM: finish the current job, then end.
+ */
+#ifndef FORKPOOL_WORKER_H
+#define FORKPOOL_WORKER_H
+
+#include "worker_setup.h"
+
+_Noreturn void worker_main(const struct worker_setup *setup);
+
+#endif
