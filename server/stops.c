@@ -102,10 +102,24 @@ void stops_drain(struct supervisor *supervisor, uint32_t number)
     }
 }
 
-void stops_kill(struct supervisor *supervisor, uint32_t number)
+/* Wins the run word, so that the worker does not land the death of its child as a failure. False: it is publishing a
+ * result. */
+static bool win_run(struct board *board)
+{
+    for (;;) {
+        uint64_t seen = atomic_load_explicit(&board->run, memory_order_acquire);
+        enum run_phase phase = run_phase(seen);
+        if (phase == RUN_FINISHING)
+            return false;
+        if (phase == RUN_IDLE || phase == RUN_KILLED || board_move_run(board, seen, RUN_KILLED))
+            return true;
+    }
+}
+
+void stops_kill(struct supervisor *supervisor, uint32_t number, bool force)
 {
     struct worker_child *child = &supervisor->workers[number];
-    if (child->pid == 0)
+    if (child->pid == 0 || (!win_run(&supervisor->segment.boards[number]) && !force))
         return;
     child->ordered = true;
     signal_group(&supervisor->segment.boards[number], SIGKILL);

@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { TICK_MS = 50, FRONT_SILENT_S = 10, PROBE_LIMIT_S = 60, FRONT_STOP_S = 10, RESET_LAST_MS = 5000, KILL_LIMIT_S = 10 };
+enum { TICK_MS = 50, FRONT_SILENT_S = 10, PROBE_LIMIT_S = 60, FRONT_STOP_S = 10, RESET_LAST_MS = 5000, KILL_LIMIT_S = 10, FINISH_LIMIT_S = 1 };
 
 /* --- the segment --- */
 
@@ -53,7 +53,7 @@ static void kill_everyone(struct supervisor *supervisor)
     if (supervisor->probe > 0)
         kill(supervisor->probe, SIGKILL);
     for (uint32_t i = 0; i < supervisor->worker_count; i++)
-        stops_kill(supervisor, i);
+        stops_kill(supervisor, i, true);
 }
 
 static void forget_pid(struct supervisor *supervisor, pid_t pid)
@@ -167,7 +167,7 @@ static void go_on_draining(struct supervisor *supervisor)
     if (!supervisor->front_stopping) {
         if (now >= supervisor->drain_until_ns)
             for (uint32_t i = 0; i < supervisor->worker_count; i++)
-                stops_kill(supervisor, i);
+                stops_kill(supervisor, i, now >= supervisor->drain_until_ns + FINISH_LIMIT_S * NS_PER_SEC);
         if (!reap_workers_gone(supervisor))
             return;
         supervisor->front_stopping = true;

@@ -101,9 +101,10 @@ uint64_t reap_oom_kills(void);
 
 /* stops.c */
 void stops_check(struct supervisor *supervisor);
-/* SIGTERM: end after the current job. SIGKILL: at the end of a drain, or for a reset. Both are our order. */
+/* SIGTERM: end after the current job. SIGKILL: at the end of a drain, or for a reset; a worker that
+ * is publishing its result is spared unless forced. Both are our order: nothing is charged. */
 void stops_drain(struct supervisor *supervisor, uint32_t number);
-void stops_kill(struct supervisor *supervisor, uint32_t number);
+void stops_kill(struct supervisor *supervisor, uint32_t number, bool force);
 
 /* supervisor.c, for reap.c */
 void supervisor_reset(struct supervisor *supervisor, const char *reason);
