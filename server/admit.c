@@ -20,7 +20,8 @@ static bool is_memory(const struct job_spec *spec)
 
 static void count_slots(struct dispatcher *dispatcher)
 {
-    atomic_store_explicit(&dispatcher->slots_used, dispatcher->segment->shape.slot_count - dispatcher->free_count,
+    atomic_store_explicit(&dispatcher->slots_used,
+                          dispatcher->segment->shape.slot_count - dispatcher->free_count,
                           memory_order_relaxed);
     atomic_store_explicit(&dispatcher->slots_memory, dispatcher->memory_count, memory_order_relaxed);
     atomic_store_explicit(&dispatcher->arena_used, dispatcher->arena.used, memory_order_relaxed);
@@ -45,7 +46,8 @@ static void index_slot(struct dispatcher *dispatcher, const struct job_spec *spe
     count_slots(dispatcher);
 }
 
-/* Epochs count anew in each life: a job that an earlier one accepted must not ask for a catalogue of the future. */
+/* Epochs count anew in each life: a job that an earlier one accepted must not ask for a catalogue of the
+ * future. */
 static uint32_t epoch_now(const struct dispatcher *dispatcher, uint32_t accepted)
 {
     uint32_t now = atomic_load_explicit(&dispatcher->segment->header->catalogue_epoch, memory_order_relaxed);
@@ -114,8 +116,8 @@ static struct lane *lane_of(struct dispatcher *dispatcher, const struct job_spec
     return &dispatcher->lanes[spec->priority];
 }
 
-/* Sends the last waiting job of the lowest lane below `level` back to the store, where its row is queued. False: there
- * is none. So urgent work gets a slot however large the backlog below it. */
+/* Sends the last waiting job of the lowest lane below `level` back to the store, where its row is queued.
+ * False: there is none. So urgent work gets a slot however large the backlog below it. */
 static bool evict_below(struct dispatcher *dispatcher, uint32_t level)
 {
     for (uint32_t low = 0; low < level; low++) {
@@ -158,8 +160,8 @@ static void admit_stored(struct dispatcher *dispatcher, const struct job *job)
 
 /* --- submissions --- */
 
-/* The job in shared memory that already carries this idempotency key, or CELL_END. Only jobs of durability memory
- * count: the keys of stored ones are in the store, where the committer looked. */
+/* The job in shared memory that already carries this idempotency key, or CELL_END. Only jobs of durability
+ * memory count: the keys of stored ones are in the store, where the committer looked. */
 static uint32_t find_memory_key(const struct dispatcher *dispatcher, const char *key)
 {
     uint64_t sum = key_sum(key);
@@ -200,7 +202,8 @@ void admit_submitted(struct dispatcher *dispatcher, struct work *work)
         work_free(work);
         return;
     }
-    /* Once the front ends, what lies only in memory has been handed to the store: nothing may be added to it. */
+    /* Once the front ends, what lies only in memory has been handed to the store: nothing may be added to it.
+     */
     bool ending =
         atomic_load_explicit(&dispatcher->segment->header->draining, memory_order_relaxed) == DRAIN_FRONT;
     struct errand *errand = work->errand;
@@ -306,7 +309,8 @@ static bool still_stalled(struct dispatcher *dispatcher)
 /* One load at a time, highest priority first, when few of that lane are ready and there is room. */
 static void ask_load(struct dispatcher *dispatcher)
 {
-    uint32_t room = hot_most(dispatcher) > dispatcher->hot_count ? hot_most(dispatcher) - dispatcher->hot_count : 0;
+    uint32_t room =
+        hot_most(dispatcher) > dispatcher->hot_count ? hot_most(dispatcher) - dispatcher->hot_count : 0;
     if (room > dispatcher->free_count)
         room = dispatcher->free_count;
     for (int level = PRIORITY_COUNT - 1; level >= 0; level--) {

@@ -18,10 +18,12 @@ static void answer(struct work *work, enum err err)
     errand->notify(errand);
 }
 
-/* A verdict without an attempt: HELD stays HELD until it is committed, so a front that dies here has changed nothing. */
+/* A verdict without an attempt: HELD stays HELD until it is committed, so a front that dies here has changed
+ * nothing. */
 static void land_cancelled(struct dispatcher *dispatcher, uint32_t number)
 {
-    /* Marked first: should we die after the commit, the next front finds the slot HELD, and must not publish it. */
+    /* Marked first: should we die after the commit, the next front finds the slot HELD, and must not publish
+     * it. */
     atomic_store_explicit(&dispatcher->segment->slots[number].cancel_requested, 1, memory_order_relaxed);
     struct job *job = landing_job(dispatcher, number);
     uint32_t before = job->spec.attempt;
@@ -50,8 +52,8 @@ static void ask_running(struct dispatcher *dispatcher, struct work *work, uint32
     CHECK(claim.worker < dispatcher->segment->shape.worker_count);
     struct slot *slot = &dispatcher->segment->slots[number];
     atomic_store_explicit(&slot->cancel_requested, 1, memory_order_relaxed);
-    atomic_store_explicit(&dispatcher->segment->boards[claim.worker].cancel, ticket_pack(number, claim.generation),
-                          memory_order_release);
+    atomic_store_explicit(&dispatcher->segment->boards[claim.worker].cancel,
+                          ticket_pack(number, claim.generation), memory_order_release);
     uint64_t one = 1;
     if (write(dispatcher->supervisor_wake_fd, &one, sizeof one) < 0)
         CHECK(errno == EAGAIN);

@@ -1,5 +1,5 @@
-/* The checkpointer: copies the store's write-ahead log into its main file on a connection of its own, so that no
- * commit waits for it; checks the file after an unclean stop; has old idempotency keys swept. */
+/* The checkpointer: copies the store's write-ahead log into its main file on a connection of its own, so that
+ * no commit waits for it; checks the file after an unclean stop; has old idempotency keys swept. */
 #ifndef FORKPOOL_CHECKPOINTER_H
 #define FORKPOOL_CHECKPOINTER_H
 

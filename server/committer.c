@@ -65,7 +65,8 @@ static enum err run_due(struct committer *committer, struct work *work)
     for (size_t i = 0; i < work->count; i++) /* a second try after a rollback */
         job_free(work->jobs[i]);
     work->count = 0;
-    return store_due(committer->store, clock_real_ms(), work->limit, work->jobs, &work->count, &work->next_ms);
+    return store_due(committer->store, clock_real_ms(), work->limit, work->jobs, &work->count,
+                     &work->next_ms);
 }
 
 static enum err run_one(struct committer *committer, struct work *work)
@@ -100,7 +101,8 @@ static void answer(struct errand *errand, enum err err)
     errand->notify(errand);
 }
 
-/* A durable submission is acknowledged here, after the dispatcher was told; a memory one only once it is HELD. */
+/* A durable submission is acknowledged here, after the dispatcher was told; a memory one only once it is
+ * HELD. */
 static void hand_out_submit(struct committer *committer, struct work *work)
 {
     struct errand *errand = work->errand;

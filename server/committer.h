@@ -1,12 +1,12 @@
 /* The committer: the one thread that writes the store.
  *
- * Group commit without a timer: whatever gathered while the last commit ran is the next group, at most GROUP_MOST;
- * a group takes the highest durability among its members. Work is taken in the order in which it came, so loads are
- * ordered with the commits around them. After the commit each work goes to the dispatcher (through `deliver`), then
- * the request behind it is answered.
+ * Group commit without a timer: whatever gathered while the last commit ran is the next group, at most
+ * GROUP_MOST; a group takes the highest durability among its members. Work is taken in the order in which it
+ * came, so loads are ordered with the commits around them. After the commit each work goes to the dispatcher
+ * (through `deliver`), then the request behind it is answered.
  *
- * When the store is full, submissions and cancels of the group are refused; results are kept and tried again each
- * RETRY_MS, alone, until they land. Any other error of the store ends the front with FRONT_EXIT_STORE.
+ * When the store is full, submissions and cancels of the group are refused; results are kept and tried again
+ * each RETRY_MS, alone, until they land. Any other error of the store ends the front with FRONT_EXIT_STORE.
  */
 #ifndef FORKPOOL_COMMITTER_H
 #define FORKPOOL_COMMITTER_H
@@ -29,7 +29,7 @@ struct committer {
     _Atomic uint64_t commits; /* for the checkpointer */
     pthread_t thread;
 
-    struct work *queue; /* taken from the inbox, oldest first */
+    struct work *queue;                    /* taken from the inbox, oldest first */
     struct work *unlanded, **unlanded_end; /* results that a full store refused */
     struct work *group[GROUP_MOST];
 };

@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The slot that a dead worker still holds: RUNNING by that worker in that incarnation. CELL_END: it held none. */
+/* The slot that a dead worker still holds: RUNNING by that worker in that incarnation. CELL_END: it held
+ * none. */
 static uint32_t find_held(const struct dispatcher *dispatcher, uint32_t worker, uint16_t incarnation)
 {
     for (uint32_t at = dispatcher->live.first; at != CELL_END; at = dispatcher->cells[at].next) {
@@ -37,7 +38,8 @@ static void describe_crash(struct attempt *attempt, const struct death *death)
         say(attempt, ERR_WORKER_CRASHED, "the task took its worker down: signal %d (%s)", (int)death->signal,
             strsignal(death->signal));
     else
-        say(attempt, ERR_WORKER_CRASHED, "the task ended its worker with exit status %d", (int)death->exit_code);
+        say(attempt, ERR_WORKER_CRASHED, "the task ended its worker with exit status %d",
+            (int)death->exit_code);
 }
 
 /* What the dead cannot write itself. */
@@ -94,7 +96,8 @@ static void give_back(struct dispatcher *dispatcher, uint32_t number)
     struct slot *slot = &dispatcher->segment->slots[number];
     struct claim claim = slot_claim_load(slot);
     struct claim held = {.generation = claim.generation + 1, .state = SLOT_HELD};
-    slot->attempt = attempt_blank(); /* the next run has the same number: nothing of this one may look like it */
+    slot->attempt =
+        attempt_blank(); /* the next run has the same number: nothing of this one may look like it */
     CHECK(slot_move(slot, claim, held));
     cells_leave_live(dispatcher, number);
     admit_ready(dispatcher, number);
@@ -124,7 +127,7 @@ static void resolve(struct dispatcher *dispatcher, uint32_t worker)
     while (dispatcher->death_slots[worker] == CELL_END && board_read_death(board, &death)) {
         uint32_t now = atomic_load_explicit(&board->incarnation, memory_order_acquire);
         if ((int16_t)((uint16_t)now - death.incarnation) <= 0)
-            return; /* the death is written before the incarnation is raised */
+            return;                  /* the death is written before the incarnation is raised */
         dispatcher->scan_now = true; /* it may have died between DONE and its completion */
         uint32_t slot = find_held(dispatcher, worker, death.incarnation);
         if (slot != CELL_END && death.cause != DEATH_DRAINED && death.cause != DEATH_RECYCLED) {

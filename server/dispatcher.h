@@ -1,7 +1,8 @@
 /* The dispatcher: the one thread that decides which job may run, and that owns the slots.
  *
- * It never blocks on the disk: what must be written or read goes to the committer as work and comes back. Everything
- * here is private to the front and rebuilt from slots and store by a new one (recovery.c). One concern a file:
+ * It never blocks on the disk: what must be written or read goes to the committer as work and comes back.
+ * Everything here is private to the front and rebuilt from slots and store by a new one (recovery.c). One
+ * concern a file:
  *
  *     dispatcher  the loop, what comes in
  *     admit       a stored job gets a slot or stays cold; loads and due retries
@@ -12,8 +13,8 @@
  *     recovery    a new front on a live segment; charging the black box
  *
  * A slot's place here (cell.place), beside its claim word:
- *     NONE (FREE) → READY (HELD) → LIVE (QUEUED, RUNNING or DONE) → LANDING (its verdict is being committed) → NONE
- *                      ▲_________________________________________________|   crash, loss
+ *     NONE (FREE) → READY (HELD) → LIVE (QUEUED, RUNNING or DONE) → LANDING (its verdict is being committed)
+ * → NONE ▲_________________________________________________|   crash, loss
  */
 #ifndef FORKPOOL_DISPATCHER_H
 #define FORKPOOL_DISPATCHER_H
@@ -30,7 +31,14 @@
 
 enum cell_place { CELL_NONE, CELL_READY, CELL_LIVE, CELL_LANDING };
 
-enum { WINDOW = 256, LOAD_BATCH = 512, DUE_BATCH = 128, STALL_MS = 100, TURN_WAIT_MS = 500, SCAN_EVERY_MS = 100 };
+enum {
+    WINDOW = 256,
+    LOAD_BATCH = 512,
+    DUE_BATCH = 128,
+    STALL_MS = 100,
+    TURN_WAIT_MS = 500,
+    SCAN_EVERY_MS = 100
+};
 
 struct cell {
     uint32_t next, prev; /* in the list of its place */
@@ -46,7 +54,8 @@ struct cell_list {
     uint32_t first, last, count;
 };
 
-/* Jobs of one priority. Cold: rows beyond `cursor` may lie in the store without a slot, so new ones stay there too. */
+/* Jobs of one priority. Cold: rows beyond `cursor` may lie in the store without a slot, so new ones stay
+ * there too. */
 struct lane {
     struct cell_list ready;
     bool cold, loading;
@@ -64,8 +73,8 @@ struct dispatcher {
 
     struct inbox inbox;
     struct arena arena;
-    struct cell *cells;    /* owned, [slots] */
-    uint32_t *free_slots;  /* owned, a stack */
+    struct cell *cells;   /* owned, [slots] */
+    uint32_t *free_slots; /* owned, a stack */
     uint32_t free_count, hot_count, memory_count, landing_count;
     _Atomic uint32_t slots_used, slots_memory; /* the same, for other threads to read */
     _Atomic uint64_t arena_used;
@@ -73,7 +82,8 @@ struct dispatcher {
     struct cell_list live;
     uint32_t live_by_level[PRIORITY_COUNT];
 
-    uint32_t *death_slots; /* owned, [workers]: the slot whose landing resolves the worker's oldest death, or none */
+    uint32_t *death_slots; /* owned, [workers]: the slot whose landing resolves the worker's oldest death, or
+                              none */
     int64_t next_due_ms;   /* real time; INT64_MAX: none */
     bool due_running;
     uint32_t loads_running;
@@ -150,7 +160,8 @@ struct job *landing_job(struct dispatcher *dispatcher, uint32_t slot);
 /* Tells each of a list of waiters; job NULL: they read the store. Borrows job. */
 void landing_notify(struct waiter *waiter, struct job *job);
 /* Hands the verdict to the committer. Takes job; before: its attempt counter in the store. */
-void landing_send(struct dispatcher *dispatcher, uint32_t slot, struct job *job, uint32_t before, bool keep_attempt);
+void landing_send(struct dispatcher *dispatcher, uint32_t slot, struct job *job, uint32_t before,
+                  bool keep_attempt);
 
 /* deaths.c */
 void deaths_resolve(struct dispatcher *dispatcher);

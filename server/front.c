@@ -207,7 +207,8 @@ void front_numbers(struct front *front, struct front_numbers *numbers)
 
 static void set_signals(void)
 {
-    /* Only the supervisor ends the front, by the header's drain word: a signal to the whole group must not. */
+    /* Only the supervisor ends the front, by the header's drain word: a signal to the whole group must not.
+     */
     static const int IGNORED[] = {SIGTERM, SIGINT, SIGHUP, SIGPIPE};
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     for (size_t i = 0; i < sizeof IGNORED / sizeof IGNORED[0]; i++)
@@ -286,7 +287,8 @@ static void start(struct front *front)
     atomic_store_explicit(&setup->segment->header->ready, 1, memory_order_release);
 }
 
-/* Workers are gone: what they finished is committed and answered, what lies only in memory is handed to the store. */
+/* Workers are gone: what they finished is committed and answered, what lies only in memory is handed to the
+ * store. */
 static void finish(struct front *front)
 {
     int64_t until = clock_mono_ns() + SETTLE_MS * NS_PER_MS;
@@ -315,7 +317,8 @@ _Noreturn void front_main(const struct front_setup *setup)
     front.started_ms = clock_real_ms();
     pthread_mutex_init(&front.catalogue_mutex, NULL);
     start(&front);
-    LOG(FRONT_START, LOG_INT("restarts", atomic_load_explicit(&header->front_restarts, memory_order_relaxed)));
+    LOG(FRONT_START,
+        LOG_INT("restarts", atomic_load_explicit(&header->front_restarts, memory_order_relaxed)));
     bool said_ready = false;
     while (atomic_load_explicit(&header->draining, memory_order_acquire) != DRAIN_FRONT) {
         const char *why;

@@ -1,11 +1,11 @@
 /* The front, as the HTTP side sees it: submit, cancel, read, wait, look.
  *
- * Callable from any HTTP loop thread of the front process. Errands and waiters are answered by a callback on a thread
- * of the server (committer or dispatcher): it must only hand them to their loop and wake it.
+ * Callable from any HTTP loop thread of the front process. Errands and waiters are answered by a callback on
+ * a thread of the server (committer or dispatcher): it must only hand them to their loop and wake it.
  *
- * Way in:    front_submit ─▶ committer (durable) ─▶ dispatcher ─▶ notify after the commit (or, memory: once HELD)
- * Way back:  result committed ─▶ waiters of that id ─▶ notify with the finished job
- * To wait without missing the end: front_wait first, then submit or read; if it is terminal already, front_unwait.
+ * Way in:    front_submit ─▶ committer (durable) ─▶ dispatcher ─▶ notify after the commit (or, memory: once
+ * HELD) Way back:  result committed ─▶ waiters of that id ─▶ notify with the finished job To wait without
+ * missing the end: front_wait first, then submit or read; if it is terminal already, front_unwait.
  */
 #ifndef FORKPOOL_FRONT_H
 #define FORKPOOL_FRONT_H
@@ -47,7 +47,8 @@ void front_cancel(struct front *front, struct errand *errand);
 struct waiter {
     struct waiter *next; /* the server's */
     struct id id;
-    /* Takes one reference of job: terminal, with result. NULL: something changed in the store, read it there. */
+    /* Takes one reference of job: terminal, with result. NULL: something changed in the store, read it there.
+     */
     void (*notify)(struct waiter *waiter, struct job *job);
 };
 
@@ -55,9 +56,10 @@ void front_wait(struct front *front, struct waiter *waiter);
 /* True: taken back, notify will not come. False: notify has come or is coming. */
 bool front_unwait(struct front *front, struct waiter *waiter);
 
-/* A job as a client may see it: the table first, the store second; running ones as running. *job is a reference for the
- * caller (job_free). ERR_UNKNOWN_JOB and the store's errors. */
-enum err front_read(struct front *front, struct store_reader *reader, struct id id, struct job **job) MUST_USE;
+/* A job as a client may see it: the table first, the store second; running ones as running. *job is a
+ * reference for the caller (job_free). ERR_UNKNOWN_JOB and the store's errors. */
+enum err front_read(struct front *front, struct store_reader *reader, struct id id,
+                    struct job **job) MUST_USE;
 
 /* The jobs that run now, newest id first, at most `limit`, without results. References for the caller. */
 enum err front_running(struct front *front, size_t limit, struct job **jobs, size_t *count) MUST_USE;
@@ -89,8 +91,8 @@ struct front_numbers {
 };
 void front_numbers(struct front *front, struct front_numbers *numbers);
 
-/* The HTTP side, handed down by main.c. start returns once the loops serve; stop answers what is suspended with
- * 503 draining where it must, stops accepting, joins the threads. */
+/* The HTTP side, handed down by main.c. start returns once the loops serve; stop answers what is suspended
+ * with 503 draining where it must, stops accepting, joins the threads. */
 struct front_http {
     enum err (*start)(struct front *front, int listen_fd, void **http);
     void (*stop)(void *http);

@@ -32,7 +32,8 @@ void hot_fini(struct hot *hot)
     *hot = (struct hot){0};
 }
 
-/* Buckets hold slot + 1, so that the zeroed pages of calloc are empty buckets. The random bits spread well. */
+/* Buckets hold slot + 1, so that the zeroed pages of calloc are empty buckets. The random bits spread well.
+ */
 static uint32_t bucket_of(const struct hot *hot, struct id id)
 {
     return (uint32_t)id_random(id) & (hot->bucket_count - 1);

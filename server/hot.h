@@ -1,7 +1,7 @@
 /* The hot index: which slot holds a job, by id. The dispatcher writes, every thread of the front reads.
  *
- * Striped mutexes, private to the front. An answer is a hint: the slot may have been freed meanwhile; slot_copy checks.
- * A new front rebuilds it from the slots.
+ * Striped mutexes, private to the front. An answer is a hint: the slot may have been freed meanwhile;
+ * slot_copy checks. A new front rebuilds it from the slots.
  */
 #ifndef FORKPOOL_HOT_H
 #define FORKPOOL_HOT_H
@@ -15,7 +15,7 @@
 enum { HOT_STRIPES = 64 };
 
 struct hot {
-    uint32_t bucket_count; /* a power of two ≥ the slots */
+    uint32_t bucket_count;    /* a power of two ≥ the slots */
     uint32_t *buckets, *next; /* owned; slot numbers, HOT_NONE ends a chain */
     struct id *ids;           /* owned, [slots] */
     pthread_mutex_t stripes[HOT_STRIPES];

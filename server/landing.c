@@ -23,7 +23,8 @@ static bool slot_sound(const struct dispatcher *dispatcher, uint32_t number)
            text_ends(slot->spec.task, NAME_BYTES) && text_ends(slot->spec.queue, NAME_BYTES) &&
            text_ends(slot->spec.idempotency_key, KEY_BYTES) &&
            text_ends(slot->spec.traceparent, TRACEPARENT_BYTES) &&
-           text_ends(attempt->error_code, ERROR_CODE_BYTES) && text_ends(attempt->error_message, MESSAGE_BYTES) &&
+           text_ends(attempt->error_code, ERROR_CODE_BYTES) &&
+           text_ends(attempt->error_message, MESSAGE_BYTES) &&
            text_ends(attempt->progress_message, MESSAGE_BYTES);
 }
 
@@ -87,7 +88,8 @@ static void land_done(struct dispatcher *dispatcher, uint32_t number)
     const struct slot *slot = &dispatcher->segment->slots[number];
     cells_leave_live(dispatcher, number);
     struct job *job = landing_job(dispatcher, number);
-    if (job->attempt.outcome == OUTCOME_NONE || slot_result(dispatcher->segment, slot, &job->result) != ERR_OK)
+    if (job->attempt.outcome == OUTCOME_NONE ||
+        slot_result(dispatcher->segment, slot, &job->result) != ERR_OK)
         dispatcher_corrupt("a result", number);
     uint32_t before = job->spec.attempt;
     struct verdict_limits limits = {(uint32_t)dispatcher->config->jobs_max_crashes,
@@ -155,16 +157,17 @@ static void log_outcome(const struct job *job)
     const struct attempt *attempt = &job->attempt;
     enum outcome outcome = (enum outcome)attempt->outcome;
     if (outcome == OUTCOME_CRASH)
-        LOG(JOB_CRASH, LOG_ID(job->spec.id), LOG_TEXT("task", job->spec.task), LOG_INT("crashes", job->spec.crashes),
-            LOG_INT("signal", attempt->signal));
+        LOG(JOB_CRASH, LOG_ID(job->spec.id), LOG_TEXT("task", job->spec.task),
+            LOG_INT("crashes", job->spec.crashes), LOG_INT("signal", attempt->signal));
     else if (outcome == OUTCOME_LOST)
-        LOG(JOB_LOST, LOG_ID(job->spec.id), LOG_TEXT("task", job->spec.task), LOG_INT("lost", job->spec.lost));
+        LOG(JOB_LOST, LOG_ID(job->spec.id), LOG_TEXT("task", job->spec.task),
+            LOG_INT("lost", job->spec.lost));
     else if (outcome == OUTCOME_TIMEOUT)
         LOG(JOB_TIMEOUT, LOG_ID(job->spec.id), LOG_TEXT("task", job->spec.task),
             LOG_INT("timeout_ms", job->spec.timeout_ms));
     if (job->state == JOB_RETRYING)
-        LOG(JOB_RETRY, LOG_ID(job->spec.id), LOG_TEXT("task", job->spec.task), LOG_INT("errors", job->spec.errors),
-            LOG_TEXT("code", attempt->error_code));
+        LOG(JOB_RETRY, LOG_ID(job->spec.id), LOG_TEXT("task", job->spec.task),
+            LOG_INT("errors", job->spec.errors), LOG_TEXT("code", attempt->error_code));
     else if (job_is_terminal(job->state))
         LOG(JOB_END, LOG_ID(job->spec.id), LOG_TEXT("task", job->spec.task),
             LOG_TEXT("state", job_state_text(job->state)), LOG_INT("attempt", job->spec.attempt));
@@ -211,8 +214,9 @@ static void requeue(struct dispatcher *dispatcher, struct work *work)
     struct slot *slot = &dispatcher->segment->slots[work->slot];
     struct claim claim = slot_claim_load(slot);
     struct claim building = {.generation = claim.generation + 1, .state = SLOT_BUILDING};
-    /* BUILDING while the counters change: a reader looks into the store meanwhile, and a front that dies here leaves a
-     * slot that its successor frees; the row, queued, is loaded again. Never is one death charged twice. */
+    /* BUILDING while the counters change: a reader looks into the store meanwhile, and a front that dies here
+     * leaves a slot that its successor frees; the row, queued, is loaded again. Never is one death charged
+     * twice. */
     CHECK(claim.state == SLOT_RUNNING && slot_move(slot, claim, building));
     slot->spec = work->job->spec;
     admit_mark_stored(dispatcher, work->slot);
@@ -238,9 +242,9 @@ void landing_outcome(struct dispatcher *dispatcher, struct work *work)
     struct job *job = work->job;
     CHECK(work->err == ERR_OK && dispatcher->cells[number].place == CELL_LANDING);
     dispatcher->landing_count--;
-    bool cancelled_late =
-        atomic_load_explicit(&dispatcher->segment->slots[number].cancel_requested, memory_order_relaxed) != 0 &&
-        !job->cancel_requested;
+    bool cancelled_late = atomic_load_explicit(&dispatcher->segment->slots[number].cancel_requested,
+                                               memory_order_relaxed) != 0 &&
+                          !job->cancel_requested;
     struct work *parked = dispatcher->cells[number].parked;
     dispatcher->cells[number].parked = NULL;
     if (!work->op.land.landed) { /* an earlier life had committed it: the row says what the job is */

@@ -27,13 +27,14 @@ enum err listen_lock_state(const struct config *config, struct buf *message)
     snprintf(path, sizeof path, "%s/forkpool.lock", config->state_dir);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
     if (fd < 0) {
-        buf_printf(message, "store.url: the folder %s is not writable: %s", config->state_dir, strerror(errno));
+        buf_printf(message, "store.url: the folder %s is not writable: %s", config->state_dir,
+                   strerror(errno));
         return ERR_CONFIG;
     }
     for (int waited = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; waited += LOCK_STEP_MS) {
         if (errno != EWOULDBLOCK || waited >= LOCK_WAIT_MS) {
-            buf_printf(message, "store.url: another forkpool uses %s (its lock %s is taken)", config->store_path,
-                       path);
+            buf_printf(message, "store.url: another forkpool uses %s (its lock %s is taken)",
+                       config->store_path, path);
             close(fd);
             return ERR_CONFIG;
         }
@@ -81,7 +82,8 @@ enum err listen_open(const struct config *config, int *fd, struct buf *message)
     if (*fd < 0 || setsockopt(*fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
         bind(*fd, (const struct sockaddr *)&address, bytes) < 0 || listen(*fd, BACKLOG) < 0) {
         buf_printf(message, "http.listen: cannot listen on %s: %s%s", config->http_listen, strerror(errno),
-                   errno == EADDRINUSE ? "; another program has that port: choose one with --http-listen" : "");
+                   errno == EADDRINUSE ? "; another program has that port: choose one with --http-listen"
+                                       : "");
         if (*fd >= 0)
             close(*fd);
         return ERR_CONFIG;

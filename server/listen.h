@@ -5,9 +5,9 @@
 #include "buf.h"
 #include "config.h"
 
-/* Makes the state folder (one level) and its log folders if need be and takes its lock, waiting up to 5 s for an
- * earlier life to die. The lock lives while any process of ours does: it is close-on-exec, so tasks do not hold it.
- * ERR_CONFIG with a sentence in `message`. */
+/* Makes the state folder (one level) and its log folders if need be and takes its lock, waiting up to 5 s for
+ * an earlier life to die. The lock lives while any process of ours does: it is close-on-exec, so tasks do not
+ * hold it. ERR_CONFIG with a sentence in `message`. */
 enum err listen_lock_state(const struct config *config, struct buf *message) MUST_USE;
 
 /* Binds and listens on http.listen; logs SERVER_LISTEN with the real address. ERR_CONFIG with a sentence. */

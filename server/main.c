@@ -1,5 +1,5 @@
-/* forkpool: the executable. Parses the command line, takes hold of the state folder and the socket, and hands the
- * processes' main functions to the supervisor: the one place that knows every folder. */
+/* forkpool: the executable. Parses the command line, takes hold of the state folder and the socket, and hands
+ * the processes' main functions to the supervisor: the one place that knows every folder. */
 #include "config.h"
 #include "front.h"
 #include "http.h"
@@ -65,7 +65,8 @@ static int serve(int argc, char **argv)
         return fail(&message);
     log_init("supervisor", (enum log_level)config->log_level, (enum log_format)config->log_format);
     raise_descriptors();
-    if (listen_lock_state(config, &message) != ERR_OK || listen_open(config, &listen_fd, &message) != ERR_OK) {
+    if (listen_lock_state(config, &message) != ERR_OK ||
+        listen_open(config, &listen_fd, &message) != ERR_OK) {
         config_free(config);
         return fail(&message);
     }
@@ -116,7 +117,7 @@ int main(int argc, char **argv)
         return print_with(config_reference);
     if (strcmp(command, "help") == 0 || strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0)
         return help();
-    fprintf(stderr, "forkpool: %s%s%s; try: forkpool serve, or forkpool help\n", command[0] ? "\"" : "a command is missing",
-            command, command[0] ? "\" is not a command" : "");
+    fprintf(stderr, "forkpool: %s%s%s; try: forkpool serve, or forkpool help\n",
+            command[0] ? "\"" : "a command is missing", command, command[0] ? "\" is not a command" : "");
     return EXIT_USAGE;
 }

@@ -33,10 +33,12 @@ void metrics_observe(struct metrics *metrics, enum histogram histogram, int64_t 
     if (bucket > BUCKETS)
         bucket = BUCKETS;
     atomic_fetch_add_explicit(&metrics->histograms[histogram].bucket[bucket], 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&metrics->histograms[histogram].sum, value > 0 ? value : 0, memory_order_relaxed);
+    atomic_fetch_add_explicit(&metrics->histograms[histogram].sum, value > 0 ? value : 0,
+                              memory_order_relaxed);
 }
 
-static struct metrics_row *find_row(struct metrics *metrics, int from, int count, const char *queue, const char *task)
+static struct metrics_row *find_row(struct metrics *metrics, int from, int count, const char *queue,
+                                    const char *task)
 {
     for (int i = from; i < count; i++) {
         if (strcmp(metrics->rows[i].task, task) == 0 && strcmp(metrics->rows[i].queue, queue) == 0)

@@ -1,7 +1,8 @@
 /* Counters and histograms of the front: one table each, from which /metrics, /v1/stats and the docs derive.
  *
- * Any thread of the front adds (relaxed atomics); readers sum. Counters start at 0 with each front process, as
- * Prometheus expects of a restart. Labelled counters (queue, task, state) live in a small fixed table of rows.
+ * Any thread of the front adds (relaxed atomics); readers sum. Counters start at 0 with each front process,
+ * as Prometheus expects of a restart. Labelled counters (queue, task, state) live in a small fixed table of
+ * rows.
  */
 #ifndef FORKPOOL_METRICS_H
 #define FORKPOOL_METRICS_H
@@ -12,18 +13,18 @@
 #include <stdint.h>
 
 /* name, metric, unit divisor (to base unit), help */
-#define HISTOGRAMS(H)                                                                                         \
-    H(JOB_WAIT, "forkpool_job_wait_seconds", 1e9, "Time from acceptance to the start of the last attempt.")   \
-    H(JOB_RUN, "forkpool_job_run_seconds", 1e9, "Time an attempt ran.")                                       \
-    H(HTTP_REQUEST, "forkpool_http_request_seconds", 1e9, "Time from a complete request to its answer.")      \
-    H(COMMIT, "forkpool_commit_seconds", 1e9, "Time of one commit of a group.")                               \
+#define HISTOGRAMS(H)                                                                                        \
+    H(JOB_WAIT, "forkpool_job_wait_seconds", 1e9, "Time from acceptance to the start of the last attempt.")  \
+    H(JOB_RUN, "forkpool_job_run_seconds", 1e9, "Time an attempt ran.")                                      \
+    H(HTTP_REQUEST, "forkpool_http_request_seconds", 1e9, "Time from a complete request to its answer.")     \
+    H(COMMIT, "forkpool_commit_seconds", 1e9, "Time of one commit of a group.")                              \
     H(COMMIT_JOBS, "forkpool_commit_jobs", 1, "Operations in one commit.")
 
 enum histogram {
 #define H(name, metric, divisor, help) HISTOGRAM_##name,
     HISTOGRAMS(H)
 #undef H
-    HISTOGRAM_COUNT
+        HISTOGRAM_COUNT
 };
 
 /* Buckets grow by 2 from 2^BUCKET_SHIFT: for times 8 µs … 68 s, for counts 1 … . */

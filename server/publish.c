@@ -11,7 +11,8 @@ static bool publish_one(struct dispatcher *dispatcher, uint32_t number, uint32_t
     struct slot *slot = &dispatcher->segment->slots[number];
     uint32_t generation = slot_publish(slot); /* P1: QUEUED first, then the cell and the tail (ring_push) */
     cells_go_live(dispatcher, number);
-    return ring_push(segment_ring(dispatcher->segment, POOL, level), ticket_pack(number, generation)) == ERR_OK;
+    return ring_push(segment_ring(dispatcher->segment, POOL, level), ticket_pack(number, generation)) ==
+           ERR_OK;
 }
 
 /* Takes back every QUEUED slot of a level and empties its ring: cells of cancelled jobs have filled it. */
@@ -58,10 +59,12 @@ static uint64_t published_depth(const struct dispatcher *dispatcher)
     return depth;
 }
 
-/* min(ready, idle) tokens, less those that lie there already. Missing ones cost a hang, spare ones an empty look. */
+/* min(ready, idle) tokens, less those that lie there already. Missing ones cost a hang, spare ones an empty
+ * look. */
 static void post_work(struct dispatcher *dispatcher)
 {
-    atomic_thread_fence(memory_order_seq_cst); /* D1: the tails before this look; pairs with W1 in the worker */
+    atomic_thread_fence(
+        memory_order_seq_cst); /* D1: the tails before this look; pairs with W1 in the worker */
     uint32_t waiting = waiting_workers(dispatcher);
     if (waiting == 0)
         return;

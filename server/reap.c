@@ -22,8 +22,8 @@ enum { BACKOFF_FIRST_MS = 10, BACKOFF_LAST_MS = 5000, QUICK_DEATH_S = 10 };
 
 static bool is_fault(int signal)
 {
-    return signal == SIGSEGV || signal == SIGBUS || signal == SIGFPE || signal == SIGILL || signal == SIGABRT ||
-           signal == SIGSYS || signal == SIGTRAP;
+    return signal == SIGSEGV || signal == SIGBUS || signal == SIGFPE || signal == SIGILL ||
+           signal == SIGABRT || signal == SIGSYS || signal == SIGTRAP;
 }
 
 /* memory.events of our own cgroup (version 2); its path stands in /proc/self/cgroup. */
@@ -63,7 +63,7 @@ static bool oom_struck(struct supervisor *supervisor)
 static enum death_cause killed_cause(const struct board *board)
 {
     return atomic_load_explicit(&board->stop_cause, memory_order_relaxed) == STOP_CANCEL ? DEATH_CANCEL
-                                                                                          : DEATH_DEADLINE;
+                                                                                         : DEATH_DEADLINE;
 }
 
 static enum death_cause find_cause(struct supervisor *supervisor, uint32_t number, int status, bool *oom)
@@ -81,7 +81,8 @@ static enum death_cause find_cause(struct supervisor *supervisor, uint32_t numbe
             return DEATH_RECYCLED;
         if (phase == RUN_IDLE && WEXITSTATUS(status) == WORKER_EXIT_DRAINED)
             return DEATH_DRAINED;
-        return phase == RUN_IDLE ? DEATH_LOST : DEATH_CRASH; /* a task that called exit() took its worker along */
+        return phase == RUN_IDLE ? DEATH_LOST
+                                 : DEATH_CRASH; /* a task that called exit() took its worker along */
     }
     if (is_fault(WTERMSIG(status)))
         return DEATH_CRASH;
@@ -110,7 +111,8 @@ static void set_backoff(struct supervisor *supervisor, uint32_t number)
         LOG_INT("exit_code", child->death.exit_code), LOG_INT("signal", child->death.signal));
 }
 
-static void bury_worker(struct supervisor *supervisor, uint32_t number, int status, const struct rusage *usage)
+static void bury_worker(struct supervisor *supervisor, uint32_t number, int status,
+                        const struct rusage *usage)
 {
     struct worker_child *child = &supervisor->workers[number];
     struct board *board = &supervisor->segment.boards[number];
@@ -146,7 +148,8 @@ void reap_settle(struct supervisor *supervisor)
     for (uint32_t i = 0; i < supervisor->worker_count; i++) {
         struct worker_child *child = &supervisor->workers[i];
         struct board *board = &supervisor->segment.boards[i];
-        if (atomic_load_explicit(&board->status, memory_order_relaxed) != WORKER_DYING || !reap_group_gone(child->group))
+        if (atomic_load_explicit(&board->status, memory_order_relaxed) != WORKER_DYING ||
+            !reap_group_gone(child->group))
             continue;
         CHECK(board_add_death(board, &child->death)); /* room was checked before it was spawned */
         atomic_fetch_add_explicit(&board->restarts[child->death.cause], 1, memory_order_relaxed);
@@ -175,13 +178,14 @@ bool reap_workers_gone(const struct supervisor *supervisor)
 static void front_died(struct supervisor *supervisor, int status)
 {
     int64_t now = clock_mono_ns();
-    int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1, signal = WIFSIGNALED(status) ? WTERMSIG(status) : -1;
+    int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1,
+        signal = WIFSIGNALED(status) ? WTERMSIG(status) : -1;
     supervisor->front = 0;
     atomic_store_explicit(&supervisor->segment.header->front_pid, 0, memory_order_relaxed);
     if (supervisor->front_stopping || code == FRONT_EXIT_FATAL || code == FRONT_EXIT_STORE) {
         supervisor_stop(supervisor, supervisor->front_stopping && code == FRONT_EXIT_DRAINED ? 0
                                     : code > 0                                               ? code
-                                                                                             : FRONT_EXIT_FATAL);
+                                               : FRONT_EXIT_FATAL);
         return;
     }
     LOG(FRONT_DIED, LOG_INT("exit_code", code), LOG_INT("signal", signal));
@@ -191,7 +195,8 @@ static void front_died(struct supervisor *supervisor, int status)
         return;
     }
     /* Only deaths by its own fault speak against the segment; a kill from outside does not. */
-    bool quick = now - supervisor->front_spawned_ns < QUICK_DEATH_S * NS_PER_SEC && (is_fault(signal) || code > 0);
+    bool quick =
+        now - supervisor->front_spawned_ns < QUICK_DEATH_S * NS_PER_SEC && (is_fault(signal) || code > 0);
     supervisor->front_quick_deaths = quick ? supervisor->front_quick_deaths + 1 : 0;
     if (supervisor->front_quick_deaths >= 2)
         supervisor_reset(supervisor, "the front died twice within 10 s of its start");

@@ -1,5 +1,6 @@
-/* A new front takes over: first the slots as they lie in shared memory, then (by the lanes, which begin cold) the rows
- * of the store; rows whose job has a slot are skipped. On a fresh segment all slots are FREE and the store decides. */
+/* A new front takes over: first the slots as they lie in shared memory, then (by the lanes, which begin cold)
+ * the rows of the store; rows whose job has a slot are skipped. On a fresh segment all slots are FREE and the
+ * store decides. */
 #include "dispatcher.h"
 
 #include "blackbox.h"
@@ -26,7 +27,8 @@ struct waiting {
 };
 
 /* HELD and QUEUED wait again; RUNNING and DONE are adopted, and resolved by the first turns. */
-static void take_slot(struct dispatcher *dispatcher, uint32_t number, struct waiting *waiting, uint32_t *waiting_count)
+static void take_slot(struct dispatcher *dispatcher, uint32_t number, struct waiting *waiting,
+                      uint32_t *waiting_count)
 {
     struct slot *slot = &dispatcher->segment->slots[number];
     admit_adopt(dispatcher, number);

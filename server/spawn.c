@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-
 /* In the child: what belongs to the supervisor alone. */
 static void leave_supervisor(const struct supervisor *supervisor, pid_t parent)
 {
@@ -104,10 +103,11 @@ void spawn_worker(struct supervisor *supervisor, uint32_t number)
         child->respawn_ns = now + 100 * NS_PER_MS;
         return;
     }
-    *child = (struct worker_child){.pid = pid,
-                                   .spawned_ns = now,
-                                   .backoff_ms = child->backoff_ms,
-                                   .ticket_at_spawn = atomic_load_explicit(&board->ticket, memory_order_relaxed)};
+    *child =
+        (struct worker_child){.pid = pid,
+                              .spawned_ns = now,
+                              .backoff_ms = child->backoff_ms,
+                              .ticket_at_spawn = atomic_load_explicit(&board->ticket, memory_order_relaxed)};
     atomic_store_explicit(&board->pid, pid, memory_order_relaxed);
     atomic_store_explicit(&board->spawned_ms, clock_real_ms(), memory_order_relaxed);
     atomic_store_explicit(&board->status, WORKER_LIVE, memory_order_relaxed);

@@ -14,8 +14,8 @@ static void signal_group(const struct board *board, int number)
         kill(-group, number);
 }
 
-/* A signal for the task's group, in SIGNALLING: the worker cannot end the run, nor reap the group's leader, before we
- * are done, so the number cannot be another's by now. */
+/* A signal for the task's group, in SIGNALLING: the worker cannot end the run, nor reap the group's leader,
+ * before we are done, so the number cannot be another's by now. */
 static bool signal_run(struct board *board, uint64_t seen, int number)
 {
     if (!board_move_run(board, seen, RUN_SIGNALLING))
@@ -38,7 +38,8 @@ static void ask(struct worker_child *child, struct board *board, uint64_t seen, 
     enum stop_cause cause = wanted_stop(board, now);
     if (cause == STOP_NONE)
         return;
-    atomic_store_explicit(&board->stop_cause, cause, memory_order_relaxed); /* before the CAS that publishes it */
+    atomic_store_explicit(&board->stop_cause, cause,
+                          memory_order_relaxed); /* before the CAS that publishes it */
     bool child_there = atomic_load_explicit(&board->group, memory_order_relaxed) > 0;
     if (!signal_run(board, seen, SIGTERM))
         return; /* it ended in between: the run number or phase has moved on */
@@ -56,8 +57,8 @@ static void kill_worker(struct worker_child *child, struct board *board, uint64_
     kill(child->pid, SIGKILL); /* ours until we wait for it: the number cannot be reused */
 }
 
-/* STOPPING: a late SIGTERM if the group came late, SIGKILL for the group after the grace, then for the worker. A task
- * without a group (a plugin) lives in the worker: it goes at once. */
+/* STOPPING: a late SIGTERM if the group came late, SIGKILL for the group after the grace, then for the
+ * worker. A task without a group (a plugin) lives in the worker: it goes at once. */
 static void press(struct worker_child *child, struct board *board, uint64_t seen, int64_t now)
 {
     bool child_there = atomic_load_explicit(&board->group, memory_order_relaxed) > 0;
@@ -85,7 +86,8 @@ void stops_check(struct supervisor *supervisor)
         struct board *board = &supervisor->segment.boards[i];
         if (child->pid == 0)
             continue;
-        uint64_t seen = atomic_load_explicit(&board->run, memory_order_acquire); /* B2: acquire, pairs with B1 */
+        uint64_t seen =
+            atomic_load_explicit(&board->run, memory_order_acquire); /* B2: acquire, pairs with B1 */
         if (run_phase(seen) == RUN_RUNNING)
             ask(child, board, seen, now);
         else if (run_phase(seen) == RUN_STOPPING)
@@ -102,8 +104,8 @@ void stops_drain(struct supervisor *supervisor, uint32_t number)
     }
 }
 
-/* Wins the run word, so that the worker does not land the death of its child as a failure. False: it is publishing a
- * result. */
+/* Wins the run word, so that the worker does not land the death of its child as a failure. False: it is
+ * publishing a result. */
 static bool win_run(struct board *board)
 {
     for (;;) {

@@ -1,15 +1,15 @@
 /* The store: the truth about what was accepted and what finished. An interface; store_sqlite implements it.
  *
- * Writing is one thread's (the committer's): store_begin, operations, store_commit. Outcomes of operations are valid
- * only after store_commit returned ERR_OK; operation structs must live until then, so that an implementation may send
- * them as one pipeline. After any error the transaction is rolled back and nothing of the group has happened.
- * A `struct job **jobs` to be filled is the caller's array of `limit` pointers; on an error it holds none.
- * Reading is by readers, one per thread, each with its own connection, each call its own short snapshot.
- * Handles never cross a fork.
+ * Writing is one thread's (the committer's): store_begin, operations, store_commit. Outcomes of operations
+ * are valid only after store_commit returned ERR_OK; operation structs must live until then, so that an
+ * implementation may send them as one pipeline. After any error the transaction is rolled back and nothing of
+ * the group has happened. A `struct job **jobs` to be filled is the caller's array of `limit` pointers; on an
+ * error it holds none. Reading is by readers, one per thread, each with its own connection, each call its own
+ * short snapshot. Handles never cross a fork.
  *
  * Errors: ERR_STORE_FULL (no space, or another program keeps the file locked: nothing is broken, try later),
- * ERR_STORE_FAILED (anything else; logged as STORE_ERROR where it happened), ERR_STORE_UNUSABLE (cannot be opened:
- * `message` says why, for people), ERR_NO_MEMORY.
+ * ERR_STORE_FAILED (anything else; logged as STORE_ERROR where it happened), ERR_STORE_UNUSABLE (cannot be
+ * opened: `message` says why, for people), ERR_NO_MEMORY.
  *
  *     store_begin(store, highest level of the group);
  *     for each: store_submit / store_land / store_cancel / store_due;
@@ -32,8 +32,8 @@ struct store_reader;
 enum err store_open(const char *url, struct store **store, struct buf *message) MUST_USE;
 void store_close(struct store *store);
 
-/* What was true when it was opened: its own id; the greatest id key (for id_raise); whether the last stop was unclean
- * (store_close after a good life marks it clean). */
+/* What was true when it was opened: its own id; the greatest id key (for id_raise); whether the last stop was
+ * unclean (store_close after a good life marks it clean). */
 struct id store_identity(const struct store *store);
 int64_t store_greatest_key(const struct store *store);
 bool store_was_unclean(const struct store *store);
@@ -47,8 +47,8 @@ void store_rollback(struct store *store);
 
 /* A new job in its spec.seq. With an idempotency key: if the key stands already (for 24 h from the
  * created_ms of its job), nothing is inserted; err is
- * ERR_OK with `replayed` and the first job's id if the fingerprint is the same, else ERR_KEY_REUSED. Two of one group
- * see each other. */
+ * ERR_OK with `replayed` and the first job's id if the fingerprint is the same, else ERR_KEY_REUSED. Two of
+ * one group see each other. */
 struct store_submit {
     const struct job *job; /* borrowed */
     enum err err;
@@ -60,12 +60,13 @@ enum err store_submit(struct store *store, struct store_submit *submit) MUST_USE
 /* The key alone (for a job of durability memory, which is not inserted): err ERR_NOT_FOUND if it is free. */
 enum err store_find_key(struct store *store, struct store_submit *submit) MUST_USE;
 
-/* An attempt was resolved: `job` is the row as it shall be (state, counters, run_at_ms, seq, attempt, result). Changes
- * the row only if it is stored as queued with attempt counter `before`. An attempt recorded earlier moves to the table
- * of attempts first. No row and job->spec.durability is memory and spec.stored is 0: the row, its key and its result
- * are inserted. landed is false if somebody had landed it already (row terminal, or its attempt counter > before).
- * Anything else is ERR_CORRUPT. keep_attempt true: the attempt's record is written; false: only state and counters, and
- * in a terminal state finished_ms and outcome under attempt.number 0, "ended without a run" (a cancel before a run). */
+/* An attempt was resolved: `job` is the row as it shall be (state, counters, run_at_ms, seq, attempt,
+ * result). Changes the row only if it is stored as queued with attempt counter `before`. An attempt recorded
+ * earlier moves to the table of attempts first. No row and job->spec.durability is memory and spec.stored is
+ * 0: the row, its key and its result are inserted. landed is false if somebody had landed it already (row
+ * terminal, or its attempt counter > before). Anything else is ERR_CORRUPT. keep_attempt true: the attempt's
+ * record is written; false: only state and counters, and in a terminal state finished_ms and outcome under
+ * attempt.number 0, "ended without a run" (a cancel before a run). */
 struct store_land {
     const struct job *job; /* borrowed */
     uint32_t before;
@@ -83,14 +84,15 @@ struct store_cancel {
 };
 enum err store_cancel(struct store *store, struct store_cancel *cancel) MUST_USE;
 
-/* Up to `limit` retrying jobs that are due become queued, each with a new seq. *next_ms: when the next one is due, or
- * INT64_MAX. Inside begin … commit. Jobs are owned by the caller. */
+/* Up to `limit` retrying jobs that are due become queued, each with a new seq. *next_ms: when the next one is
+ * due, or INT64_MAX. Inside begin … commit. Jobs are owned by the caller. */
 enum err store_due(struct store *store, int64_t now_ms, size_t limit, struct job **jobs, size_t *count,
                    int64_t *next_ms) MUST_USE;
 
-/* Queued rows of one priority with seq > after, in order of seq, whole: at most `limit`, and none beyond the one with
- * which their arguments reach `most_bytes`. *more: there are further ones. On the writer's connection, outside of
- * begin … commit, so that it is ordered with the commits. Jobs are owned by the caller. */
+/* Queued rows of one priority with seq > after, in order of seq, whole: at most `limit`, and none beyond the
+ * one with which their arguments reach `most_bytes`. *more: there are further ones. On the writer's
+ * connection, outside of begin … commit, so that it is ordered with the commits. Jobs are owned by the
+ * caller. */
 enum err store_load(struct store *store, unsigned priority, int64_t after, size_t limit, size_t most_bytes,
                     struct job **jobs, size_t *count, bool *more) MUST_USE;
 
@@ -117,21 +119,23 @@ enum err store_get(struct store_reader *reader, struct id id, struct job **job) 
 struct store_reader *store_own_reader(struct store *store);
 
 /* All recorded attempts, oldest first, the last one included. Owned by the caller (free). ERR_UNKNOWN_JOB. */
-enum err store_attempts(struct store_reader *reader, struct id id, struct attempt **attempts, size_t *count) MUST_USE;
+enum err store_attempts(struct store_reader *reader, struct id id, struct attempt **attempts,
+                        size_t *count) MUST_USE;
 
 struct store_filter {
     bool by_state;
-    enum job_state state; /* a stored state: never RUNNING */
-    char task[NAME_BYTES], queue[NAME_BYTES]; /* "" : any */
+    enum job_state state;                        /* a stored state: never RUNNING */
+    char task[NAME_BYTES], queue[NAME_BYTES];    /* "" : any */
     int64_t created_after_ms, created_before_ms; /* exclusive; -1: any */
-    int64_t before_key; /* the cursor: keys below this one; INT64_MAX at the start */
+    int64_t before_key;                          /* the cursor: keys below this one; INT64_MAX at the start */
     size_t limit;
 };
 
-/* A page, newest id first, without args and result. At most `limit` jobs; it also ends after having looked at 50,000
- * rows, so that no read takes long. *next_key continues it, or is -1 at the end. Jobs owned by the caller. */
-enum err store_list(struct store_reader *reader, const struct store_filter *filter, struct job **jobs, size_t *count,
-                    int64_t *next_key) MUST_USE;
+/* A page, newest id first, without args and result. At most `limit` jobs; it also ends after having looked at
+ * 50,000 rows, so that no read takes long. *next_key continues it, or is -1 at the end. Jobs owned by the
+ * caller. */
+enum err store_list(struct store_reader *reader, const struct store_filter *filter, struct job **jobs,
+                    size_t *count, int64_t *next_key) MUST_USE;
 
 /* Jobs per queue, task and stored state. Owned by the caller (free). */
 struct store_count {

@@ -535,7 +535,8 @@ enum err store_load(struct store *store, unsigned priority, int64_t after, size_
         return err;
     sqlite3_bind_int64(statement, 1, priority);
     sqlite3_bind_int64(statement, 2, after);
-    sqlite3_bind_int64(statement, 3, (sqlite3_int64)limit + 1); /* one further row tells whether there are more */
+    sqlite3_bind_int64(statement, 3,
+                       (sqlite3_int64)limit + 1); /* one further row tells whether there are more */
     while ((err = store_sql_row(connection, SQL_LOAD, &row)) == ERR_OK && row) {
         *more = *count == limit || bytes >= most_bytes;
         if (*more)

@@ -19,7 +19,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { TICK_MS = 50, FRONT_SILENT_S = 10, PROBE_LIMIT_S = 60, FRONT_STOP_S = 10, RESET_LAST_MS = 5000, KILL_LIMIT_S = 10, FINISH_LIMIT_S = 1 };
+enum {
+    TICK_MS = 50,
+    FRONT_SILENT_S = 10,
+    PROBE_LIMIT_S = 60,
+    FRONT_STOP_S = 10,
+    RESET_LAST_MS = 5000,
+    KILL_LIMIT_S = 10,
+    FINISH_LIMIT_S = 1
+};
 
 /* --- the segment --- */
 
@@ -83,7 +91,8 @@ static bool anyone_left(struct supervisor *supervisor)
     return left;
 }
 
-/* SIGKILL for all of them, until the last is reaped. Descendants that left their task's group are not waited for. */
+/* SIGKILL for all of them, until the last is reaped. Descendants that left their task's group are not waited
+ * for. */
 static void kill_everything(struct supervisor *supervisor)
 {
     if (supervisor->segment.header == NULL)
@@ -266,7 +275,8 @@ static void clear_fd(int fd)
         CHECK(errno == EAGAIN);
 }
 
-/* The OOM killer also strikes children of tasks: without a fresh figure the next kill from outside would look like it. */
+/* The OOM killer also strikes children of tasks: without a fresh figure the next kill from outside would look
+ * like it. */
 static void watch_oom(struct supervisor *supervisor)
 {
     int64_t now = clock_mono_ns();
@@ -350,7 +360,8 @@ static void serve(struct supervisor *supervisor)
         take_turn(supervisor);
 }
 
-int supervisor_run(struct config *config, int listen_fd, int argc, char **argv, const struct supervisor_mains *mains)
+int supervisor_run(struct config *config, int listen_fd, int argc, char **argv,
+                   const struct supervisor_mains *mains)
 {
     struct supervisor supervisor = {.config = config,
                                     .mains = mains,
@@ -365,7 +376,8 @@ int supervisor_run(struct config *config, int listen_fd, int argc, char **argv, 
     LOG(SERVER_START, LOG_TEXT("version", FORKPOOL_VERSION), LOG_INT("workers", config->workers_count),
         LOG_TEXT("store", config->store_url));
     supervisor.workers = calloc(supervisor.worker_count, sizeof *supervisor.workers);
-    if (supervisor.workers != NULL && open_descriptors(&supervisor) == ERR_OK && make_memory(&supervisor) == ERR_OK)
+    if (supervisor.workers != NULL && open_descriptors(&supervisor) == ERR_OK &&
+        make_memory(&supervisor) == ERR_OK)
         serve(&supervisor);
     close_all(&supervisor);
     LOG(SERVER_STOP, LOG_INT("exit_status", supervisor.exit_status));

@@ -1,7 +1,7 @@
 /* The supervisor: makes the segment, forks front, workers and probe, reaps them, stops what must be stopped.
  *
- * One thread, no lock, no database; of the segment it touches the header and the scoreboard only. It alone signals
- * workers and the process groups of their tasks. One verb a file:
+ * One thread, no lock, no database; of the segment it touches the header and the scoreboard only. It alone
+ * signals workers and the process groups of their tasks. One verb a file:
  *
  *     spawn     fork front, worker, probe
  *     reap      wait for deaths, say why, clear the process group, raise the incarnation, respawn
@@ -9,12 +9,11 @@
  *     supervisor  the loop, drain, reload, reset
  *
  * Deaths and what follows:
- *     worker            its group is killed, its death recorded, a new one forked (with a pause only if it died before
- *                       its first job)
- *     front             a new one on the same segment; two deaths by its own fault within 10 s of its start, or exit
- *                       status FRONT_EXIT_CORRUPT: everything restarts from the store with a new segment
- *     front, FATAL or STORE exit status: everything stops
- *     supervisor        everything dies (death signals)
+ *     worker            its group is killed, its death recorded, a new one forked (with a pause only if it
+ * died before its first job) front             a new one on the same segment; two deaths by its own fault
+ * within 10 s of its start, or exit status FRONT_EXIT_CORRUPT: everything restarts from the store with a new
+ * segment front, FATAL or STORE exit status: everything stops supervisor        everything dies (death
+ * signals)
  */
 #ifndef FORKPOOL_SUPERVISOR_H
 #define FORKPOOL_SUPERVISOR_H
@@ -41,15 +40,15 @@ struct supervisor_mains {
 
 /* What the supervisor alone knows of a worker. */
 struct worker_child {
-    pid_t pid;             /* 0: none */
-    pid_t group;           /* of a dead worker's task, until it is gone */
+    pid_t pid;   /* 0: none */
+    pid_t group; /* of a dead worker's task, until it is gone */
     int64_t spawned_ns, respawn_ns, backoff_ms;
     uint64_t ticket_at_spawn; /* board.ticket then: no difference means it died before its first claim */
-    uint64_t stop_run;     /* the run number that was asked to stop */
-    int64_t stop_ns;       /* when */
+    uint64_t stop_run;        /* the run number that was asked to stop */
+    int64_t stop_ns;          /* when */
     bool stop_signalled, stop_killed; /* its task's group got SIGTERM; SIGKILL */
-    bool ordered;          /* its end was our order: charge nothing */
-    struct death death;    /* complete but for the group */
+    bool ordered;                     /* its end was our order: charge nothing */
+    struct death death;               /* complete but for the group */
 };
 
 struct supervisor {
@@ -78,7 +77,8 @@ struct supervisor {
     int exit_status;
 };
 
-/* Runs until the server has stopped; returns the exit status. Takes config. listen_fd is bound and listening. */
+/* Runs until the server has stopped; returns the exit status. Takes config. listen_fd is bound and listening.
+ */
 int supervisor_run(struct config *config, int listen_fd, int argc, char **argv,
                    const struct supervisor_mains *mains);
 

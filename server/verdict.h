@@ -1,4 +1,5 @@
-/* The verdict: what becomes of a job after an attempt. Pure: no clock, no store, no memory; tested as a table.
+/* The verdict: what becomes of a job after an attempt. Pure: no clock, no store, no memory; tested as a
+ * table.
  *
  *     outcome      counted as  unless exhausted             exhausted
  *     success      –           succeeded                    –
@@ -20,8 +21,8 @@ struct verdict_limits {
     uint32_t max_crashes, max_lost;
 };
 
-/* Reads job->attempt.outcome, raises the counters and sets state and run_at_ms. random: 64 random bits for the
- * jitter. Does not touch seq. */
+/* Reads job->attempt.outcome, raises the counters and sets state and run_at_ms. random: 64 random bits for
+ * the jitter. Does not touch seq. */
 void verdict_apply(struct job *job, const struct verdict_limits *limits, int64_t now_ms, uint64_t random);
 
 /* The wait before the next attempt after `errors` failures (≥ 1), in milliseconds, jitter included. */

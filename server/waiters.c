@@ -40,7 +40,8 @@ bool waiters_remove(struct waiters *waiters, struct waiter *waiter)
 
 struct waiter *waiters_take(struct waiters *waiters, struct id id)
 {
-    /* What made the job terminal comes before this look; waiters_add comes before its owner's look at the job. */
+    /* What made the job terminal comes before this look; waiters_add comes before its owner's look at the
+     * job. */
     atomic_thread_fence(memory_order_seq_cst);
     if (atomic_load_explicit(&waiters->count, memory_order_seq_cst) == 0)
         return NULL;

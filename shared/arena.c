@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* state[b]: what starts at block b. 0: the inside of a block; 1 + order: a free block; 128 + order: a taken one. */
+/* state[b]: what starts at block b. 0: the inside of a block; 1 + order: a free block; 128 + order: a taken
+ * one. */
 enum { INSIDE = 0, FREE_BASE = 1, TAKEN_BASE = 128 };
 
 static const uint32_t NONE = UINT32_MAX;

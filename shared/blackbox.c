@@ -36,7 +36,8 @@ static void read_boot_id(char boot_id[40])
     memset(boot_id, 0, 40);
     int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
     if (fd < 0 || read(fd, boot_id, 36) < 0)
-        boot_id[0] = '\0'; /* no /proc: every box then counts as one of another boot only if that one had it */
+        boot_id[0] =
+            '\0'; /* no /proc: every box then counts as one of another boot only if that one had it */
     if (fd >= 0)
         close(fd);
 }
@@ -75,7 +76,8 @@ static enum err box_open(const char *path, struct blackbox *box)
     return ERR_OK;
 }
 
-/* A settled copy of an entry. An odd version: killed while it was written; then the job had not begun, or had ended. */
+/* A settled copy of an entry. An odd version: killed while it was written; then the job had not begun, or had
+ * ended. */
 static bool entry_read(const struct blackbox_entry *entry, struct blackbox_entry *copy)
 {
     uint32_t version = atomic_load_explicit(&entry->version, memory_order_acquire);
@@ -85,7 +87,8 @@ static bool entry_read(const struct blackbox_entry *entry, struct blackbox_entry
     return copy->running == 1;
 }
 
-/* True if the process carries the job's id in its environment: then it is that job's, whatever its pid once was. */
+/* True if the process carries the job's id in its environment: then it is that job's, whatever its pid once
+ * was. */
 static bool process_is_of_job(const char *pid, const char *needle)
 {
     char path[64], environment[65536];
@@ -128,7 +131,8 @@ static void kill_leftovers(const struct blackbox *box)
 {
     char boot_id[40];
     read_boot_id(boot_id);
-    if (memcmp(boot_id, box->header->boot_id, sizeof boot_id) != 0 || box->header->pid_namespace != pid_namespace())
+    if (memcmp(boot_id, box->header->boot_id, sizeof boot_id) != 0 ||
+        box->header->pid_namespace != pid_namespace())
         return; /* those processes cannot be alive, or not be seen */
     for (uint32_t i = 0; i < box->worker_count; i++) {
         struct blackbox_entry entry;

@@ -1,7 +1,7 @@
 /* A growing byte buffer, and JSON written into it without building a tree.
  *
- * Used by one thread at a time. The buffer owns its bytes until buf_take hands them over. A failed allocation marks
- * the buffer as failed and later writes do nothing, so a writer checks once, at the end:
+ * Used by one thread at a time. The buffer owns its bytes until buf_take hands them over. A failed allocation
+ * marks the buffer as failed and later writes do nothing, so a writer checks once, at the end:
  *
  *     struct buf out = {0};
  *     buf_put(&out, "{\"id\":");  buf_put_json(&out, id, strlen(id));  buf_put(&out, "}");
@@ -23,7 +23,8 @@ struct buf {
 void buf_fini(struct buf *buf);
 #define BUF_AUTO __attribute__((cleanup(buf_fini))) struct buf
 
-/* Room for `bytes` more at the end: the place to write to, or NULL (and failed). Advance buf->bytes yourself. */
+/* Room for `bytes` more at the end: the place to write to, or NULL (and failed). Advance buf->bytes yourself.
+ */
 char *buf_reserve(struct buf *buf, size_t bytes);
 void buf_add(struct buf *buf, const void *data, size_t bytes);
 void buf_put(struct buf *buf, const char *text);

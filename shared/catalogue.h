@@ -1,8 +1,9 @@
 /* The catalogue: what tasks there are and how they run, as the probe found them.
  *
- * Two banks in the segment; epoch e lies in bank e % 2. The probe alone writes, into the bank that is not current; the
- * supervisor then raises segment_header.catalogue_epoch. Front and workers take a private copy (catalogue_copy) and
- * look at the epoch again, so a bank that is being rewritten is never used. Entries hold no pointers.
+ * Two banks in the segment; epoch e lies in bank e % 2. The probe alone writes, into the bank that is not
+ * current; the supervisor then raises segment_header.catalogue_epoch. Front and workers take a private copy
+ * (catalogue_copy) and look at the epoch again, so a bank that is being rewritten is never used. Entries hold
+ * no pointers.
  */
 #ifndef FORKPOOL_CATALOGUE_H
 #define FORKPOOL_CATALOGUE_H
@@ -13,15 +14,15 @@
 enum { TASKS_MAX = 256, TASK_PATH_BYTES = 512, TASK_BLOB_BYTES = 2048, TASK_REASON_BYTES = 256 };
 
 /* name, text */
-#define TASK_KINDS(K)                                                                                         \
-    K(PLUGIN, "plugin")                                                                                       \
+#define TASK_KINDS(K)                                                                                        \
+    K(PLUGIN, "plugin")                                                                                      \
     K(COMMAND, "command")
 
 enum task_kind {
 #define K(name, text) TASK_##name,
     TASK_KINDS(K)
 #undef K
-    TASK_KIND_COUNT
+        TASK_KIND_COUNT
 };
 
 const char *task_kind_text(enum task_kind kind);
@@ -49,7 +50,8 @@ struct catalogue {
     struct task tasks[TASKS_MAX]; /* sorted by name */
 };
 
-/* A heap copy of the current catalogue, trimmed to task_count; free() it. ERR_NOT_FOUND before the first epoch. */
+/* A heap copy of the current catalogue, trimmed to task_count; free() it. ERR_NOT_FOUND before the first
+ * epoch. */
 enum err catalogue_copy(const struct segment *segment, struct catalogue **catalogue) MUST_USE;
 
 /* NULL if there is no such task. Borrowed. */
@@ -59,7 +61,8 @@ const struct task *catalogue_find(const struct catalogue *catalogue, const char 
 enum err task_add_argv(struct task *task, const char *text) MUST_USE;
 enum err task_add_env(struct task *task, const char *text) MUST_USE;
 
-/* Points argv[0..argv_count] and env[0..env_count] (NULL-terminated arrays with room for all) into the blob. */
+/* Points argv[0..argv_count] and env[0..env_count] (NULL-terminated arrays with room for all) into the blob.
+ */
 void task_vectors(const struct task *task, char **argv, char **env);
 
 #endif

@@ -1,7 +1,7 @@
 /* CHECK: an assertion that holds in every build.
  *
- * A broken invariant ends the process at once, with the place: a damaged segment is never served. The supervisor
- * sees SIGABRT and starts a replacement. Callable from anywhere, also between fork and exec.
+ * A broken invariant ends the process at once, with the place: a damaged segment is never served. The
+ * supervisor sees SIGABRT and starts a replacement. Callable from anywhere, also between fork and exec.
  */
 #ifndef FORKPOOL_CHECK_H
 #define FORKPOOL_CHECK_H

@@ -1,7 +1,7 @@
 /* Clocks and their text forms.
  *
- * Monotonic nanoseconds measure and schedule; real milliseconds since 1970 are what is stored and shown, as RFC 3339
- * in UTC with milliseconds. Callable from anywhere.
+ * Monotonic nanoseconds measure and schedule; real milliseconds since 1970 are what is stored and shown, as
+ * RFC 3339 in UTC with milliseconds. Callable from anywhere.
  */
 #ifndef FORKPOOL_CLOCK_H
 #define FORKPOOL_CLOCK_H

@@ -1,12 +1,13 @@
-/* What a job is: its states and legal moves, what was asked for (spec) and what its last attempt did (attempt).
+/* What a job is: its states and legal moves, what was asked for (spec) and what its last attempt did
+ * (attempt).
  *
  *     POST ─▶ queued ─▶ running ─▶ succeeded
  *               ▲          ├─────▶ failed
  *               │          ├─────▶ cancelled ◀─ queued, retrying
  *            retrying ◀────┘        (a crash or loss goes straight back to queued)
  *
- * `running` is never stored: it is what a slot adds to a stored `queued`. The structs here hold no pointers, so the
- * same bytes serve a slot in shared memory and a job in the front's heap.
+ * `running` is never stored: it is what a slot adds to a stored `queued`. The structs here hold no pointers,
+ * so the same bytes serve a slot in shared memory and a job in the front's heap.
  *
  * Four counters that are never mixed:
  *   attempt  the number of recorded runs; never falls
@@ -24,30 +25,30 @@
 #include <stdint.h>
 
 /* name, text, terminal, number in the store (never reused) */
-#define JOB_STATES(S)                                                                                         \
-    S(QUEUED, "queued", false, 0)                                                                             \
-    S(RUNNING, "running", false, 1)                                                                           \
-    S(RETRYING, "retrying", false, 2)                                                                         \
-    S(SUCCEEDED, "succeeded", true, 3)                                                                        \
-    S(FAILED, "failed", true, 4)                                                                              \
+#define JOB_STATES(S)                                                                                        \
+    S(QUEUED, "queued", false, 0)                                                                            \
+    S(RUNNING, "running", false, 1)                                                                          \
+    S(RETRYING, "retrying", false, 2)                                                                        \
+    S(SUCCEEDED, "succeeded", true, 3)                                                                       \
+    S(FAILED, "failed", true, 4)                                                                             \
     S(CANCELLED, "cancelled", true, 5)
 
 enum job_state {
 #define S(name, text, terminal, number) JOB_##name = (number),
     JOB_STATES(S)
 #undef S
-    JOB_STATE_COUNT
+        JOB_STATE_COUNT
 };
 
-#define JOB_MOVES(MOVE)                                                                                       \
-    MOVE(QUEUED, RUNNING, "a worker claimed it")                                                              \
-    MOVE(QUEUED, CANCELLED, "cancelled while it waited")                                                      \
-    MOVE(RUNNING, SUCCEEDED, "the attempt returned a result")                                                 \
-    MOVE(RUNNING, RETRYING, "the attempt failed, more remain")                                                \
-    MOVE(RUNNING, FAILED, "the attempt failed for good")                                                      \
-    MOVE(RUNNING, CANCELLED, "the attempt was stopped on request")                                            \
-    MOVE(RUNNING, QUEUED, "the worker died or was stopped; the job runs again")                               \
-    MOVE(RETRYING, QUEUED, "its backoff has passed")                                                          \
+#define JOB_MOVES(MOVE)                                                                                      \
+    MOVE(QUEUED, RUNNING, "a worker claimed it")                                                             \
+    MOVE(QUEUED, CANCELLED, "cancelled while it waited")                                                     \
+    MOVE(RUNNING, SUCCEEDED, "the attempt returned a result")                                                \
+    MOVE(RUNNING, RETRYING, "the attempt failed, more remain")                                               \
+    MOVE(RUNNING, FAILED, "the attempt failed for good")                                                     \
+    MOVE(RUNNING, CANCELLED, "the attempt was stopped on request")                                           \
+    MOVE(RUNNING, QUEUED, "the worker died or was stopped; the job runs again")                              \
+    MOVE(RETRYING, QUEUED, "its backoff has passed")                                                         \
     MOVE(RETRYING, CANCELLED, "cancelled while it waited to retry")
 
 /* The text of a state; CHECKs the number. */
@@ -56,9 +57,9 @@ bool job_state_parse(const char *text, enum job_state *state);
 bool job_is_terminal(enum job_state state);
 bool job_may_move(enum job_state from, enum job_state to);
 
-#define DURABILITIES(D)                                                                                       \
-    D(MEMORY, "memory")                                                                                       \
-    D(PROCESS, "process")                                                                                     \
+#define DURABILITIES(D)                                                                                      \
+    D(MEMORY, "memory")                                                                                      \
+    D(PROCESS, "process")                                                                                    \
     D(FULL, "full")
 
 /* In rising order: a commit group takes the highest of its members. */
@@ -66,54 +67,54 @@ enum durability {
 #define D(name, text) DURABILITY_##name,
     DURABILITIES(D)
 #undef D
-    DURABILITY_COUNT
+        DURABILITY_COUNT
 };
 
 const char *durability_text(enum durability durability);
 bool durability_parse(const char *text, enum durability *durability);
 
-#define BACKOFFS(B)                                                                                           \
-    B(EXPONENTIAL, "exponential")                                                                             \
-    B(LINEAR, "linear")                                                                                       \
+#define BACKOFFS(B)                                                                                          \
+    B(EXPONENTIAL, "exponential")                                                                            \
+    B(LINEAR, "linear")                                                                                      \
     B(FIXED, "fixed")
 
 enum backoff {
 #define B(name, text) BACKOFF_##name,
     BACKOFFS(B)
 #undef B
-    BACKOFF_COUNT
+        BACKOFF_COUNT
 };
 
 const char *backoff_text(enum backoff backoff);
 bool backoff_parse(const char *text, enum backoff *backoff);
 
 /* How an attempt ended. What becomes of the job is decided from this by server/verdict. */
-#define OUTCOMES(O)                                                                                           \
-    O(NONE, "none")                                                                                           \
-    O(SUCCESS, "success")     /* a result */                                                                  \
-    O(ERROR, "error")         /* a failure; `retryable` says whether another attempt makes sense */           \
-    O(TIMEOUT, "timeout")     /* stopped at its deadline */                                                   \
-    O(CANCELLED, "cancelled") /* stopped, or never started, on request */                                     \
-    O(CRASH, "crash")         /* the worker died of the task */                                               \
-    O(LOST, "lost")           /* the worker was killed by nobody here */                                      \
+#define OUTCOMES(O)                                                                                          \
+    O(NONE, "none")                                                                                          \
+    O(SUCCESS, "success")     /* a result */                                                                 \
+    O(ERROR, "error")         /* a failure; `retryable` says whether another attempt makes sense */          \
+    O(TIMEOUT, "timeout")     /* stopped at its deadline */                                                  \
+    O(CANCELLED, "cancelled") /* stopped, or never started, on request */                                    \
+    O(CRASH, "crash")         /* the worker died of the task */                                              \
+    O(LOST, "lost")           /* the worker was killed by nobody here */                                     \
     O(RETURNED, "returned")   /* drain, reload: uncharged and not recorded as an attempt */
 
 enum outcome {
 #define O(name, text) OUTCOME_##name,
     OUTCOMES(O)
 #undef O
-    OUTCOME_COUNT
+        OUTCOME_COUNT
 };
 
 const char *outcome_text(enum outcome outcome);
 
 enum {
-    NAME_BYTES = 64,         /* tasks and queues: 1 to 63 of [A-Za-z0-9._-], with NUL */
-    KEY_BYTES = 129,         /* Idempotency-Key: 1 to 128 printable ASCII characters, with NUL */
-    TRACEPARENT_BYTES = 56,  /* W3C trace context, version 00, with NUL */
+    NAME_BYTES = 64,        /* tasks and queues: 1 to 63 of [A-Za-z0-9._-], with NUL */
+    KEY_BYTES = 129,        /* Idempotency-Key: 1 to 128 printable ASCII characters, with NUL */
+    TRACEPARENT_BYTES = 56, /* W3C trace context, version 00, with NUL */
     ERROR_CODE_BYTES = 40,
-    MESSAGE_BYTES = 256,     /* error and progress messages, cut at a character */
-    PRIORITY_COUNT = 10,     /* 0 to 9, 9 first */
+    MESSAGE_BYTES = 256, /* error and progress messages, cut at a character */
+    PRIORITY_COUNT = 10, /* 0 to 9, 9 first */
     PRIORITY_DEFAULT = 5
 };
 
@@ -138,7 +139,7 @@ struct job_spec {
     int64_t timeout_ms, kill_after_ms;
     struct retry retry;
     uint32_t attempt, errors, crashes, lost;
-    uint32_t epoch; /* of the catalogue it was accepted under */
+    uint32_t epoch;                                 /* of the catalogue it was accepted under */
     uint8_t priority, durability, stored, reserved; /* stored: 1 once a row exists */
     char task[NAME_BYTES], queue[NAME_BYTES];
     char idempotency_key[KEY_BYTES]; /* "" for none */
@@ -147,10 +148,10 @@ struct job_spec {
 
 /* What one attempt did. Written by its worker, or by the front for a worker that died. */
 struct attempt {
-    int64_t started_ms, finished_ms; /* real time; 0: not */
-    int64_t cpu_us, max_rss_bytes;   /* -1: unknown */
-    double progress;                 /* 0 to 1; -1: never reported */
-    int64_t progress_ms;             /* real time */
+    int64_t started_ms, finished_ms;   /* real time; 0: not */
+    int64_t cpu_us, max_rss_bytes;     /* -1: unknown */
+    double progress;                   /* 0 to 1; -1: never reported */
+    int64_t progress_ms;               /* real time */
     int32_t worker, exit_code, signal; /* -1: none */
     uint32_t number;                   /* which attempt this was, from 1 */
     uint8_t outcome, retryable, reserved[2];
@@ -178,11 +179,11 @@ struct job {
     enum job_state state;
     bool cancel_requested;
     struct text args, result; /* JSON text */
-    void *owned[2];           /* what the last job_free releases besides the struct: the bytes of args and of result */
-    _Atomic int references;   /* shared jobs do not change any more */
+    void *owned[2]; /* what the last job_free releases besides the struct: the bytes of args and of result */
+    _Atomic int references; /* shared jobs do not change any more */
 };
 
-struct job *job_new(void); /* zeroed, attempt blank, one reference; NULL without memory */
+struct job *job_new(void);              /* zeroed, attempt blank, one reference; NULL without memory */
 struct job *job_share(struct job *job); /* one more reference; returns job */
 void job_free(struct job *job);         /* one reference less; NULL is fine */
 #define JOB_AUTO __attribute__((cleanup(job_free_at))) struct job *

@@ -7,7 +7,8 @@ enum err ring_push(struct ring *ring, uint64_t ticket)
     if (tail - head >= RING_CELLS)
         return ERR_FULL;
     atomic_store_explicit(&ring->cells[tail % RING_CELLS], ticket, memory_order_relaxed);
-    atomic_store_explicit(&ring->tail, tail + 1, memory_order_release); /* R1: release, pairs with R2 in ring_peek */
+    atomic_store_explicit(&ring->tail, tail + 1,
+                          memory_order_release); /* R1: release, pairs with R2 in ring_peek */
     return ERR_OK;
 }
 
@@ -23,13 +24,14 @@ void ring_clear(struct ring *ring)
 
 bool ring_peek(struct ring *ring, uint64_t *head, uint64_t *ticket)
 {
-    /* Head before tail: the other way round a stale tail could hide cells behind a head that others moved on. */
+    /* Head before tail: the other way round a stale tail could hide cells behind a head that others moved on.
+     */
     *head = atomic_load_explicit(&ring->head, memory_order_acquire);
     uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_acquire); /* R2: acquire, pairs with R1 */
     if ((int64_t)(tail - *head) <= 0)
         return false;
-    /* The cell may be reused by the producer once the head moved on; then ring_advance fails and, if the slot was
-     * claimed from the newer cell, that claim stands all the same: the claim word is the truth. */
+    /* The cell may be reused by the producer once the head moved on; then ring_advance fails and, if the slot
+     * was claimed from the newer cell, that claim stands all the same: the claim word is the truth. */
     *ticket = atomic_load_explicit(&ring->cells[*head % RING_CELLS], memory_order_relaxed);
     return true;
 }

@@ -1,10 +1,11 @@
-/* A ring of tickets: one per pool and priority level. One producer (the dispatcher), many consumers (workers).
+/* A ring of tickets: one per pool and priority level. One producer (the dispatcher), many consumers
+ * (workers).
  *
  * A hint: the claim word decides. Head and tail only grow; a cell is one word.
  *
  *  1. Producer: slot QUEUED first, then the cell, then the tail (release), then a post.
- *  2. Consumer: head (acquire), then tail; claim first, then move the head. Whoever is killed in between leaves a cell
- *     that the next worker finds unclaimable and passes. Popping first would lose the job.
+ *  2. Consumer: head (acquire), then tail; claim first, then move the head. Whoever is killed in between
+ * leaves a cell that the next worker finds unclaimable and passes. Popping first would lose the job.
  *  3. Only a cell whose claim word differs from its ticket is passed without a claim.
  *
  * The loop of a consumer:

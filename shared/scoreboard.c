@@ -27,7 +27,8 @@ uint64_t board_begin(struct board *board, uint64_t ticket, int64_t soft_ns, int6
     atomic_store_explicit(&board->soft_ns, soft_ns, memory_order_relaxed);
     atomic_store_explicit(&board->kill_after_ns, kill_after_ns, memory_order_relaxed);
     uint64_t run = run_pack(run_number(seen) + 1, RUN_RUNNING);
-    atomic_store_explicit(&board->run, run, memory_order_release); /* B1: release, pairs with B2 in the supervisor */
+    atomic_store_explicit(&board->run, run,
+                          memory_order_release); /* B1: release, pairs with B2 in the supervisor */
     return run;
 }
 
@@ -74,13 +75,15 @@ void board_complete(struct board *board, uint64_t ticket)
     if (written - read >= COMPLETIONS)
         return;
     atomic_store_explicit(&board->completions[written % COMPLETIONS], ticket, memory_order_relaxed);
-    atomic_store_explicit(&board->completions_written, written + 1, memory_order_release); /* B3: pairs with B4 */
+    atomic_store_explicit(&board->completions_written, written + 1,
+                          memory_order_release); /* B3: pairs with B4 */
 }
 
 bool board_take_completion(struct board *board, uint64_t *ticket)
 {
     uint32_t read = atomic_load_explicit(&board->completions_read, memory_order_relaxed);
-    if (atomic_load_explicit(&board->completions_written, memory_order_acquire) == read) /* B4: pairs with B3 */
+    if (atomic_load_explicit(&board->completions_written, memory_order_acquire) ==
+        read) /* B4: pairs with B3 */
         return false;
     *ticket = atomic_load_explicit(&board->completions[read % COMPLETIONS], memory_order_relaxed);
     atomic_store_explicit(&board->completions_read, read + 1, memory_order_release);

@@ -7,15 +7,15 @@
  *     supervisor:        ├─▶ SIGNALLING ─▶ STOPPING ┤        (asked to stop: SIGTERM to the task's group)
  *                        └──────────────▶ KILLED ◀──┘        (from RUNNING or STOPPING; then SIGKILL)
  *
- *  1. A worker wins RUNNING or STOPPING → FINISHING before it publishes a result and before it reaps its child, so
- *     neither a kill nor a signal hits the next job. It waits out SIGNALLING (microseconds) and sleeps for ever in
- *     KILLED: the kill is on its way.
- *  2. Deadlines, ticket and process group are written before RUNNING (the group: before exec) and are valid while the
- *     run number is unchanged.
+ *  1. A worker wins RUNNING or STOPPING → FINISHING before it publishes a result and before it reaps its
+ * child, so neither a kill nor a signal hits the next job. It waits out SIGNALLING (microseconds) and sleeps
+ * for ever in KILLED: the kill is on its way.
+ *  2. Deadlines, ticket and process group are written before RUNNING (the group: before exec) and are valid
+ * while the run number is unchanged.
  *  3. The supervisor raises the incarnation only after worker and process group are dead and reaped.
  *
- * Deaths: a ring of DEATHS per worker, written by the supervisor, acknowledged by the front; the supervisor does not
- * respawn a worker whose ring is full.
+ * Deaths: a ring of DEATHS per worker, written by the supervisor, acknowledged by the front; the supervisor
+ * does not respawn a worker whose ring is full.
  *
  * Completions: a ring of tickets per worker, written by it, read by the dispatcher. A hint.
  */
@@ -27,32 +27,25 @@
 #include <stdalign.h>
 #include <stdbool.h>
 
-enum run_phase {
-    RUN_IDLE,
-    RUN_RUNNING,
-    RUN_SIGNALLING,
-    RUN_STOPPING,
-    RUN_FINISHING,
-    RUN_KILLED
-};
+enum run_phase { RUN_IDLE, RUN_RUNNING, RUN_SIGNALLING, RUN_STOPPING, RUN_FINISHING, RUN_KILLED };
 
 enum stop_cause { STOP_NONE, STOP_DEADLINE, STOP_CANCEL };
 
 /* Why a worker ended. name, text for logs, metrics and /v1/workers */
-#define DEATH_CAUSES(C)                                                                                       \
-    C(NONE, "none")                                                                                           \
-    C(DRAINED, "drained")   /* ended by itself or by the supervisor's order: nothing is charged */            \
-    C(RECYCLED, "recycled") /* older catalogue: it gave the job back */                                       \
-    C(CRASH, "crash")       /* a signal or exit the task brought on itself, or an OOM kill of our cgroup */   \
-    C(LOST, "lost")         /* killed by nobody here */                                                       \
-    C(DEADLINE, "deadline") /* killed by the supervisor at the deadline */                                    \
+#define DEATH_CAUSES(C)                                                                                      \
+    C(NONE, "none")                                                                                          \
+    C(DRAINED, "drained")   /* ended by itself or by the supervisor's order: nothing is charged */           \
+    C(RECYCLED, "recycled") /* older catalogue: it gave the job back */                                      \
+    C(CRASH, "crash")       /* a signal or exit the task brought on itself, or an OOM kill of our cgroup */  \
+    C(LOST, "lost")         /* killed by nobody here */                                                      \
+    C(DEADLINE, "deadline") /* killed by the supervisor at the deadline */                                   \
     C(CANCEL, "cancel")     /* killed by the supervisor on request */
 
 enum death_cause {
 #define C(name, text) DEATH_##name,
     DEATH_CAUSES(C)
 #undef C
-    DEATH_CAUSE_COUNT
+        DEATH_CAUSE_COUNT
 };
 
 const char *death_cause_text(enum death_cause cause);
@@ -74,16 +67,16 @@ struct board {
     /* Written by the supervisor. */
     alignas(CACHE_LINE) _Atomic uint32_t incarnation; /* the low 16 bits count */
     _Atomic int32_t pid;
-    _Atomic uint32_t status; /* enum worker_status */
+    _Atomic uint32_t status;     /* enum worker_status */
     _Atomic uint32_t stop_cause; /* of the run that is STOPPING or KILLED */
     _Atomic int64_t spawned_ms;
     _Atomic uint32_t restarts[DEATH_CAUSE_COUNT];
 
     /* Written by the worker. */
     alignas(CACHE_LINE) _Atomic uint64_t ticket; /* current or last job */
-    _Atomic int64_t soft_ns, kill_after_ns;      /* monotonic deadline, and the grace after any stop request */
-    _Atomic int32_t group;                       /* process group of the task's child, 0: none */
-    _Atomic uint32_t waiting;                    /* 1 while it looks for work or sleeps */
+    _Atomic int64_t soft_ns, kill_after_ns; /* monotonic deadline, and the grace after any stop request */
+    _Atomic int32_t group;                  /* process group of the task's child, 0: none */
+    _Atomic uint32_t waiting;               /* 1 while it looks for work or sleeps */
     _Atomic uint32_t epoch;
     _Atomic uint64_t jobs_done;
 
@@ -123,7 +116,8 @@ static inline enum run_phase run_phase(uint64_t word)
 /* Worker: begins run number+1 with its ticket and deadlines in place; returns the run word. */
 uint64_t board_begin(struct board *board, uint64_t ticket, int64_t soft_ns, int64_t kill_after_ns);
 
-/* Worker: rule 1. Returns the cause if the run was asked to stop, STOP_NONE otherwise. Never returns when killed. */
+/* Worker: rule 1. Returns the cause if the run was asked to stop, STOP_NONE otherwise. Never returns when
+ * killed. */
 enum stop_cause board_finish(struct board *board);
 
 /* Worker: back to IDLE after DONE was published. */

@@ -56,7 +56,8 @@ static enum err map_sealed(uint64_t bytes, int *fd, void **base)
         log_errno("memfd_create", "segment");
         return ERR_SYSTEM;
     }
-    if (ftruncate(*fd, (off_t)bytes) < 0 || fcntl(*fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
+    if (ftruncate(*fd, (off_t)bytes) < 0 ||
+        fcntl(*fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
         log_errno("ftruncate", "segment");
         close(*fd);
         return ERR_SYSTEM;

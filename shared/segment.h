@@ -1,8 +1,8 @@
 /* The segment: one sealed memfd that supervisor, front and workers share, laid out by offsets.
  *
- * Made by the supervisor before it forks; everyone inherits the mapping. A reset makes a new one. Words here: the
- * header is written once, except for the words marked with their single writer. `struct segment` is private to each
- * process and only points into the mapping.
+ * Made by the supervisor before it forks; everyone inherits the mapping. A reset makes a new one. Words here:
+ * the header is written once, except for the words marked with their single writer. `struct segment` is
+ * private to each process and only points into the mapping.
  *
  *     header | scoreboard | slots | rings | catalogue (two banks) | argument arena | result trays
  *
@@ -49,9 +49,9 @@ struct segment_header {
     _Alignas(CACHE_LINE) sem_t done;             /* waited for by the dispatcher */
 
     /* Written by the supervisor. */
-    _Alignas(CACHE_LINE) _Atomic uint32_t draining;       /* enum drain_state */
-    _Atomic uint32_t log_level;                           /* of the current configuration */
-    _Atomic uint32_t catalogue_epoch;                     /* 0: none yet; bank epoch % 2 holds it */
+    _Alignas(CACHE_LINE) _Atomic uint32_t draining; /* enum drain_state */
+    _Atomic uint32_t log_level;                     /* of the current configuration */
+    _Atomic uint32_t catalogue_epoch;               /* 0: none yet; bank epoch % 2 holds it */
     _Atomic uint32_t front_restarts, resets;
     _Atomic int32_t front_pid, supervisor_pid;
 
@@ -72,7 +72,8 @@ struct segment {
     struct ring *rings;           /* [POOL_COUNT][PRIORITY_COUNT], pool-major */
     struct catalogue *catalogues; /* [2] */
     uint8_t *arena, *trays;
-    struct segment_shape shape; /* a private copy: never read back from memory that a plugin could have damaged */
+    struct segment_shape
+        shape; /* a private copy: never read back from memory that a plugin could have damaged */
     int fd;
 };
 
@@ -89,9 +90,9 @@ enum err segment_verify(const struct segment *segment) MUST_USE;
 struct ring *segment_ring(const struct segment *segment, uint32_t pool, uint32_t level);
 uint8_t *segment_tray(const struct segment *segment, uint32_t worker);
 
-/* Hints. sem_hint posts (a full semaphore is as good as a post); sem_hint_wait returns on a post, after timeout_ms, or
- * at a signal – the caller always looks for itself. sem_hint_drain takes the tokens that piled up: call it before
- * looking, never after. */
+/* Hints. sem_hint posts (a full semaphore is as good as a post); sem_hint_wait returns on a post, after
+ * timeout_ms, or at a signal – the caller always looks for itself. sem_hint_drain takes the tokens that piled
+ * up: call it before looking, never after. */
 void sem_hint(sem_t *sem);
 void sem_hint_wait(sem_t *sem, int64_t timeout_ms);
 void sem_hint_drain(sem_t *sem);

@@ -8,7 +8,8 @@
 
 struct claim slot_claim_load(const struct slot *slot)
 {
-    return claim_unpack(atomic_load_explicit(&slot->claim, memory_order_acquire)); /* S2: acquire, pairs with S1 */
+    return claim_unpack(
+        atomic_load_explicit(&slot->claim, memory_order_acquire)); /* S2: acquire, pairs with S1 */
 }
 
 bool slot_move(struct slot *slot, struct claim expected, struct claim next)
@@ -72,7 +73,8 @@ bool slot_owner_dead(const struct segment *segment, const struct slot *slot)
     return (int16_t)((uint16_t)now - claim.incarnation) > 0;
 }
 
-/* An odd version: the fields are being written. A worker killed in the middle leaves it odd; the next goes on. */
+/* An odd version: the fields are being written. A worker killed in the middle leaves it odd; the next goes
+ * on. */
 static uint32_t progress_open(struct slot *slot)
 {
     uint32_t version = atomic_load_explicit(&slot->progress_version, memory_order_relaxed) | 1;
@@ -110,7 +112,8 @@ static void copy_progress(const struct slot *slot, struct attempt *attempt)
         if (before & 1)
             continue;
         struct attempt copy = *attempt;
-        bool begun = slot->attempt.number == attempt->number; /* else the record is still that of an earlier run */
+        bool begun =
+            slot->attempt.number == attempt->number; /* else the record is still that of an earlier run */
         copy.started_ms = slot->attempt.started_ms;
         copy.progress = slot->attempt.progress;
         copy.progress_ms = slot->attempt.progress_ms;
@@ -151,7 +154,8 @@ static void copy_running(const struct slot *slot, struct claim claim, struct job
     copy_progress(slot, &job->attempt);
 }
 
-static enum err copy_once(const struct segment *segment, const struct slot *slot, struct id id, struct job **out)
+static enum err copy_once(const struct segment *segment, const struct slot *slot, struct id id,
+                          struct job **out)
 {
     JOB_AUTO job = job_new();
     if (job == NULL)

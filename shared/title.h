@@ -1,8 +1,8 @@
 /* Process titles and what every child does first.
  *
- * title_init moves the environment and the strings that argv points to off the argument area (call once, first thing
- * in main); title_set writes "forkpool: worker default/0" where ps and /proc/PID/cmdline look. Before title_init it
- * does nothing.
+ * title_init moves the environment and the strings that argv points to off the argument area (call once,
+ * first thing in main); title_set writes "forkpool: worker default/0" where ps and /proc/PID/cmdline look.
+ * Before title_init it does nothing.
  */
 #ifndef FORKPOOL_TITLE_H
 #define FORKPOOL_TITLE_H
@@ -12,8 +12,8 @@
 enum err title_init(int argc, char **argv) MUST_USE;
 void title_set(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* In a child: SIGKILL when the parent dies, checked against a parent that died in between (then _exit); default
- * signal dispositions, nothing blocked. Async-signal-safe. */
+/* In a child: SIGKILL when the parent dies, checked against a parent that died in between (then _exit);
+ * default signal dispositions, nothing blocked. Async-signal-safe. */
 void child_begin(int parent_pid);
 
 #endif

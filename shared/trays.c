@@ -13,7 +13,8 @@ static uint64_t record_room(uint64_t bytes)
 
 static struct tray_record *record_at(const struct segment *segment, uint32_t worker, uint64_t position)
 {
-    return (struct tray_record *)(void *)(segment_tray(segment, worker) + position % segment->shape.tray_bytes);
+    return (struct tray_record *)(void *)(segment_tray(segment, worker) +
+                                          position % segment->shape.tray_bytes);
 }
 
 enum err tray_put(const struct segment *segment, uint32_t worker, uint64_t ticket, uint16_t incarnation,
@@ -40,7 +41,8 @@ enum err tray_put(const struct segment *segment, uint32_t worker, uint64_t ticke
                                    .incarnation = incarnation};
     memcpy(record + 1, result, bytes);
     *at = tail % room + sizeof *record;
-    atomic_store_explicit(&board->tray_tail, tail + need, memory_order_release); /* T3: release, pairs with T4 */
+    atomic_store_explicit(&board->tray_tail, tail + need,
+                          memory_order_release); /* T3: release, pairs with T4 */
     return ERR_OK;
 }
 
@@ -62,7 +64,8 @@ enum err tray_reclaim(const struct segment *segment, uint32_t worker)
     struct board *board = &segment->boards[worker];
     uint64_t room = segment->shape.tray_bytes;
     uint64_t head = atomic_load_explicit(&board->tray_head, memory_order_relaxed);
-    uint64_t tail = atomic_load_explicit(&board->tray_tail, memory_order_acquire); /* T4: acquire, pairs with T3 */
+    uint64_t tail =
+        atomic_load_explicit(&board->tray_tail, memory_order_acquire); /* T4: acquire, pairs with T3 */
     if (tail - head > room)
         return ERR_CORRUPT;
     while (head != tail) {
@@ -70,7 +73,8 @@ enum err tray_reclaim(const struct segment *segment, uint32_t worker)
         uint64_t rest = room - head % room;
         uint64_t step = record->slot == SLOT_NONE ? record->bytes : record_room(record->bytes);
         if (step == 0 || step > rest || step > tail - head || step % CACHE_LINE != 0 ||
-            (record->slot != SLOT_NONE && (record->slot >= segment->shape.slot_count || record->worker != worker)))
+            (record->slot != SLOT_NONE &&
+             (record->slot >= segment->shape.slot_count || record->worker != worker)))
             return ERR_CORRUPT;
         if (record->slot != SLOT_NONE && record_live(segment, record))
             break;

@@ -12,10 +12,10 @@
  *
  * Build with: cc -shared -fPIC -o echo.so echo.c      (nothing to link)
  *
- * A worker loads the object after it was forked, and runs one job at a time in it. A crash costs one attempt and one
- * worker. Do not keep threads or children after run returns. Everything behind `struct fp_job` may be called from the
- * thread that run was called on only. ABI: FP_ABI is checked at load; the struct of functions only ever grows at its
- * end.
+ * A worker loads the object after it was forked, and runs one job at a time in it. A crash costs one attempt
+ * and one worker. Do not keep threads or children after run returns. Everything behind `struct fp_job` may be
+ * called from the thread that run was called on only. ABI: FP_ABI is checked at load; the struct of functions
+ * only ever grows at its end.
  */
 #ifndef FORKPOOL_PLUGIN_H
 #define FORKPOOL_PLUGIN_H
@@ -33,9 +33,9 @@ enum {
 };
 
 struct fp_job {
-    uint32_t abi, attempt; /* attempt counts from 1 */
+    uint32_t abi, attempt;               /* attempt counts from 1 */
     const char *id, *task, *traceparent; /* traceparent: "" if the job has none */
-    const char *args; /* JSON text, not NUL-terminated; "null" if the job has none */
+    const char *args;                    /* JSON text, not NUL-terminated; "null" if the job has none */
     size_t args_bytes;
     void *host; /* the worker's own */
 
@@ -64,8 +64,8 @@ struct fp_plugin {
 #endif
 
 /* One object may hold several tasks: FP_PLUGIN({…}, {…}); */
-#define FP_PLUGIN(...)                                                                                        \
-    static const struct fp_task fp_tasks_[] = {__VA_ARGS__};                                                  \
+#define FP_PLUGIN(...)                                                                                       \
+    static const struct fp_task fp_tasks_[] = {__VA_ARGS__};                                                 \
     FP_EXPORT const struct fp_plugin fp_plugin = {FP_ABI, sizeof fp_tasks_ / sizeof fp_tasks_[0], fp_tasks_}
 
 /* The arguments, borrowed until run returns. */
@@ -75,14 +75,15 @@ static inline const char *fp_args(struct fp_job *job, size_t *bytes)
     return job->args;
 }
 
-/* Sets the result (copied) and returns FP_OK, or FP_FAIL with the reason recorded if it is not JSON or too large. */
+/* Sets the result (copied) and returns FP_OK, or FP_FAIL with the reason recorded if it is not JSON or too
+ * large. */
 static inline int fp_result(struct fp_job *job, const char *json, size_t bytes)
 {
     return job->result(job, json, bytes);
 }
 
-/* Records a failure: code is snake_case, at most 39 characters (else it is recorded as task_failed), message one
- * sentence. Returns FP_RETRY. */
+/* Records a failure: code is snake_case, at most 39 characters (else it is recorded as task_failed), message
+ * one sentence. Returns FP_RETRY. */
 static inline int fp_error(struct fp_job *job, const char *code, const char *message)
 {
     return job->error(job, code, message);
