@@ -18,8 +18,8 @@ void await_cancel(struct request *request, struct id id);
 /* Registers for the end of a job; request->ended is what comes. */
 void await_end(struct request *request, struct id id);
 
-/* Takes the registration back if it still stands. True: nothing will come any more. False: something is on its way,
- * stay suspended. */
+/* Takes the registration back if it still stands. True: nothing will come any more. False: something is on
+ * its way, stay suspended. */
 bool await_forget(struct request *request);
 
 /* True if the job has ended, or the time to wait is over and nothing is on its way. */
@@ -27,8 +27,8 @@ bool await_enough(struct request *request);
 
 bool await_settled(const struct request *request);
 
-/* Reads a job, waits up to request->wait_ms for its end, and then calls `answer` with it in request->job. On an error
- * of reading it answers with that. */
+/* Reads a job, waits up to request->wait_ms for its end, and then calls `answer` with it in request->job. On
+ * an error of reading it answers with that. */
 enum answer await_job(struct request *request, struct id id, handler_fn *answer);
 
 /* request->job = the job as it stands now; the errors of front_read. */

@@ -17,7 +17,8 @@
 struct submission {
     const struct config *config;
     const struct catalogue *catalogue;
-    const char *task; /* from the path: then the body is the arguments and the query holds the options; or NULL */
+    const char
+        *task; /* from the path: then the body is the arguments and the query holds the options; or NULL */
     const struct parameter *parameters;
     size_t parameter_count;
     const char *idempotency_key, *traceparent; /* headers, or NULL */
@@ -25,13 +26,17 @@ struct submission {
 };
 
 /* A new job, without seq, or a problem with every fault that was found. *job is owned by the caller. */
-enum err codec_submission(const struct submission *submission, struct job **job, struct problem *problem) MUST_USE;
+enum err codec_submission(const struct submission *submission, struct job **job,
+                          struct problem *problem) MUST_USE;
 
 /* The fault of a text that is not JSON, with line, column and excerpt. */
-void codec_json_fault(struct problem *problem, const char *text, size_t bytes, const struct json_fault *fault);
+void codec_json_fault(struct problem *problem, const char *text, size_t bytes,
+                      const struct json_fault *fault);
 
-/* The fault of a task that the catalogue does not have: ERR_UNKNOWN_TASK (in a body) or ERR_NO_SUCH_TASK (in a path). */
-void codec_unknown_task(struct problem *problem, enum err err, const struct catalogue *catalogue, const char *name);
+/* The fault of a task that the catalogue does not have: ERR_UNKNOWN_TASK (in a body) or ERR_NO_SUCH_TASK (in
+ * a path). */
+void codec_unknown_task(struct problem *problem, enum err err, const struct catalogue *catalogue,
+                        const char *name);
 
 /* The job document; without args and result if not `whole`. */
 void codec_job(struct buf *out, const struct job *job, bool whole);

@@ -12,24 +12,24 @@ enum { IN_BODY = 1, IN_RETRY = 2, IN_QUERY = 4, FAULTS_MAX = 16, SHOWN_BYTES = 4
 enum { COPIED_BYTES = 4096 }; /* larger bodies are handed to the job instead of being copied */
 
 /* name, text, kind, least, most, where it may stand, what would be right */
-#define OPTIONS(O)                                                                                            \
-    O(QUEUE, "queue", NAME, 0, 0, IN_BODY | IN_QUERY, "a name of 1 to 63 letters, digits, dots, _ or -")      \
-    O(PRIORITY, "priority", INT, 0, 9, IN_BODY | IN_QUERY, "a whole number from 0 to 9; 9 runs first")        \
-    O(TIMEOUT, "timeout", SECONDS, 0.001, 2592000, IN_BODY | IN_QUERY,                                        \
-      "a number of seconds above 0, up to 2592000")                                                           \
-    O(KILL_AFTER, "kill_after", SECONDS, 0, 3600, IN_BODY | IN_QUERY, "a number of seconds from 0 to 3600")   \
-    O(DURABILITY, "durability", DURABILITY, 0, 0, IN_BODY | IN_QUERY, "full, process or memory")              \
-    O(MAX_ATTEMPTS, "max_attempts", INT, 1, 1000, IN_RETRY | IN_QUERY, "a whole number from 1 to 1000")       \
-    O(BACKOFF, "backoff", BACKOFF, 0, 0, IN_RETRY, "exponential, linear or fixed")                            \
-    O(INITIAL, "initial", SECONDS, 0, 86400, IN_RETRY, "a number of seconds from 0 to 86400")                 \
-    O(MAX, "max", SECONDS, 0, 2592000, IN_RETRY, "a number of seconds from 0 to 2592000")                     \
+#define OPTIONS(O)                                                                                           \
+    O(QUEUE, "queue", NAME, 0, 0, IN_BODY | IN_QUERY, "a name of 1 to 63 letters, digits, dots, _ or -")     \
+    O(PRIORITY, "priority", INT, 0, 9, IN_BODY | IN_QUERY, "a whole number from 0 to 9; 9 runs first")       \
+    O(TIMEOUT, "timeout", SECONDS, 0.001, 2592000, IN_BODY | IN_QUERY,                                       \
+      "a number of seconds above 0, up to 2592000")                                                          \
+    O(KILL_AFTER, "kill_after", SECONDS, 0, 3600, IN_BODY | IN_QUERY, "a number of seconds from 0 to 3600")  \
+    O(DURABILITY, "durability", DURABILITY, 0, 0, IN_BODY | IN_QUERY, "full, process or memory")             \
+    O(MAX_ATTEMPTS, "max_attempts", INT, 1, 1000, IN_RETRY | IN_QUERY, "a whole number from 1 to 1000")      \
+    O(BACKOFF, "backoff", BACKOFF, 0, 0, IN_RETRY, "exponential, linear or fixed")                           \
+    O(INITIAL, "initial", SECONDS, 0, 86400, IN_RETRY, "a number of seconds from 0 to 86400")                \
+    O(MAX, "max", SECONDS, 0, 2592000, IN_RETRY, "a number of seconds from 0 to 2592000")                    \
     O(JITTER, "jitter", JITTER, 0, 1, IN_RETRY, "a number from 0 to 1, or true or false")
 
 enum option_name {
 #define O(name, text, kind, least, most, where, right) OPTION_##name,
     OPTIONS(O)
 #undef O
-    OPTION_COUNT
+        OPTION_COUNT
 };
 
 enum option_kind { KIND_NAME, KIND_INT, KIND_SECONDS, KIND_DURABILITY, KIND_BACKOFF, KIND_JITTER };
@@ -69,7 +69,8 @@ static bool is_full(const struct draft *draft)
     return draft->problem->count >= FAULTS_MAX;
 }
 
-/* ---------------------------------------------------------------------------------------------------- options */
+/* ----------------------------------------------------------------------------------------------------
+ * options */
 
 static void refuse(struct draft *draft, const struct value *value, const char *name, const char *right)
 {
@@ -101,7 +102,8 @@ static bool read_number(const struct value *value, const struct option *option, 
     return *number >= option->least && *number <= option->most;
 }
 
-static bool read_jitter(struct draft *draft, const struct value *value, const struct option *option, double *number)
+static bool read_jitter(struct draft *draft, const struct value *value, const struct option *option,
+                        double *number)
 {
     draft->jitter_default = value->span.bytes == 4 && memcmp(value->span.at, "true", 4) == 0;
     *number = 0;
@@ -189,7 +191,8 @@ static void take_option(struct draft *draft, enum option_name name, const struct
     draft->given[name] = true;
 }
 
-/* ------------------------------------------------------------------------------------------------- the objects */
+/* ------------------------------------------------------------------------------------------------- the
+ * objects */
 
 static bool find_option(struct json_span key, unsigned where, enum option_name *name)
 {
@@ -244,15 +247,17 @@ static void add_unknown(struct draft *draft, struct json_span key, unsigned wher
         return;
     if (where == IN_BODY && find_option(key, IN_RETRY, &inner))
         problem_add(draft->problem, ERR_UNKNOWN_FIELD, PLACE_POINTER, pointer.data,
-                    "there is no field \"%s\" here; it belongs into retry: {\"retry\":{\"%s\":…}}", name, name);
+                    "there is no field \"%s\" here; it belongs into retry: {\"retry\":{\"%s\":…}}", name,
+                    name);
     else if (near != NULL)
         problem_add(draft->problem, ERR_UNKNOWN_FIELD, PLACE_POINTER, pointer.data,
                     "there is no field \"%s\"; did you mean \"%s\"?", name, near);
     else
         problem_add(draft->problem, ERR_UNKNOWN_FIELD, PLACE_POINTER, pointer.data,
                     "there is no field \"%s\"; known are %s", name,
-                    where == IN_BODY ? "task, args, queue, priority, timeout, kill_after, retry and durability"
-                                     : "max_attempts, backoff, initial, max and jitter");
+                    where == IN_BODY
+                        ? "task, args, queue, priority, timeout, kill_after, retry and durability"
+                        : "max_attempts, backoff, initial, max and jitter");
 }
 
 static void take_retry(struct draft *draft, struct json_span span)
@@ -293,7 +298,8 @@ static void take_member(struct draft *draft, const struct json_member *member)
     }
 }
 
-/* ---------------------------------------------------------------------------------------- task and its defaults */
+/* ---------------------------------------------------------------------------------------- task and its
+ * defaults */
 
 static void hint_tasks(struct problem *problem, const struct catalogue *catalogue)
 {
@@ -308,7 +314,8 @@ static void hint_tasks(struct problem *problem, const struct catalogue *catalogu
                      catalogue->task_count > LISTED ? ", …" : "");
 }
 
-void codec_unknown_task(struct problem *problem, enum err err, const struct catalogue *catalogue, const char *name)
+void codec_unknown_task(struct problem *problem, enum err err, const struct catalogue *catalogue,
+                        const char *name)
 {
     const char *known[TASKS_MAX];
     char detail[TEXT_BYTES + NAME_BYTES + 64];
@@ -333,8 +340,9 @@ static void find_task(struct draft *draft, const char *name)
     if (draft->task == NULL) {
         codec_unknown_task(draft->problem, unknown, draft->from->catalogue, name);
     } else if (draft->task->broken != 0) {
-        problem_hint(draft->problem,
-                     "mend the task and reload the server (SIGHUP); GET /readyz?verbose lists what is broken");
+        problem_hint(
+            draft->problem,
+            "mend the task and reload the server (SIGHUP); GET /readyz?verbose lists what is broken");
         problem_set(draft->problem, ERR_BROKEN_TASK, "the task \"%s\" cannot be run: %s", name,
                     draft->task->reason);
     }
@@ -372,15 +380,17 @@ static void reconcile(struct draft *draft)
     if (retry->initial_ms <= retry->max_ms)
         return;
     if (draft->given[OPTION_INITIAL] && draft->given[OPTION_MAX])
-        problem_add(draft->problem, ERR_INVALID_FIELD, PLACE_POINTER, "/retry/max",
-                    "retry.max is less than retry.initial; the longest wait cannot be shorter than the first");
+        problem_add(
+            draft->problem, ERR_INVALID_FIELD, PLACE_POINTER, "/retry/max",
+            "retry.max is less than retry.initial; the longest wait cannot be shorter than the first");
     else if (draft->given[OPTION_MAX])
         retry->initial_ms = retry->max_ms;
     else
         retry->max_ms = retry->initial_ms;
 }
 
-/* ------------------------------------------------------------------------------------------------------ headers */
+/* ------------------------------------------------------------------------------------------------------
+ * headers */
 
 static void take_key(struct draft *draft)
 {
@@ -409,8 +419,8 @@ static bool is_hex(const char *text, size_t bytes, bool *all_zero)
     return true;
 }
 
-/* "00-" trace id "-" parent id "-" flags. An invalid one is ignored, as W3C Trace Context asks; of a later version
- * the known part is kept. */
+/* "00-" trace id "-" parent id "-" flags. An invalid one is ignored, as W3C Trace Context asks; of a later
+ * version the known part is kept. */
 static void take_traceparent(struct draft *draft)
 {
     enum { KNOWN = TRACEPARENT_BYTES - 1 };
@@ -428,15 +438,16 @@ static void take_traceparent(struct draft *draft)
     text_copy(draft->job->spec.traceparent, TRACEPARENT_BYTES, text, KNOWN);
 }
 
-/* -------------------------------------------------------------------------------------------------- the whole */
+/* -------------------------------------------------------------------------------------------------- the
+ * whole */
 
 static int by_name(const void *a, const void *b)
 {
     return strcmp(((const struct parameter *)a)->name, ((const struct parameter *)b)->name);
 }
 
-/* Of what was sent, not of what it means: a changed default must not make an honest repetition look like another
- * request. */
+/* Of what was sent, not of what it means: a changed default must not make an honest repetition look like
+ * another request. */
 static void set_fingerprint(struct draft *draft)
 {
     const struct submission *from = draft->from;
@@ -499,7 +510,8 @@ static void take_task_member(struct draft *draft, const struct json_scan *scan)
                    "the name of a task, as GET /v1/tasks lists them");
         return;
     }
-    problem_hint(draft->problem, "send {\"task\":\"NAME\",\"args\":…}, or the arguments alone to /v1/tasks/NAME/jobs");
+    problem_hint(draft->problem,
+                 "send {\"task\":\"NAME\",\"args\":…}, or the arguments alone to /v1/tasks/NAME/jobs");
     problem_add(draft->problem, ERR_INVALID_FIELD, PLACE_POINTER, "/task", "the field task is missing");
 }
 
@@ -540,8 +552,8 @@ void codec_json_fault(struct problem *problem, const char *text, size_t bytes, c
 {
     BUF_AUTO excerpt = {0};
     json_excerpt(text, bytes, fault, &excerpt);
-    problem_set(problem, fault->err, "line %zu, column %zu: %s\n%.*s", fault->line, fault->column, fault->what,
-                (int)excerpt.bytes, excerpt.bytes > 0 ? excerpt.data : "");
+    problem_set(problem, fault->err, "line %zu, column %zu: %s\n%.*s", fault->line, fault->column,
+                fault->what, (int)excerpt.bytes, excerpt.bytes > 0 ? excerpt.data : "");
     buf_printf(&problem->extra, ",\"line\":%zu,\"column\":%zu", fault->line, fault->column);
 }
 

@@ -32,8 +32,9 @@ bool handler_int(struct request *request, const char *name, int64_t least, int64
         return true;
     if (json_int((struct json_span){text, strlen(text)}, value) && *value >= least && *value <= most)
         return true;
-    handler_bad_parameter(request, name, "%s is \"%.100s\", but must be a whole number from %" PRId64 " to %" PRId64,
-                          name, text, least, most);
+    handler_bad_parameter(request, name,
+                          "%s is \"%.100s\", but must be a whole number from %" PRId64 " to %" PRId64, name,
+                          text, least, most);
     return false;
 }
 
@@ -53,8 +54,8 @@ enum answer handler_job_error(struct request *request, struct id id, enum err er
     if (err != ERR_UNKNOWN_JOB)
         return problem_plain(request, err);
     id_format(id, text);
-    return problem_answer(request, err, NULL, "there is no job %s; it may never have been accepted, or was forgotten",
-                          text);
+    return problem_answer(request, err, NULL,
+                          "there is no job %s; it may never have been accepted, or was forgotten", text);
 }
 
 void handler_location(struct request *request, struct id id)
@@ -68,10 +69,11 @@ void handler_location(struct request *request, struct id id)
     reply_header(request, "Location", location);
 }
 
-/* ------------------------------------------------------------------------------------------------------- waiting */
+/* -------------------------------------------------------------------------------------------------------
+ * waiting */
 
-/* The N of "wait=N" among the preferences (RFC 7240): names in any case, values perhaps quoted, parameters after ';'.
- * Anything else is ignored, as the RFC asks. */
+/* The N of "wait=N" among the preferences (RFC 7240): names in any case, values perhaps quoted, parameters
+ * after ';'. Anything else is ignored, as the RFC asks. */
 static bool preferred_wait(const char *prefer, int64_t *seconds)
 {
     for (const char *at = prefer; *at != '\0'; at += strcspn(at, ",")) {
@@ -100,19 +102,23 @@ bool handler_wait(struct request *request, int64_t otherwise_ms)
     if (text != NULL) {
         if (!json_number((struct json_span){text, strlen(text)}, &number) || number < 0 ||
             number * 1000 > (double)max_ms) {
-            handler_bad_parameter(request, "wait", "wait is \"%.100s\", but must be a number of seconds from 0 to %g",
-                                  text, (double)max_ms / 1000);
+            handler_bad_parameter(request, "wait",
+                                  "wait is \"%.100s\", but must be a number of seconds from 0 to %g", text,
+                                  (double)max_ms / 1000);
             return false;
         }
         request->wait_ms = (int64_t)(number * 1000);
-    } else if (request->headers[HEADER_PREFER] != NULL && preferred_wait(request->headers[HEADER_PREFER], &seconds)) {
+    } else if (request->headers[HEADER_PREFER] != NULL &&
+               preferred_wait(request->headers[HEADER_PREFER], &seconds)) {
         request->wait_ms = seconds * 1000 < max_ms ? seconds * 1000 : max_ms;
-        reply_header(request, "Preference-Applied", request_printf(request, "wait=%" PRId64, request->wait_ms / 1000));
+        reply_header(request, "Preference-Applied",
+                     request_printf(request, "wait=%" PRId64, request->wait_ms / 1000));
     }
     return true;
 }
 
-/* ----------------------------------------------------------------------------------------------- jobs that failed */
+/* ----------------------------------------------------------------------------------------------- jobs that
+ * failed */
 
 enum answer handler_job_failed(struct request *request, const struct job *job)
 {
@@ -131,7 +137,8 @@ enum answer handler_job_failed(struct request *request, const struct job *job)
     return problem_reply(request, &problem);
 }
 
-/* ------------------------------------------------------------------------------------------------------ running */
+/* ------------------------------------------------------------------------------------------------------
+ * running */
 
 enum err handler_running(struct front *front, struct running *running)
 {

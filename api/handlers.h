@@ -20,7 +20,8 @@ handler_fn get_metrics;
 /* handlers_ops.c */
 handler_fn get_index, get_live, get_ready, get_version, get_openapi;
 
-/* Fills request->wait_ms from ?wait= or Prefer: wait=, `otherwise` if neither is there. False: the reply says why. */
+/* Fills request->wait_ms from ?wait= or Prefer: wait=, `otherwise` if neither is there. False: the reply says
+ * why. */
 bool handler_wait(struct request *request, int64_t otherwise_ms);
 
 /* The id in the path. False: the reply is 404. */

@@ -13,7 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ------------------------------------------------------------------------------------------------------ document */
+/* ------------------------------------------------------------------------------------------------------
+ * document */
 
 static enum answer answer_job(struct request *request)
 {
@@ -36,10 +37,12 @@ static enum answer answer_job(struct request *request)
 enum answer get_job(struct request *request)
 {
     struct id id;
-    return handler_id(request, &id) && handler_wait(request, 0) ? await_job(request, id, answer_job) : ANSWERED;
+    return handler_id(request, &id) && handler_wait(request, 0) ? await_job(request, id, answer_job)
+                                                                : ANSWERED;
 }
 
-/* -------------------------------------------------------------------------------------------------------- result */
+/* --------------------------------------------------------------------------------------------------------
+ * result */
 
 static enum answer answer_result(struct request *request)
 {
@@ -48,8 +51,8 @@ static enum answer answer_result(struct request *request)
     id_format(job->spec.id, id);
     if (!job_is_terminal(job->state)) {
         reply_header(request, "Retry-After", "1");
-        return problem_answer(request, ERR_NOT_FINISHED, NULL, "the job %s is %s, so it has no result yet", id,
-                              job_state_text(job->state));
+        return problem_answer(request, ERR_NOT_FINISHED, NULL, "the job %s is %s, so it has no result yet",
+                              id, job_state_text(job->state));
     }
     if (job->state != JOB_SUCCEEDED)
         return handler_job_failed(request, job);
@@ -62,10 +65,12 @@ static enum answer answer_result(struct request *request)
 enum answer get_job_result(struct request *request)
 {
     struct id id;
-    return handler_id(request, &id) && handler_wait(request, 0) ? await_job(request, id, answer_result) : ANSWERED;
+    return handler_id(request, &id) && handler_wait(request, 0) ? await_job(request, id, answer_result)
+                                                                : ANSWERED;
 }
 
-/* ------------------------------------------------------------------------------------------------------ attempts */
+/* ------------------------------------------------------------------------------------------------------
+ * attempts */
 
 enum answer list_attempts(struct request *request)
 {
@@ -87,7 +92,8 @@ enum answer list_attempts(struct request *request)
         codec_attempt(out, &attempts[i]);
     }
     const struct attempt *last = &request->job->attempt;
-    if (last->number > 0 && (count == 0 || last->number > attempts[count - 1].number)) { /* the one that runs */
+    if (last->number > 0 &&
+        (count == 0 || last->number > attempts[count - 1].number)) { /* the one that runs */
         buf_put(out, count > 0 ? "," : "");
         codec_attempt(out, last);
     }
@@ -96,7 +102,8 @@ enum answer list_attempts(struct request *request)
     return ANSWERED;
 }
 
-/* ----------------------------------------------------------------------------------------------------------- log */
+/* -----------------------------------------------------------------------------------------------------------
+ * log */
 
 /* Where the last `lines` lines of the file begin. */
 static int64_t tail_begins(int fd, int64_t bytes, int64_t lines)
@@ -160,13 +167,14 @@ enum answer get_job_log(struct request *request)
     const struct job *job = request->job;
     int64_t last = job->spec.attempt > job->attempt.number ? job->spec.attempt : job->attempt.number;
     if (number > last)
-        return problem_answer(request, ERR_NO_SUCH_ATTEMPT, NULL, "the job has had %" PRId64 " attempts, not %" PRId64,
-                              last, number);
+        return problem_answer(request, ERR_NO_SUCH_ATTEMPT, NULL,
+                              "the job has had %" PRId64 " attempts, not %" PRId64, last, number);
     err = log_path(front_config(request->front)->state_dir, id, (unsigned)(number > 0 ? number : last), path);
     return err != ERR_OK ? problem_plain(request, ERR_SYSTEM) : answer_file(request, path, lines);
 }
 
-/* -------------------------------------------------------------------------------------------------------- cancel */
+/* --------------------------------------------------------------------------------------------------------
+ * cancel */
 
 static enum answer answer_cancelled(struct request *request, int status)
 {

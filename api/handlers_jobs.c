@@ -30,7 +30,8 @@ static void page_free(struct page *page)
     free(page->jobs);
 }
 
-/* --------------------------------------------------------------------------------------------------------- query */
+/* ---------------------------------------------------------------------------------------------------------
+ * query */
 
 static bool take_state(struct request *request, struct query *query)
 {
@@ -47,11 +48,11 @@ static bool take_state(struct request *request, struct query *query)
     if (query->filter.by_state)
         return true;
     const char *near = nearest_name(text, STATES, sizeof STATES / sizeof STATES[0]);
-    handler_bad_parameter(request, "state",
-                          "state is \"%.64s\"%s%s%s, but must be queued, running, retrying, succeeded, failed or "
-                          "cancelled",
-                          text, near != NULL ? " (did you mean " : "", near != NULL ? near : "",
-                          near != NULL ? "?)" : "");
+    handler_bad_parameter(
+        request, "state",
+        "state is \"%.64s\"%s%s%s, but must be queued, running, retrying, succeeded, failed or "
+        "cancelled",
+        text, near != NULL ? " (did you mean " : "", near != NULL ? near : "", near != NULL ? "?)" : "");
     return false;
 }
 
@@ -62,8 +63,8 @@ static bool take_name(struct request *request, const char *parameter, char name[
         return true;
     if (!job_name_ok(text)) {
         handler_bad_parameter(request, parameter,
-                              "%s is \"%.64s\", but must be a name of 1 to 63 letters, digits, dots, _ or -", parameter,
-                              text);
+                              "%s is \"%.64s\", but must be a name of 1 to 63 letters, digits, dots, _ or -",
+                              parameter, text);
         return false;
     }
     text_copy(name, NAME_BYTES, text, strlen(text));
@@ -77,8 +78,8 @@ static bool take_time(struct request *request, const char *parameter, int64_t *r
     if (text == NULL || clock_parse(text, real_ms) == ERR_OK)
         return true;
     handler_bad_parameter(request, parameter,
-                          "%s is \"%.64s\", but must be a time such as 2026-11-23T06:36:00Z (RFC 3339)", parameter,
-                          text);
+                          "%s is \"%.64s\", but must be a time such as 2026-11-23T06:36:00Z (RFC 3339)",
+                          parameter, text);
     return false;
 }
 
@@ -92,7 +93,8 @@ static bool take_cursor(struct request *request, int64_t *key)
         *key = (int64_t)strtoull(text, NULL, 16);
         return true;
     }
-    handler_bad_parameter(request, "cursor", "cursor is \"%.64s\", which is no next_cursor of this server", text);
+    handler_bad_parameter(request, "cursor", "cursor is \"%.64s\", which is no next_cursor of this server",
+                          text);
     return false;
 }
 
@@ -111,7 +113,8 @@ static bool take_query(struct request *request, struct query *query)
     return true;
 }
 
-/* --------------------------------------------------------------------------------------------------------- pages */
+/* ---------------------------------------------------------------------------------------------------------
+ * pages */
 
 static bool fits(const struct store_filter *filter, const struct job *job)
 {
@@ -179,10 +182,11 @@ static enum err page_stored(struct request *request, const struct query *query, 
     return err;
 }
 
-/* -------------------------------------------------------------------------------------------------------- answer */
+/* --------------------------------------------------------------------------------------------------------
+ * answer */
 
-/* The same query with the next cursor. The values were checked, so only a time's plus sign would need an escape, and
- * here a plus sign stays one. */
+/* The same query with the next cursor. The values were checked, so only a time's plus sign would need an
+ * escape, and here a plus sign stays one. */
 static void link_next(struct request *request, const char *cursor)
 {
     BUF_AUTO link = {0};

@@ -34,7 +34,7 @@ static void put_value(struct buf *out, const char *name, const struct label *lab
         }
         PUT(out, "\"");
     }
-    buf_printf(out, "%s %.17g\n", labels != NULL && labels[0].name != NULL ? "}" : "", value);
+    buf_printf(out, "%s %.16g\n", labels != NULL && labels[0].name != NULL ? "}" : "", value);
 }
 
 #define LABELS(...) ((const struct label[]){__VA_ARGS__, {NULL, NULL}})
@@ -51,7 +51,8 @@ static void put_counter(struct buf *out, const char *name, const char *help, dou
     put_value(out, name, NULL, value);
 }
 
-/* ----------------------------------------------------------------------------------------------------------- jobs */
+/* -----------------------------------------------------------------------------------------------------------
+ * jobs */
 
 static int row_count(struct metrics *metrics)
 {
@@ -117,7 +118,8 @@ static void put_jobs(struct buf *out, const struct tally *tally)
     }
 }
 
-/* ----------------------------------------------------------------------------------------------------- histograms */
+/* -----------------------------------------------------------------------------------------------------
+ * histograms */
 
 static void put_histogram(struct buf *out, struct metrics *metrics, enum histogram histogram)
 {
@@ -139,7 +141,8 @@ static void put_histogram(struct buf *out, struct metrics *metrics, enum histogr
     put_value(out, series, NULL, (double)total);
 }
 
-/* -------------------------------------------------------------------------------------------- workers and memory */
+/* -------------------------------------------------------------------------------------------- workers and
+ * memory */
 
 static void put_workers(struct buf *out, const struct segment *segment)
 {
@@ -151,15 +154,18 @@ static void put_workers(struct buf *out, const struct segment *segment)
         workers_look(segment, i, &view);
         states[view.state]++;
         for (int cause = 0; cause < DEATH_CAUSE_COUNT; cause++)
-            restarts[cause] += atomic_load_explicit(&segment->boards[i].restarts[cause], memory_order_relaxed);
+            restarts[cause] +=
+                atomic_load_explicit(&segment->boards[i].restarts[cause], memory_order_relaxed);
     }
     put_head(out, WORKERS, "gauge", "Worker processes by what they do.");
     for (int state = 0; state < WORKER_STATE_COUNT; state++)
-        put_value(out, WORKERS, LABELS({"pool", POOL_NAME}, {"state", worker_state_text((enum worker_state)state)}),
+        put_value(out, WORKERS,
+                  LABELS({"pool", POOL_NAME}, {"state", worker_state_text((enum worker_state)state)}),
                   states[state]);
     put_head(out, RESTARTS, "counter", "Workers that ended and were replaced.");
     for (int cause = DEATH_NONE + 1; cause < DEATH_CAUSE_COUNT; cause++)
-        put_value(out, RESTARTS, LABELS({"pool", POOL_NAME}, {"cause", death_cause_text((enum death_cause)cause)}),
+        put_value(out, RESTARTS,
+                  LABELS({"pool", POOL_NAME}, {"cause", death_cause_text((enum death_cause)cause)}),
                   (double)restarts[cause]);
     put_counter(out, "forkpool_front_restarts_total", "Front processes that died and were replaced.",
                 atomic_load_explicit(&segment->header->front_restarts, memory_order_relaxed));
@@ -172,11 +178,14 @@ static void put_memory(struct buf *out, const struct front_numbers *numbers)
     static const char SLOTS[] = "forkpool_slots";
     put_head(out, SLOTS, "gauge", "Places in the shared table of jobs.");
     put_value(out, SLOTS, LABELS({"state", "free"}), (double)(numbers->slots_total - numbers->slots_used));
-    put_value(out, SLOTS, LABELS({"state", "waiting"}), (double)(numbers->slots_used - numbers->slots_running));
+    put_value(out, SLOTS, LABELS({"state", "waiting"}),
+              (double)(numbers->slots_used - numbers->slots_running));
     put_value(out, SLOTS, LABELS({"state", "running"}), (double)numbers->slots_running);
-    put_gauge(out, "forkpool_memory_jobs", "Jobs of durability memory in the table.", (double)numbers->slots_memory);
+    put_gauge(out, "forkpool_memory_jobs", "Jobs of durability memory in the table.",
+              (double)numbers->slots_memory);
     put_gauge(out, "forkpool_arena_bytes", "Shared memory for arguments.", (double)numbers->arena_bytes);
-    put_gauge(out, "forkpool_arena_used_bytes", "Shared memory that holds arguments now.", (double)numbers->arena_used);
+    put_gauge(out, "forkpool_arena_used_bytes", "Shared memory that holds arguments now.",
+              (double)numbers->arena_used);
 }
 
 static void put_http(struct buf *out, struct metrics *metrics)
@@ -192,7 +201,8 @@ static void put_http(struct buf *out, struct metrics *metrics)
               (double)atomic_load_explicit(&metrics->http_connections, memory_order_relaxed));
 }
 
-/* --------------------------------------------------------------------------------------------- the process's own */
+/* --------------------------------------------------------------------------------------------- the process's
+ * own */
 
 static int count_descriptors(void)
 {

@@ -31,7 +31,8 @@ enum answer get_openapi(struct request *request)
     return ANSWERED;
 }
 
-/* --------------------------------------------------------------------------------------------------------- ready */
+/* ---------------------------------------------------------------------------------------------------------
+ * ready */
 
 static void put_broken(struct buf *out, const struct catalogue *catalogue)
 {
@@ -54,7 +55,8 @@ static void put_broken(struct buf *out, const struct catalogue *catalogue)
 enum answer get_ready(struct request *request)
 {
     const char *why = NULL;
-    struct catalogue_ref *ref = request_parameter(request, "verbose") != NULL ? front_catalogue(request->front) : NULL;
+    struct catalogue_ref *ref =
+        request_parameter(request, "verbose") != NULL ? front_catalogue(request->front) : NULL;
     if (front_ready(request->front, &why)) {
         struct buf *out = reply_json(request, 200);
         PUT(out, "{\"status\":\"ready\"");
@@ -74,7 +76,8 @@ enum answer get_ready(struct request *request)
     return ANSWERED;
 }
 
-/* --------------------------------------------------------------------------------------------------------- index */
+/* ---------------------------------------------------------------------------------------------------------
+ * index */
 
 /* The name under which the client found us, if it can stand in a page and in a command line. */
 static const char *shown_host(const struct request *request)
@@ -97,12 +100,13 @@ static void put_example(struct buf *out, const char *example, const char *host)
 static void put_index_json(struct request *request)
 {
     struct buf *out = reply_json(request, 200);
-    PUT(out, "{\"name\":\"forkpool\",\"version\":\"" FORKPOOL_VERSION "\",\"openapi\":\"/openapi.json\",\"routes\":[");
+    PUT(out, "{\"name\":\"forkpool\",\"version\":\"" FORKPOOL_VERSION
+             "\",\"openapi\":\"/openapi.json\",\"routes\":[");
     for (size_t i = 0; i < route_count; i++) {
         const struct route *route = &routes[i];
         BUF_AUTO example = {0};
-        buf_printf(out, "%s\n{\"method\":\"%s\",\"path\":\"%s\",\"summary\":\"%s\"", i > 0 ? "," : "", route->method,
-                   route->path, route->summary);
+        buf_printf(out, "%s\n{\"method\":\"%s\",\"path\":\"%s\",\"summary\":\"%s\"", i > 0 ? "," : "",
+                   route->method, route->path, route->summary);
         if (route->example != NULL) {
             put_example(&example, route->example, shown_host(request));
             PUT(out, ",\"example\":");
@@ -144,11 +148,12 @@ static void put_index_html(struct request *request)
     struct buf *out = reply_json(request, 200);
     request->reply.content_type = "text/html; charset=utf-8";
     reply_header(request, "Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'");
-    PUT(out, "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>forkpool</title>\n"
-             "<meta name=\"viewport\" content=\"width=device-width\">\n"
-             "<style>body{font:16px/1.5 system-ui,sans-serif;margin:2rem}td{padding:.1rem 1rem .1rem 0;"
-             "vertical-align:top}@media(prefers-color-scheme:dark){body{background:#111;color:#ddd}a{color:#8bf}}"
-             "</style>\n<h1>forkpool " FORKPOOL_VERSION "</h1>\n<table>\n");
+    PUT(out,
+        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>forkpool</title>\n"
+        "<meta name=\"viewport\" content=\"width=device-width\">\n"
+        "<style>body{font:16px/1.5 system-ui,sans-serif;margin:2rem}td{padding:.1rem 1rem .1rem 0;"
+        "vertical-align:top}@media(prefers-color-scheme:dark){body{background:#111;color:#ddd}a{color:#8bf}}"
+        "</style>\n<h1>forkpool " FORKPOOL_VERSION "</h1>\n<table>\n");
     for (size_t i = 0; i < route_count; i++)
         put_index_row(out, &routes[i], shown_host(request));
     PUT(out, "</table>\n</html>\n");

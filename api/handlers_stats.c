@@ -7,15 +7,16 @@
 
 #include <string.h>
 
-/* ------------------------------------------------------------------------------------------------------- workers */
+/* -------------------------------------------------------------------------------------------------------
+ * workers */
 
 static void put_restarts(struct buf *out, const struct board *board)
 {
     PUT(out, ",\"restarts\":{");
     for (int cause = DEATH_NONE + 1; cause < DEATH_CAUSE_COUNT; cause++) {
         uint32_t count = atomic_load_explicit(&board->restarts[cause], memory_order_relaxed);
-        buf_printf(out, "%s\"%s\":%u", cause > DEATH_NONE + 1 ? "," : "", death_cause_text((enum death_cause)cause),
-                   count);
+        buf_printf(out, "%s\"%s\":%u", cause > DEATH_NONE + 1 ? "," : "",
+                   death_cause_text((enum death_cause)cause), count);
     }
     PUT(out, "}");
 }
@@ -70,7 +71,8 @@ enum answer list_workers(struct request *request)
     return ANSWERED;
 }
 
-/* --------------------------------------------------------------------------------------------------------- stats */
+/* ---------------------------------------------------------------------------------------------------------
+ * stats */
 
 static const char *row_queue(const struct tally_row *row)
 {
@@ -124,8 +126,9 @@ static void put_memory(struct buf *out, const struct front_numbers *numbers)
     buf_printf(out,
                ",\"slots\":{\"total\":%lld,\"used\":%lld,\"running\":%lld,\"memory\":%lld}"
                ",\"arena\":{\"bytes\":%lld,\"used\":%lld}",
-               (long long)numbers->slots_total, (long long)numbers->slots_used, (long long)numbers->slots_running,
-               (long long)numbers->slots_memory, (long long)numbers->arena_bytes, (long long)numbers->arena_used);
+               (long long)numbers->slots_total, (long long)numbers->slots_used,
+               (long long)numbers->slots_running, (long long)numbers->slots_memory,
+               (long long)numbers->arena_bytes, (long long)numbers->arena_used);
 }
 
 static void put_http(struct buf *out, const struct metrics *metrics)

@@ -62,7 +62,8 @@ static enum answer conclude(struct request *request)
     if (request->wait_ms == 0)
         return answer_submit(request, request->job); /* as it was accepted */
     struct job *accepted = job_share(request->job);
-    if (await_read(request, id) != ERR_OK) { /* it was accepted all the same, and the client must learn its id */
+    if (await_read(request, id) !=
+        ERR_OK) { /* it was accepted all the same, and the client must learn its id */
         request->job = accepted;
         return answer_submit(request, accepted);
     }
@@ -80,7 +81,8 @@ static enum answer go_on(struct request *request)
         if (!await_forget(request)) /* of the job that did not come into being */
             return SUSPENDED;
         request->replayed = err == ERR_OK;
-        return err != ERR_OK ? refused(request, err) : await_job(request, request->errand.original, answer_read);
+        return err != ERR_OK ? refused(request, err)
+                             : await_job(request, request->errand.original, answer_read);
     }
     return await_enough(request) ? conclude(request) : SUSPENDED;
 }

@@ -61,7 +61,8 @@ static void *on_target(void *context, const char *target, struct MHD_Connection 
 static enum MHD_Result refuse_early(struct request *request, struct MHD_Connection *mhd)
 {
     const char *length = request->headers[HEADER_CONTENT_LENGTH];
-    bool body_follows = request->headers[HEADER_TRANSFER_ENCODING] != NULL || (length != NULL && strcmp(length, "0") != 0);
+    bool body_follows =
+        request->headers[HEADER_TRANSFER_ENCODING] != NULL || (length != NULL && strcmp(length, "0") != 0);
     request->connection->linger = body_follows;
     request->answered = true;
     http_connection_busy(request->connection);
@@ -110,9 +111,9 @@ static enum MHD_Result finish(struct request *request, struct MHD_Connection *mh
     return http_send(request, mhd);
 }
 
-static enum MHD_Result on_request(void *context, struct MHD_Connection *mhd, const char *url, const char *method,
-                                  const char *version, const char *upload, size_t *upload_bytes,
-                                  void **request_context)
+static enum MHD_Result on_request(void *context, struct MHD_Connection *mhd, const char *url,
+                                  const char *method, const char *version, const char *upload,
+                                  size_t *upload_bytes, void **request_context)
 {
     struct request *request = *request_context;
     (void)context;
@@ -147,13 +148,14 @@ struct MHD_Daemon *http_daemon_start(struct http_loop *loop, int listen_fd)
     /* The sweep closes who sends too slowly; libmicrohttpd's own clock only has to find who does not read. */
     unsigned timeout = (unsigned)(config->http_request_timeout_ms / 1000) + 5;
     unsigned limit = (unsigned)((config->http_max_connections + config->http_loops - 1) / config->http_loops);
-    return MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request,
-                            loop, MHD_OPTION_EXTERNAL_LOGGER, on_log, loop, MHD_OPTION_LISTEN_SOCKET, listen_fd,
-                            MHD_OPTION_CONNECTION_LIMIT, limit, MHD_OPTION_PER_IP_CONNECTION_LIMIT, 0u,
-                            MHD_OPTION_CONNECTION_TIMEOUT, timeout, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-                            (size_t)config->http_max_header, MHD_OPTION_URI_LOG_CALLBACK, on_target, loop,
-                            MHD_OPTION_NOTIFY_COMPLETED, on_completed, loop, MHD_OPTION_NOTIFY_CONNECTION,
-                            on_connection, loop, MHD_OPTION_END);
+    return MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
+                            on_request, loop, MHD_OPTION_EXTERNAL_LOGGER, on_log, loop,
+                            MHD_OPTION_LISTEN_SOCKET, listen_fd, MHD_OPTION_CONNECTION_LIMIT, limit,
+                            MHD_OPTION_PER_IP_CONNECTION_LIMIT, 0u, MHD_OPTION_CONNECTION_TIMEOUT, timeout,
+                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)config->http_max_header,
+                            MHD_OPTION_URI_LOG_CALLBACK, on_target, loop, MHD_OPTION_NOTIFY_COMPLETED,
+                            on_completed, loop, MHD_OPTION_NOTIFY_CONNECTION, on_connection, loop,
+                            MHD_OPTION_END);
 }
 
 static void close_all(struct http *http)

@@ -1,13 +1,13 @@
 /* HTTP without libmicrohttpd: what a request brought, what its answer will be, and how it waits in between.
  *
- * A handler runs on the HTTP loop that owns the request and never on another thread. It fills request->reply and
- * returns ANSWERED, or sets request->then and returns SUSPENDED; then `then` is called on the same loop after each
- * wake, until it returns ANSWERED.
+ * A handler runs on the HTTP loop that owns the request and never on another thread. It fills request->reply
+ * and returns ANSWERED, or sets request->then and returns SUSPENDED; then `then` is called on the same loop
+ * after each wake, until it returns ANSWERED.
  *
  *  1. Another thread touches a request only by http_wake, with a wake that lies in it.
  *  2. A request is answered only when none of its wakes can still come.
- *  3. Bytes had from request_alloc and its friends live until the answer was sent. Header values and the path are
- *     borrowed from the request in the same way.
+ *  3. Bytes had from request_alloc and its friends live until the answer was sent. Header values and the path
+ * are borrowed from the request in the same way.
  */
 #ifndef FORKPOOL_HTTP_H
 #define FORKPOOL_HTTP_H
@@ -28,24 +28,24 @@ struct route;
 typedef enum answer handler_fn(struct request *request);
 
 /* The headers that are looked at. name, text */
-#define HTTP_HEADERS(H)                                                                                       \
-    H(HOST, "Host")                                                                                           \
-    H(ORIGIN, "Origin")                                                                                       \
-    H(CONTENT_TYPE, "Content-Type")                                                                           \
-    H(CONTENT_LENGTH, "Content-Length")                                                                       \
-    H(TRANSFER_ENCODING, "Transfer-Encoding")                                                                 \
-    H(ACCEPT, "Accept")                                                                                       \
-    H(PREFER, "Prefer")                                                                                       \
-    H(IF_NONE_MATCH, "If-None-Match")                                                                         \
-    H(IDEMPOTENCY_KEY, "Idempotency-Key")                                                                     \
-    H(TRACEPARENT, "traceparent")                                                                             \
+#define HTTP_HEADERS(H)                                                                                      \
+    H(HOST, "Host")                                                                                          \
+    H(ORIGIN, "Origin")                                                                                      \
+    H(CONTENT_TYPE, "Content-Type")                                                                          \
+    H(CONTENT_LENGTH, "Content-Length")                                                                      \
+    H(TRANSFER_ENCODING, "Transfer-Encoding")                                                                \
+    H(ACCEPT, "Accept")                                                                                      \
+    H(PREFER, "Prefer")                                                                                      \
+    H(IF_NONE_MATCH, "If-None-Match")                                                                        \
+    H(IDEMPOTENCY_KEY, "Idempotency-Key")                                                                    \
+    H(TRACEPARENT, "traceparent")                                                                            \
     H(X_REQUEST_ID, "X-Request-Id")
 
 enum header {
 #define H(name, text) HEADER_##name,
     HTTP_HEADERS(H)
 #undef H
-    HEADER_COUNT
+        HEADER_COUNT
 };
 
 enum {
@@ -83,12 +83,12 @@ struct wake {
 struct request {
     /* What it brought. */
     const char *method;
-    char *path;  /* decoded, without query */
-    char *query; /* raw, "" if there is none */
+    char *path;       /* decoded, without query */
+    char *query;      /* raw, "" if there is none */
     const char *host; /* of the Host header or an absolute target; NULL if there is none */
     struct parameter parameters[PARAMETERS_MAX];
     size_t parameter_count;
-    const char *headers[HEADER_COUNT];     /* the first of each name, or NULL */
+    const char *headers[HEADER_COUNT]; /* the first of each name, or NULL */
     uint8_t header_counts[HEADER_COUNT];
     struct buf body;
     char id[REQUEST_ID_BYTES];
@@ -108,12 +108,12 @@ struct request {
     struct errand errand;
     struct waiter waiter;
     struct wake errand_wake, waiter_wake;
-    struct job *job;   /* a reference: what was submitted or read last */
-    struct job *ended; /* a reference: what the waiter brought */
-    bool unwait_failed; /* its notify is on the way */
-    bool expired;       /* the time to wait is over */
-    bool stopping;      /* the server stops: answer as soon as can be */
-    bool acknowledged;  /* the errand's answer was looked at */
+    struct job *job;     /* a reference: what was submitted or read last */
+    struct job *ended;   /* a reference: what the waiter brought */
+    bool unwait_failed;  /* its notify is on the way */
+    bool expired;        /* the time to wait is over */
+    bool stopping;       /* the server stops: answer as soon as can be */
+    bool acknowledged;   /* the errand's answer was looked at */
     bool replayed, call; /* handlers_submit */
     int64_t wait_ms;
     int64_t deadline_ns;
@@ -124,7 +124,7 @@ struct request {
     struct http_connection *connection;
     struct request *next, *previous; /* free list; list of the suspended */
     struct request_chunk *chunks;    /* owned */
-    bool malformed; /* the target holds what no target may hold */
+    bool malformed;                  /* the target holds what no target may hold */
     bool guarded, answered, suspended, sending;
     size_t used;
     char space[REQUEST_SPACE_BYTES];
@@ -138,7 +138,8 @@ void http_expire_at(struct request *request, int64_t deadline_ns);
 
 /* NULL without memory. request_printf never is: then it is "". */
 char *request_alloc(struct request *request, size_t bytes);
-const char *request_printf(struct request *request, const char *format, ...) __attribute__((format(printf, 2, 3)));
+const char *request_printf(struct request *request, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* The value of a query parameter, or NULL. */
 const char *request_parameter(const struct request *request, const char *name);

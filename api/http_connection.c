@@ -48,7 +48,8 @@ struct http_connection *http_connection_open(struct http_loop *loop, struct MHD_
     return connection;
 }
 
-/* libmicrohttpd is about to close its descriptor; a duplicate keeps the connection while its bytes are drained. */
+/* libmicrohttpd is about to close its descriptor; a duplicate keeps the connection while its bytes are
+ * drained. */
 static bool begin_linger(struct http_loop *loop, struct http_connection *connection)
 {
     if (!connection->linger || loop->lingering_count >= LINGERING_MAX)
@@ -110,7 +111,8 @@ void http_connections_drop(struct http_loop *loop)
         end_linger(loop, loop->lingering.first);
 }
 
-/* Its time is over. Whoever has begun a request is told; then both directions end, and libmicrohttpd closes it. */
+/* Its time is over. Whoever has begun a request is told; then both directions end, and libmicrohttpd closes
+ * it. */
 static void give_up(struct http_loop *loop, struct http_connection *connection)
 {
     struct request *request = connection->request;

@@ -39,7 +39,8 @@ static enum MHD_Result note_header(void *context, enum MHD_ValueKind kind, const
 {
     struct request *request = context;
     (void)kind;
-    /* "Content-Length : 5", or a bare CR that another server takes for a line's end: how requests are smuggled */
+    /* "Content-Length : 5", or a bare CR that another server takes for a line's end: how requests are
+     * smuggled */
     if (!is_token(key, key_bytes) || (value_bytes > 0 && memchr(value, '\r', value_bytes) != NULL)) {
         request->malformed = true;
         return MHD_NO;
@@ -141,7 +142,8 @@ static bool host_ok(struct request *request)
     return false;
 }
 
-/* Browsers send Origin with every POST, so a page of another site cannot make one here, even without reading. */
+/* Browsers send Origin with every POST, so a page of another site cannot make one here, even without reading.
+ */
 static bool origin_ok(struct request *request)
 {
     const char *origin = request->headers[HEADER_ORIGIN];
@@ -151,7 +153,8 @@ static bool origin_ok(struct request *request)
     if (request->header_counts[HEADER_ORIGIN] == 1 && authority != NULL && request->host != NULL &&
         strcasecmp(authority + 3, request->host) == 0)
         return true;
-    problem_answer(request, ERR_BAD_ORIGIN, "call the API from a page of the same host and port, or from a server",
+    problem_answer(request, ERR_BAD_ORIGIN,
+                   "call the API from a page of the same host and port, or from a server",
                    "pages of the origin \"%.200s\" may not call this server", origin);
     request->reply.close = true;
     return false;
@@ -183,7 +186,9 @@ bool http_guard(struct request *request, struct MHD_Connection *mhd, const char 
         return false;
     }
     if (target_malformed) {
-        http_refuse(request, "the path or query holds %%00, another control character or a %% without two hexadecimal digits");
+        http_refuse(
+            request,
+            "the path or query holds %%00, another control character or a %% without two hexadecimal digits");
         return false;
     }
     if (!framing_ok(request, version))

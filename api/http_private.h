@@ -1,5 +1,5 @@
-/* What the files of http share: the loop, its connections, and what libmicrohttpd calls. The only files that know
- * libmicrohttpd are http*.c.
+/* What the files of http share: the loop, its connections, and what libmicrohttpd calls. The only files that
+ * know libmicrohttpd are http*.c.
  *
  * Everything here belongs to one loop thread, except for the inbox, the eventfd and `stopping`.
  */
@@ -15,15 +15,15 @@
 
 enum { LOGS_PER_SECOND = 5, RECYCLED_MAX = 256, KEPT_BODY_BYTES = 16384, LINGERING_MAX = 128 };
 
-#define LINGER_NS   (2 * NS_PER_SEC)
-#define STOP_NS     NS_PER_SEC       /* to flush answers */
+#define LINGER_NS    (2 * NS_PER_SEC)
+#define STOP_NS      NS_PER_SEC       /* to flush answers */
 #define STOP_LENT_NS (3 * NS_PER_SEC) /* to get back what is lent to the front */
 
 /* One connection, from accept to close; while it lingers, after libmicrohttpd has closed it. */
 struct http_connection {
     struct MHD_Connection *mhd;
     int fd;
-    bool linger;            /* closed with unread bytes: drain them, or the client would lose the answer to a reset */
+    bool linger; /* closed with unread bytes: drain them, or the client would lose the answer to a reset */
     struct request *request; /* the current one, from its request line to the end of its answer */
     int64_t since_ns;        /* opened, or answered last; closed, when it lingers */
     struct http_connection *next, *previous; /* in `idle`, or in `lingering` */
@@ -47,10 +47,10 @@ struct http_loop {
 
     int64_t now_ns; /* of this turn */
     int64_t next_sweep_ns, stop_by_ns;
-    bool quiesced; /* accepts no more connections */
-    bool lent;     /* has ended with requests still lent to the front */
-    bool mute;     /* what libmicrohttpd will say next is our own doing */
-    int logged;    /* lines this second */
+    bool quiesced;                         /* accepts no more connections */
+    bool lent;                             /* has ended with requests still lent to the front */
+    bool mute;                             /* what libmicrohttpd will say next is our own doing */
+    int logged;                            /* lines this second */
     struct http_connection_list idle;      /* owe us a request, the longest first */
     struct http_connection_list lingering; /* closed, being drained, the longest first */
     size_t lingering_count, sending_count;
@@ -65,7 +65,8 @@ struct http_loop {
 enum err http_loop_open(struct http_loop *loop, struct front *front, int listen_fd) MUST_USE;
 enum err http_loop_start(struct http_loop *loop) MUST_USE;
 void http_loop_stop(struct http_loop *loop); /* asks */
-bool http_loop_join(struct http_loop *loop); /* waits; false: requests are still lent to the front, keep the loop */
+bool http_loop_join(
+    struct http_loop *loop); /* waits; false: requests are still lent to the front, keep the loop */
 void http_loop_close(struct http_loop *loop);
 void http_suspend(struct request *request);
 
@@ -100,8 +101,8 @@ void http_refuse(struct request *request, const char *format, ...) __attribute__
 
 /* http_send.c */
 enum MHD_Result http_send(struct request *request, struct MHD_Connection *mhd);
-/* Writes the reply to the socket past libmicrohttpd, which cannot answer in the middle of a request. The connection
- * must be closed next. */
+/* Writes the reply to the socket past libmicrohttpd, which cannot answer in the middle of a request. The
+ * connection must be closed next. */
 void http_send_raw(struct request *request, int fd);
 
 #endif

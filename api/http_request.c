@@ -13,7 +13,8 @@ struct request_chunk {
     max_align_t bytes[];
 };
 
-/* Only what a request can have left behind is cleared: the space is large and the hot path pays for each byte. */
+/* Only what a request can have left behind is cleared: the space is large and the hot path pays for each
+ * byte. */
 static void reset(struct request *request)
 {
     struct buf body = {.data = request->body.data, .room = request->body.room};
@@ -157,7 +158,8 @@ static bool target_ok(const char *text)
     return true;
 }
 
-/* In place, of a text that target_ok has passed. A plus sign stays one: no parameter here holds spaces, and times hold
+/* In place, of a text that target_ok has passed. A plus sign stays one: no parameter here holds spaces, and
+ * times hold
  * "+01:00". */
 static void decode(char *text)
 {
@@ -175,7 +177,8 @@ static void decode(char *text)
     *to = '\0';
 }
 
-/* Takes the raw target apart: an absolute one (RFC 9112, 3.2.2) gives the host, the rest is path and query. */
+/* Takes the raw target apart: an absolute one (RFC 9112, 3.2.2) gives the host, the rest is path and query.
+ */
 bool http_request_target(struct request *request, const char *target)
 {
     size_t bytes = strlen(target) + 1;
@@ -187,7 +190,8 @@ bool http_request_target(struct request *request, const char *target)
     request->path = copy;
     if (strncasecmp(copy, "http://", 7) == 0) {
         size_t length = strcspn(copy + 7, "/?");
-        memmove(copy, copy + 7, length); /* to the front, over the scheme: its NUL must not fall onto the path */
+        memmove(copy, copy + 7,
+                length); /* to the front, over the scheme: its NUL must not fall onto the path */
         copy[length] = '\0';
         request->host = copy;
         request->path = copy + 7 + length;

@@ -7,7 +7,8 @@
 #include <sys/socket.h>
 
 static const char OUT_OF_MEMORY[] =
-    "{\"type\":\"urn:forkpool:problem:out_of_memory\",\"title\":\"Memory could not be allocated\",\"status\":500,"
+    "{\"type\":\"urn:forkpool:problem:out_of_memory\",\"title\":\"Memory could not be "
+    "allocated\",\"status\":500,"
     "\"detail\":\"Memory could not be allocated\",\"code\":\"out_of_memory\"}\n";
 
 /* An answer that could not be written becomes one that is already there. */

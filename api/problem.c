@@ -24,7 +24,8 @@ static const struct {
     {ERR_STORE_FAILED, "the server's log says what happened (event store.error)"},
     {ERR_NOT_FINISHED, "wait for the end with GET /v1/jobs/{id}?wait=30"},
     {ERR_ALREADY_FINISHED, "a finished job does not change any more; see GET /v1/jobs/{id}"},
-    {ERR_KEY_REUSED, "use a new Idempotency-Key for a new request; a repeated one must be the same, byte for byte"},
+    {ERR_KEY_REUSED,
+     "use a new Idempotency-Key for a new request; a repeated one must be the same, byte for byte"},
     {ERR_NO_SUCH_ATTEMPT, "GET /v1/jobs/{id}/attempts lists the attempts"},
 };
 

@@ -1,7 +1,7 @@
 /* Problem documents (RFC 9457): every error that a client sees.
  *
- * A problem gathers one or more faults; the first gives code, status and detail, all are listed in errors[] if they
- * have a place. Owned by its user; problem_fini releases it. One thread at a time.
+ * A problem gathers one or more faults; the first gives code, status and detail, all are listed in errors[]
+ * if they have a place. Owned by its user; problem_fini releases it. One thread at a time.
  *
  *     PROBLEM_AUTO problem = {0};
  *     problem_add(&problem, ERR_INVALID_FIELD, PLACE_POINTER, "/priority", "priority is %d, but …", n);
@@ -14,9 +14,9 @@
 #include "http.h"
 
 /* Where a fault lies: how errors[] calls it. */
-#define PROBLEM_PLACES(P)                                                                                     \
-    P(POINTER, "pointer")     /* a JSON pointer into the body */                                              \
-    P(PARAMETER, "parameter") /* a query parameter */                                                         \
+#define PROBLEM_PLACES(P)                                                                                    \
+    P(POINTER, "pointer")     /* a JSON pointer into the body */                                             \
+    P(PARAMETER, "parameter") /* a query parameter */                                                        \
     P(HEADER, "header")
 
 enum problem_place {

@@ -14,8 +14,8 @@
 const struct route routes[] = {
     {"POST", "/v1/jobs", submit_job, "submitJob", "wait", ROUTE_BODY, "Submit a job",
      "--json '{\"task\":\"echo\",\"args\":{\"hello\":\"world\"}}' %s/v1/jobs"},
-    {"GET", "/v1/jobs", list_jobs, "listJobs", "state task queue created_after created_before limit cursor", 0,
-     "List jobs, newest first", "'%s/v1/jobs?state=failed&limit=20'"},
+    {"GET", "/v1/jobs", list_jobs, "listJobs", "state task queue created_after created_before limit cursor",
+     0, "List jobs, newest first", "'%s/v1/jobs?state=failed&limit=20'"},
     {"GET", "/v1/jobs/{id}", get_job, "getJob", "wait", 0, "A job; with wait, once it has ended",
      "'%s/v1/jobs/{id}?wait=30'"},
     {"GET", "/v1/jobs/{id}/result", get_job_result, "getJobResult", "wait", 0, "The bare result of a job",
@@ -24,13 +24,16 @@ const struct route routes[] = {
      "'%s/v1/jobs/{id}/log?tail=50'"},
     {"GET", "/v1/jobs/{id}/attempts", list_attempts, "listAttempts", "", 0, "Every attempt of a job",
      "%s/v1/jobs/{id}/attempts"},
-    {"POST", "/v1/jobs/{id}/cancel", cancel_job, "cancelJob", "", 0, "Cancel a job", "-X POST %s/v1/jobs/{id}/cancel"},
+    {"POST", "/v1/jobs/{id}/cancel", cancel_job, "cancelJob", "", 0, "Cancel a job",
+     "-X POST %s/v1/jobs/{id}/cancel"},
     {"GET", "/v1/tasks", list_tasks, "listTasks", "", 0, "What can be run", "%s/v1/tasks"},
     {"GET", "/v1/tasks/{task}", get_task, "getTask", "", 0, "One task", "%s/v1/tasks/echo"},
     {"POST", "/v1/tasks/{task}/jobs", submit_task_job, "submitTaskJob", SUBMIT_PARAMETERS, ROUTE_BODY,
-     "Submit a job whose body is the arguments", "--json '{\"hello\":\"world\"}' '%s/v1/tasks/echo/jobs?priority=9'"},
+     "Submit a job whose body is the arguments",
+     "--json '{\"hello\":\"world\"}' '%s/v1/tasks/echo/jobs?priority=9'"},
     {"POST", "/v1/tasks/{task}/call", call_task, "callTask", SUBMIT_PARAMETERS, ROUTE_BODY,
-     "Run a task and answer with its result", "--json '{\"hello\":\"world\"}' '%s/v1/tasks/echo/call?wait=5'"},
+     "Run a task and answer with its result",
+     "--json '{\"hello\":\"world\"}' '%s/v1/tasks/echo/call?wait=5'"},
     {"GET", "/v1/workers", list_workers, "listWorkers", "", 0, "The worker processes", "%s/v1/workers"},
     {"GET", "/v1/stats", get_stats, "getStats", "", 0, "Numbers of jobs, slots and workers", "%s/v1/stats"},
     {"GET", "/livez", get_live, "getLive", "", 0, "Is the process alive?", "%s/livez"},
@@ -53,14 +56,15 @@ bool routes_match(const char *template, const char *path, struct text *capture)
             *capture = (struct text){path, bytes};
             path += bytes;
             template = strchr(template, '}') + 1;
-        } else if (*template++ != *path++) {
+        } else if (*template ++ != *path++) {
             return false;
         }
     }
     return *path == '\0';
 }
 
-/* ------------------------------------------------------------------------------------ what was probably meant */
+/* ------------------------------------------------------------------------------------ what was probably
+ * meant */
 
 static bool next_segment(const char **path, char *segment, size_t room)
 {
@@ -74,7 +78,8 @@ static bool next_segment(const char **path, char *segment, size_t room)
     return true;
 }
 
-/* Segment by segment; -1: too different, else how many differ. Writes the template with the path's own placeholders. */
+/* Segment by segment; -1: too different, else how many differ. Writes the template with the path's own
+ * placeholders. */
 static int compare(const char *template, const char *path, char *out, size_t room)
 {
     char ours[64], theirs[128];
@@ -115,15 +120,18 @@ bool routes_nearest(const char *path, char *out, size_t room)
     return least >= 0;
 }
 
-/* --------------------------------------------------------------------------------------------------- refusals */
+/* ---------------------------------------------------------------------------------------------------
+ * refusals */
 
 static enum answer unknown_path(struct request *request)
 {
     char near[512];
     if (routes_nearest(request->path, near, sizeof near))
-        return problem_answer(request, ERR_UNKNOWN_PATH, request_printf(request, "did you mean %.300s?", near),
+        return problem_answer(request, ERR_UNKNOWN_PATH,
+                              request_printf(request, "did you mean %.300s?", near),
                               "there is nothing at %.300s", request->path);
-    return problem_answer(request, ERR_UNKNOWN_PATH, "GET / lists the paths, GET /openapi.json describes them",
+    return problem_answer(request, ERR_UNKNOWN_PATH,
+                          "GET / lists the paths, GET /openapi.json describes them",
                           "there is nothing at %.300s", request->path);
 }
 
@@ -145,8 +153,9 @@ static bool body_ok(struct request *request)
     const char *type = request->headers[HEADER_CONTENT_TYPE];
     if (request->body.bytes == 0 || (type != NULL && media_type_is(type, "application/json")))
         return true;
-    if (type == NULL)
-        problem_answer(request, ERR_UNSUPPORTED_MEDIA_TYPE, "send Content-Type: application/json (curl --json does)",
+    if (type == NULL || type[0] == '\0')
+        problem_answer(request, ERR_UNSUPPORTED_MEDIA_TYPE,
+                       "send Content-Type: application/json (curl --json does)",
                        "the body has no Content-Type; only application/json is accepted");
     else if (media_type_is(type, "application/x-www-form-urlencoded"))
         problem_answer(request, ERR_UNSUPPORTED_MEDIA_TYPE, "use curl --json '…' instead of curl -d '…'",
@@ -163,7 +172,8 @@ static bool no_body_ok(struct request *request)
     const char *at = request->body.data, *end = at + request->body.bytes;
     static const char EMPTY[] = "{}";
     size_t seen = 0;
-    if (request->body.bytes == 0 || strcmp(request->method, "GET") == 0 || strcmp(request->method, "HEAD") == 0)
+    if (request->body.bytes == 0 || strcmp(request->method, "GET") == 0 ||
+        strcmp(request->method, "HEAD") == 0)
         return true;
     for (; at < end; at++) {
         if (strchr(" \t\r\n", *at) != NULL && *at != '\0')
@@ -187,7 +197,8 @@ static size_t split(const char *text, char *room, size_t bytes, const char *name
     size_t count = 0;
     char *save;
     snprintf(room, bytes, "%s", text);
-    for (char *name = strtok_r(room, " ", &save); name != NULL && count < NAMES_MAX; name = strtok_r(NULL, " ", &save))
+    for (char *name = strtok_r(room, " ", &save); name != NULL && count < NAMES_MAX;
+         name = strtok_r(NULL, " ", &save))
         names[count++] = name;
     return count;
 }

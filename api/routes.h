@@ -1,7 +1,8 @@
-/* The one table of routes. Dispatch, 404 and 405, the index at / and the check of openapi.yaml derive from it.
+/* The one table of routes. Dispatch, 404 and 405, the index at / and the check of openapi.yaml derive from
+ * it.
  *
- * Loop threads. Handlers get a request whose route is known, whose query holds only parameters that the route has, and
- * whose body, if the route takes one, is application/json or empty.
+ * Loop threads. Handlers get a request whose route is known, whose query holds only parameters that the route
+ * has, and whose body, if the route takes one, is application/json or empty.
  */
 #ifndef FORKPOOL_ROUTES_H
 #define FORKPOOL_ROUTES_H

@@ -44,8 +44,8 @@ static enum err add_stored(struct tally *tally, const struct store_count *counts
     return ERR_OK;
 }
 
-/* What runs is stored as queued, if it is stored at all. The two looks are not of one moment, so nothing may fall
- * below zero. */
+/* What runs is stored as queued, if it is stored at all. The two looks are not of one moment, so nothing may
+ * fall below zero. */
 static enum err add_running(struct tally *tally, const struct running *running)
 {
     for (size_t i = 0; i < running->count; i++) {
@@ -80,7 +80,8 @@ void tally_sum(const struct tally *tally, const char *queue, const char *task, i
 {
     for (size_t i = 0; i < tally->count; i++) {
         const struct tally_row *row = &tally->rows[i];
-        if ((queue != NULL && strcmp(queue, row->queue) != 0) || (task != NULL && strcmp(task, row->task) != 0))
+        if ((queue != NULL && strcmp(queue, row->queue) != 0) ||
+            (task != NULL && strcmp(task, row->task) != 0))
             continue;
         for (int state = 0; state < JOB_STATE_COUNT; state++)
             sums[state] += row->jobs[state];

@@ -30,7 +30,8 @@ static enum worker_state look_at_live(const struct board *board)
     return has_looked ? WORKER_STATE_IDLE : WORKER_STATE_STARTING;
 }
 
-/* The job is taken from the slot and not from the board's ticket alone: the slot may serve another one by now. */
+/* The job is taken from the slot and not from the board's ticket alone: the slot may serve another one by
+ * now. */
 static void look_at_job(const struct segment *segment, const struct board *board, struct worker_view *view)
 {
     uint64_t ticket = atomic_load_explicit(&board->ticket, memory_order_acquire);

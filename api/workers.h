@@ -5,18 +5,18 @@
 #include "scoreboard.h"
 #include "slots.h"
 
-#define WORKER_STATES(S)                                                                                      \
-    S(STARTING, "starting")                                                                                   \
-    S(IDLE, "idle")                                                                                           \
-    S(BUSY, "busy")                                                                                           \
-    S(DYING, "dying")                                                                                         \
+#define WORKER_STATES(S)                                                                                     \
+    S(STARTING, "starting")                                                                                  \
+    S(IDLE, "idle")                                                                                          \
+    S(BUSY, "busy")                                                                                          \
+    S(DYING, "dying")                                                                                        \
     S(BACKOFF, "backoff")
 
 enum worker_state {
 #define S(name, text) WORKER_STATE_##name,
     WORKER_STATES(S)
 #undef S
-    WORKER_STATE_COUNT
+        WORKER_STATE_COUNT
 };
 
 #define POOL_NAME "default"

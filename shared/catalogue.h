@@ -61,8 +61,7 @@ const struct task *catalogue_find(const struct catalogue *catalogue, const char 
 enum err task_add_argv(struct task *task, const char *text) MUST_USE;
 enum err task_add_env(struct task *task, const char *text) MUST_USE;
 
-/* Points argv[0..argv_count] and env[0..env_count] (NULL-terminated arrays with room for all) into the blob.
- */
+/* Points argv[0..argv_count] and env[0..env_count] (NULL-terminated, with room for all) into the blob. */
 void task_vectors(const struct task *task, char **argv, char **env);
 
 #endif

@@ -71,6 +71,8 @@ enum err tray_reclaim(const struct segment *segment, uint32_t worker)
     while (head != tail) {
         const struct tray_record *record = record_at(segment, worker, head);
         uint64_t rest = room - head % room;
+        if (record->bytes > room)
+            return ERR_CORRUPT; /* before it is rounded up, which could wrap around */
         uint64_t step = record->slot == SLOT_NONE ? record->bytes : record_room(record->bytes);
         if (step == 0 || step > rest || step > tail - head || step % CACHE_LINE != 0 ||
             (record->slot != SLOT_NONE &&

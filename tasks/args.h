@@ -76,8 +76,7 @@ static inline size_t args_put_utf8(unsigned code, char out[4])
     return bytes;
 }
 
-/* One escape at text->at, which is a backslash; returns how many bytes it put into out, 0 if it is cut off.
- */
+/* One escape at text->at, a backslash; returns how many bytes it put into out, 0 if it is cut off. */
 static inline size_t args_unescape(struct args_text *text, char out[4])
 {
     static const char letters[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";

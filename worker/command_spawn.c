@@ -177,8 +177,7 @@ static bool open_pipes(struct command *command, struct launch *launch)
     return true;
 }
 
-/* ---- in the child, on our own memory: async-signal-safe calls only, and no write but to shared words ----
- */
+/* ---- in the child, in our memory: async-signal-safe calls only, no write but to shared words ---- */
 
 static enum command_stage child_prepare(const struct launch *launch)
 {

@@ -26,10 +26,10 @@ struct run {
     _Atomic int32_t *box_group; /* and here, for the black box */
     struct slot *slot;          /* for progress only */
 
-    /* Filled in by the kind: of attempt the outcome, retryable, error, cpu_us, and for a command
-     * max_rss_bytes, exit_code and signal. The outcome is SUCCESS or ERROR; the loop turns an ERROR of a run
-     * that was asked to stop into TIMEOUT or CANCELLED. result is JSON text, checked by json_scan, at most
-     * max_result. */
+    /* Filled in by the kind: of attempt the outcome, retryable, error, cpu_us, and for a command exit_code,
+     * signal and max_rss_bytes (-1 if it stayed below the worker's own peak, behind which it is hidden). The
+     * outcome is SUCCESS or ERROR; the loop turns an ERROR of a run that was asked to stop into TIMEOUT or
+     * CANCELLED. result is JSON text, checked by json_scan, at most max_result. */
     struct attempt *attempt;
     struct text result;
     enum stop_cause stopped;

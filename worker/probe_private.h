@@ -15,8 +15,7 @@ struct probe {
 struct task *probe_add(struct probe *probe, const char *name);
 struct task *probe_find(struct probe *probe, const char *name);
 
-/* Marks a task as broken; the first reason stays. probe_log_broken says why something is not listed at all.
- */
+/* Marks a task as broken; the first reason stays. probe_log_broken: why something is not listed at all. */
 void probe_break(struct task *task, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void probe_log_broken(const char *what, const char *reason);
 

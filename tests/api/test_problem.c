@@ -1,0 +1,123 @@
+#include "run.h"
+
+#include "problem.h"
+
+#include <jansson.h>
+#include <string.h>
+
+static struct problem problem;
+static json_t *json;
+
+static void setup(void)
+{
+    problem = (struct problem){0};
+    json = NULL;
+}
+
+static void teardown(void)
+{
+    problem_fini(&problem);
+    json_decref(json);
+}
+
+static void document(void)
+{
+    BUF_AUTO out = {0};
+    problem_write(&problem, "req-1", &out);
+    json = json_loadb(out.data, out.bytes, JSON_REJECT_DUPLICATES, NULL);
+    ck_assert_ptr_nonnull(json);
+}
+
+static const char *member(const char *name)
+{
+    const char *text = json_string_value(json_object_get(json, name));
+    return text != NULL ? text : "";
+}
+
+START_TEST(a_document_has_the_members_of_rfc_9457_and_ours)
+{
+    problem_set(&problem, ERR_UNKNOWN_JOB, "there is no job %d", 7);
+    document();
+    ck_assert_str_eq(member("type"), "urn:forkpool:problem:unknown_job");
+    ck_assert_str_eq(member("title"), err_title(ERR_UNKNOWN_JOB));
+    ck_assert_int_eq(json_integer_value(json_object_get(json, "status")), 404);
+    ck_assert_str_eq(member("detail"), "there is no job 7");
+    ck_assert_str_eq(member("code"), "unknown_job");
+    ck_assert_str_eq(member("request_id"), "req-1");
+    ck_assert_str_ne(member("hint"), "");
+    ck_assert_ptr_null(json_object_get(json, "errors"));
+}
+END_TEST
+
+START_TEST(every_error_of_the_table_makes_a_valid_document)
+{
+    for (int err = ERR_OK + 1; err < ERR_COUNT; err++) {
+        problem_fini(&problem);
+        json_decref(json);
+        problem = (struct problem){.err = (enum err)err};
+        document();
+        ck_assert_str_eq(member("detail"), err_title((enum err)err));
+    }
+}
+END_TEST
+
+START_TEST(the_first_fault_gives_code_and_detail_and_all_are_listed)
+{
+    problem_add(&problem, ERR_UNKNOWN_FIELD, PLACE_POINTER, "/foo", "no field \"foo\"");
+    problem_add(&problem, ERR_INVALID_FIELD, PLACE_POINTER, "/priority", "too high");
+    problem_add(&problem, ERR_INVALID_PARAMETER, PLACE_PARAMETER, "wait", "too long");
+    problem_set(&problem, ERR_NO_MEMORY, "not said any more");
+    document();
+    ck_assert_str_eq(member("code"), "unknown_field");
+    ck_assert_str_eq(member("detail"), "no field \"foo\"");
+    const json_t *errors = json_object_get(json, "errors");
+    ck_assert_uint_eq(json_array_size(errors), 3);
+    ck_assert_str_eq(json_string_value(json_object_get(json_array_get(errors, 1), "pointer")), "/priority");
+    ck_assert_str_eq(json_string_value(json_object_get(json_array_get(errors, 1), "code")), "invalid_field");
+    ck_assert_str_eq(json_string_value(json_object_get(json_array_get(errors, 2), "parameter")), "wait");
+}
+END_TEST
+
+START_TEST(a_hint_of_its_own_replaces_the_usual_one_and_the_first_stays)
+{
+    problem_set(&problem, ERR_UNKNOWN_JOB, "x");
+    problem_hint(&problem, "look %s", "here");
+    problem_hint(&problem, "not there");
+    document();
+    ck_assert_str_eq(member("hint"), "look here");
+}
+END_TEST
+
+START_TEST(what_clients_sent_cannot_break_the_document)
+{
+    problem_add(&problem, ERR_INVALID_FIELD, PLACE_POINTER, "/\"\\\x01\xff", "value \"%s\"", "\xff\n\"}");
+    document();
+    ck_assert_ptr_nonnull(strstr(member("detail"), "\n\"}"));
+}
+END_TEST
+
+START_TEST(long_details_are_whole)
+{
+    char text[3000];
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    problem_set(&problem, ERR_INVALID_JSON, "%s", text);
+    document();
+    ck_assert_str_eq(member("detail"), text);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("problem");
+    TCase *tcase = tcase_create("problem");
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    suite_add_tcase(suite, tcase);
+    tcase_add_test(tcase, a_document_has_the_members_of_rfc_9457_and_ours);
+    tcase_add_test(tcase, every_error_of_the_table_makes_a_valid_document);
+    tcase_add_test(tcase, the_first_fault_gives_code_and_detail_and_all_are_listed);
+    tcase_add_test(tcase, a_hint_of_its_own_replaces_the_usual_one_and_the_first_stays);
+    tcase_add_test(tcase, what_clients_sent_cannot_break_the_document);
+    tcase_add_test(tcase, long_details_are_whole);
+    return run_suite(suite);
+}
