@@ -67,11 +67,6 @@ bool await_enough(struct request *request)
     return (request->expired || request->stopping) && await_forget(request);
 }
 
-bool await_settled(const struct request *request)
-{
-    return !request->errand_wake.open && !request->waiter_wake.open;
-}
-
 enum err await_read(struct request *request, struct id id)
 {
     job_free(request->job);

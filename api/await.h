@@ -1,7 +1,6 @@
 /* A request's business with the front: an errand, the end of a job, or both at once.
  *
- * Loop thread only; the front's notifications come back as wakes (http.h). A request may be answered once
- * await_settled says so.
+ * Loop thread only; the front's notifications come back as wakes (http.h).
  *
  *     await_end(request, id);  await_submit(request, job);  request->then = …;  return SUSPENDED;
  *     then:  if (request->errand_wake.open) return SUSPENDED; …
@@ -24,8 +23,6 @@ bool await_forget(struct request *request);
 
 /* True if the job has ended, or the time to wait is over and nothing is on its way. */
 bool await_enough(struct request *request);
-
-bool await_settled(const struct request *request);
 
 /* Reads a job, waits up to request->wait_ms for its end, and then calls `answer` with it in request->job. On
  * an error of reading it answers with that. */

@@ -340,9 +340,6 @@ static void find_task(struct draft *draft, const char *name)
     if (draft->task == NULL) {
         codec_unknown_task(draft->problem, unknown, draft->from->catalogue, name);
     } else if (draft->task->broken != 0) {
-        problem_hint(
-            draft->problem,
-            "mend the task and reload the server (SIGHUP); GET /readyz?verbose lists what is broken");
         problem_set(draft->problem, ERR_BROKEN_TASK, "the task \"%s\" cannot be run: %s", name,
                     draft->task->reason);
     }

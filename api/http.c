@@ -87,8 +87,8 @@ static enum MHD_Result gather(struct request *request, const char *data, size_t 
         return request->body.failed ? MHD_NO : MHD_YES;
     }
     /* Only a chunked body can come to this. libmicrohttpd takes no answer here, so it goes past it. */
-    problem_answer(request, ERR_BODY_TOO_LARGE, "send less, or raise http.max_body",
-                   "the body has more than the %zu bytes that are allowed", largest);
+    problem_answer(request, ERR_BODY_TOO_LARGE, NULL, "the body has more than the %zu bytes that are allowed",
+                   largest);
     http_send_raw(request, request->connection->fd);
     request->connection->linger = true;
     loop->mute = true;

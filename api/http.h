@@ -52,8 +52,7 @@ enum {
     REQUEST_SPACE_BYTES = 4096, /* what does not fit is allocated apart */
     REQUEST_ID_BYTES = 65,
     PARAMETERS_MAX = 32,
-    REPLY_HEADERS_MAX = 10,
-    RETRY_LATER_SECONDS = 1
+    REPLY_HEADERS_MAX = 10
 };
 
 struct parameter {

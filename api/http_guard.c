@@ -136,8 +136,7 @@ static bool host_ok(struct request *request)
         if (strcasecmp(name, config->http_hosts.items[i]) == 0)
             return true;
     }
-    problem_answer(request, ERR_BAD_HOST, "use localhost or an IP address, or add the name to http.hosts",
-                   "this server does not answer for the host \"%.200s\"", host);
+    problem_answer(request, ERR_BAD_HOST, NULL, "this server does not answer for the host \"%.200s\"", host);
     request->reply.close = true;
     return false;
 }
@@ -153,9 +152,8 @@ static bool origin_ok(struct request *request)
     if (request->header_counts[HEADER_ORIGIN] == 1 && authority != NULL && request->host != NULL &&
         strcasecmp(authority + 3, request->host) == 0)
         return true;
-    problem_answer(request, ERR_BAD_ORIGIN,
-                   "call the API from a page of the same host and port, or from a server",
-                   "pages of the origin \"%.200s\" may not call this server", origin);
+    problem_answer(request, ERR_BAD_ORIGIN, NULL, "pages of the origin \"%.200s\" may not call this server",
+                   origin);
     request->reply.close = true;
     return false;
 }
@@ -168,7 +166,7 @@ static bool length_ok(struct request *request)
         bytes = bytes * 10 + (*length - '0');
     if (bytes <= largest)
         return true;
-    problem_answer(request, ERR_BODY_TOO_LARGE, "send less, or raise http.max_body",
+    problem_answer(request, ERR_BODY_TOO_LARGE, NULL,
                    "the body has %s bytes, more than the %lld that are allowed",
                    request->headers[HEADER_CONTENT_LENGTH], (long long)largest);
     request->reply.close = true;

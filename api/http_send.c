@@ -6,19 +6,21 @@
 #include <string.h>
 #include <sys/socket.h>
 
-static const char OUT_OF_MEMORY[] =
-    "{\"type\":\"urn:forkpool:problem:out_of_memory\",\"title\":\"Memory could not be "
-    "allocated\",\"status\":500,"
-    "\"detail\":\"Memory could not be allocated\",\"code\":\"out_of_memory\"}\n";
-
-/* An answer that could not be written becomes one that is already there. */
-static void mend(struct reply *reply)
+/* An answer that could not be written for want of memory becomes one that needs next to none. */
+static void mend(struct request *request)
 {
+    struct reply *reply = &request->reply;
     if (!reply->body.failed)
         return;
+    const char *code = err_code(ERR_NO_MEMORY), *title = err_title(ERR_NO_MEMORY);
     buf_fini(&reply->body);
-    reply->fixed = OUT_OF_MEMORY;
-    reply->fixed_bytes = sizeof OUT_OF_MEMORY - 1;
+    reply->fixed =
+        request_printf(request,
+                       "{\"type\":\"urn:forkpool:problem:%s\",\"title\":\"%s\",\"status\":500,"
+                       "\"detail\":\"%s\",\"code\":\"%s\",\"hint\":\"send the request again later\","
+                       "\"request_id\":\"%s\"}\n",
+                       code, title, title, code, request->id);
+    reply->fixed_bytes = strlen(reply->fixed);
     reply->status = 500;
     reply->content_type = "application/problem+json";
 }
@@ -69,7 +71,7 @@ static void observe(struct request *request)
 
 enum MHD_Result http_send(struct request *request, struct MHD_Connection *mhd)
 {
-    mend(&request->reply);
+    mend(request);
     struct MHD_Response *response = make_response(&request->reply);
     if (response == NULL)
         return MHD_NO;
@@ -88,7 +90,7 @@ enum MHD_Result http_send(struct request *request, struct MHD_Connection *mhd)
 void http_send_raw(struct request *request, int fd)
 {
     struct reply *reply = &request->reply;
-    mend(reply);
+    mend(request);
     const void *body = reply->body.bytes > 0 ? reply->body.data : reply->fixed;
     size_t bytes = reply->body.bytes > 0 ? reply->body.bytes : reply->fixed_bytes;
     BUF_AUTO out = {0};

@@ -10,24 +10,44 @@ static const char *const PLACES[] = {
 #undef P
 };
 
-/* What to do next where the fault itself does not know better. */
-static const struct {
-    enum err err;
-    const char *hint;
-} HINTS[] = {
-    {ERR_UNKNOWN_JOB, "ids stand in the answer to a submit and in GET /v1/jobs"},
-    {ERR_DRAINING, "send the request again after Retry-After seconds: another process will answer"},
-    {ERR_STARTING, "send the request again after Retry-After seconds"},
-    {ERR_MEMORY_FULL, "wait, or submit with durability process or full: those jobs wait on disk"},
-    {ERR_OVERLOADED, "send the request again after Retry-After seconds"},
-    {ERR_STORE_FULL, "free space on the disk of the store; running jobs go on, and their results are kept"},
-    {ERR_STORE_FAILED, "the server's log says what happened (event store.error)"},
-    {ERR_NOT_FINISHED, "wait for the end with GET /v1/jobs/{id}?wait=30"},
-    {ERR_ALREADY_FINISHED, "a finished job does not change any more; see GET /v1/jobs/{id}"},
-    {ERR_KEY_REUSED,
-     "use a new Idempotency-Key for a new request; a repeated one must be the same, byte for byte"},
-    {ERR_NO_SUCH_ATTEMPT, "GET /v1/jobs/{id}/attempts lists the attempts"},
+/* What to do next, where the fault itself does not know better. */
+static const char *const HINTS[ERR_COUNT] = {
+    [ERR_BAD_REQUEST] = "send HTTP/1.1 as RFC 9112 has it; any HTTP client does",
+    [ERR_BAD_HOST] = "use localhost or an IP address, or add the name to http.hosts",
+    [ERR_BAD_ORIGIN] = "call the API from a page of the same host and port, or from a server",
+    [ERR_UNKNOWN_PATH] = "GET / lists the paths, GET /openapi.json describes them",
+    [ERR_METHOD_NOT_ALLOWED] = "the header Allow names the methods that the path has",
+    [ERR_UNSUPPORTED_MEDIA_TYPE] = "send Content-Type: application/json (curl --json does)",
+    [ERR_BODY_TOO_LARGE] = "send less, or raise http.max_body",
+    [ERR_REQUEST_TIMEOUT] = "send the whole request at once, or raise http.request_timeout",
+    [ERR_INVALID_JSON] = "the caret stands under the place; send one JSON value (RFC 8259)",
+    [ERR_INVALID_UTF8] = "send the text as UTF-8",
+    [ERR_TOO_DEEP] = "nest fewer arrays and objects, or send the inner ones as a string",
+    [ERR_DUPLICATE_KEY] = "name each member of an object once",
+    [ERR_NUMBER_RANGE] = "send a smaller number, or send it as a string",
+    [ERR_INVALID_FIELD] = "GET /openapi.json has the types and ranges of all fields",
+    [ERR_UNKNOWN_FIELD] = "GET /openapi.json has all fields",
+    [ERR_INVALID_PARAMETER] = "GET /openapi.json has the parameters of each path",
+    [ERR_UNKNOWN_TASK] = "GET /v1/tasks lists the tasks",
+    [ERR_NO_SUCH_TASK] = "GET /v1/tasks lists the tasks",
+    [ERR_BROKEN_TASK] =
+        "mend the task and reload the server (SIGHUP); GET /readyz?verbose lists what is broken",
+    [ERR_KEY_REUSED] =
+        "use a new Idempotency-Key for a new request; a repeated one must be the same, byte for byte",
+    [ERR_UNKNOWN_JOB] = "ids stand in the answer to a submit and in GET /v1/jobs",
+    [ERR_NO_SUCH_ATTEMPT] = "GET /v1/jobs/{id}/attempts lists the attempts",
+    [ERR_NOT_FINISHED] = "wait for the end with GET /v1/jobs/{id}?wait=30",
+    [ERR_ALREADY_FINISHED] = "a finished job does not change any more; see GET /v1/jobs/{id}",
+    [ERR_JOB_FAILED] = "GET /v1/jobs/{id} has all of it, GET /v1/jobs/{id}/log what it wrote",
+    [ERR_JOB_CANCELLED] = "submit it again if it should run after all",
+    [ERR_DRAINING] = "send the request again after Retry-After seconds: another process will answer",
+    [ERR_STARTING] = "send the request again after Retry-After seconds",
+    [ERR_MEMORY_FULL] = "wait, or submit with durability process or full: those jobs wait on disk",
+    [ERR_OVERLOADED] = "send the request again after Retry-After seconds",
+    [ERR_STORE_FULL] = "free space on the disk of the store; running jobs go on, and their results are kept",
 };
+
+static const char USUAL_HINT[] = "the server's log says what happened";
 
 void problem_fini(struct problem *problem)
 {
@@ -98,14 +118,11 @@ static void put_member(struct buf *out, const char *name, const char *text, size
 
 static void put_hint(const struct problem *problem, struct buf *out)
 {
-    if (problem->hint.bytes > 0) {
+    const char *usual = HINTS[problem->err] != NULL ? HINTS[problem->err] : USUAL_HINT;
+    if (problem->hint.bytes > 0)
         put_member(out, "hint", problem->hint.data, problem->hint.bytes);
-        return;
-    }
-    for (size_t i = 0; i < sizeof HINTS / sizeof HINTS[0]; i++) {
-        if (HINTS[i].err == problem->err)
-            put_member(out, "hint", HINTS[i].hint, strlen(HINTS[i].hint));
-    }
+    else
+        put_member(out, "hint", usual, strlen(usual));
 }
 
 void problem_write(const struct problem *problem, const char *request_id, struct buf *out)

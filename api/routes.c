@@ -130,9 +130,7 @@ static enum answer unknown_path(struct request *request)
         return problem_answer(request, ERR_UNKNOWN_PATH,
                               request_printf(request, "did you mean %.300s?", near),
                               "there is nothing at %.300s", request->path);
-    return problem_answer(request, ERR_UNKNOWN_PATH,
-                          "GET / lists the paths, GET /openapi.json describes them",
-                          "there is nothing at %.300s", request->path);
+    return problem_answer(request, ERR_UNKNOWN_PATH, NULL, "there is nothing at %.300s", request->path);
 }
 
 static enum answer wrong_method(struct request *request, const char *allow)
@@ -154,14 +152,13 @@ static bool body_ok(struct request *request)
     if (request->body.bytes == 0 || (type != NULL && media_type_is(type, "application/json")))
         return true;
     if (type == NULL || type[0] == '\0')
-        problem_answer(request, ERR_UNSUPPORTED_MEDIA_TYPE,
-                       "send Content-Type: application/json (curl --json does)",
+        problem_answer(request, ERR_UNSUPPORTED_MEDIA_TYPE, NULL,
                        "the body has no Content-Type; only application/json is accepted");
     else if (media_type_is(type, "application/x-www-form-urlencoded"))
         problem_answer(request, ERR_UNSUPPORTED_MEDIA_TYPE, "use curl --json '…' instead of curl -d '…'",
                        "the body is application/x-www-form-urlencoded; only application/json is accepted");
     else
-        problem_answer(request, ERR_UNSUPPORTED_MEDIA_TYPE, "send Content-Type: application/json",
+        problem_answer(request, ERR_UNSUPPORTED_MEDIA_TYPE, NULL,
                        "the body is %.100s; only application/json is accepted", type);
     return false;
 }

@@ -6,24 +6,26 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 usage() {
     cat <<'TEXT'
-usage: examples/checksum-tree.sh [--chaos] [--limit N] [--clients N] [--url URL] [DIR]
+usage: examples/checksum-tree.sh [--chaos] [--limit N] [--clients N] [--workers N] [--url URL] [DIR]
 
   DIR          default /usr/share; at least 5,000 regular files, unless --limit is given
   --chaos      kills a random worker every 200 ms and the front every 2 s while it runs
   --limit N    only the first N files
   --clients N  concurrent clients, default 8
+  --workers N  workers of the server, default 4
   --url URL    a server that runs already, with the task sha256 (not with --chaos); else one is started
 
 Exit status 0: every job succeeded and every result is right.
 TEXT
 }
 
-least=5000 limit=0 clients=8 chaos=no url='' folder=/usr/share
+least=5000 limit=0 clients=8 workers=4 chaos=no url='' folder=/usr/share
 while (($# > 0)); do
     case $1 in
     --chaos) chaos=yes ;;
     --limit) limit=${2:?} least=1; shift ;;
     --clients) clients=${2:?}; shift ;;
+    --workers) workers=${2:?}; shift ;;
     --url) url=${2:?}; shift ;;
     -h | --help) usage; exit 0 ;;
     -*) usage >&2; exit 2 ;;
@@ -69,7 +71,7 @@ xargs -0 sha256sum -z -- <"$work/files" >"$work/expected"
 if [[ -z $url ]]; then
     [[ -x $root/build/forkpool ]] || "$root/run.sh" --build
     "$root/build/forkpool" serve --http-listen 127.0.0.1:0 --store-url "sqlite://$work/forkpool.db" \
-        --tasks-dir "$root/build/tasks" --workers-count 4 --jobs-max-lost 1000 --log-format json \
+        --tasks-dir "$root/build/tasks" --workers-count "$workers" --jobs-max-lost 1000 --log-format json \
         2>"$work/log" </dev/null &
     server=$!
     for ((tries = 0; tries < 200; tries++)); do
@@ -107,7 +109,7 @@ if [[ $chaos == yes ]]; then
         for ((strokes = 1; ; strokes++)); do
             ((next += 200000, pause = next - ${EPOCHREALTIME/[.,]/}, pause > 0)) && sleep "$(printf '0.%06d' "$pause")"
             strike worker
-            ((strokes % 10 != 0)) || strike front
+            ((strokes % 10 != 5)) || strike front
         done
     ) &
     killer=$!

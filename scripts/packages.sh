@@ -18,6 +18,8 @@ declare -A PACKAGES=(
     [bench]="wrk curl python3"
     # To try the README in an empty Debian root.
     [root]="mmdebstrap git curl"
+    # To build and try the container image: docker/check.sh.
+    [container]="mmdebstrap buildah podman runc podman-compose git curl jq"
 )
 
 # Prints the packages of the groups that are not installed, one a line.

@@ -57,6 +57,7 @@ START_TEST(every_error_of_the_table_makes_a_valid_document)
         problem = (struct problem){.err = (enum err)err};
         document();
         ck_assert_str_eq(member("detail"), err_title((enum err)err));
+        ck_assert_str_ne(member("hint"), "");
     }
 }
 END_TEST

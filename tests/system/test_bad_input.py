@@ -249,9 +249,19 @@ def test_lengths_that_libmicrohttpd_itself_refuses_end_the_connection(server):
         assert b"HTTP/1.1 20" not in text, (length, text)
 
 
-@pytest.mark.parametrize("text", ["\x16\x03\x01\x02\0\x01", "GET\r\n\r\n", "GET /livez\r\n\r\n", "HELLO WORLD FOO\r\n\r\n",
-                                  "GET /livez HTTP/9.9\r\nHost: localhost\r\n\r\n", "\0\0\0\0\r\n\r\n", "\r\n" * 2000,
-                                  "GET livez HTTP/1.1\r\nHost: localhost\r\n\r\n"])
+NO_HTTP = {
+    "a TLS greeting": "\x16\x03\x01\x02\0\x01",
+    "a method alone": "GET\r\n\r\n",
+    "HTTP/0.9": "GET /livez\r\n\r\n",
+    "words": "HELLO WORLD FOO\r\n\r\n",
+    "a version of the future": "GET /livez HTTP/9.9\r\nHost: localhost\r\n\r\n",
+    "NUL bytes": "\0\0\0\0\r\n\r\n",
+    "empty lines": "\r\n" * 2000,
+    "a target without slash": "GET livez HTTP/1.1\r\nHost: localhost\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("text", NO_HTTP.values(), ids=NO_HTTP.keys())
 def test_what_is_no_http_never_succeeds_and_harms_nobody(server, client, text):
     with server.raw(5) as raw:
         raw.send(text.encode("latin-1"))

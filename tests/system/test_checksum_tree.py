@@ -28,14 +28,14 @@ def test_every_file_is_hashed_right(tmp_path):
 def test_every_file_is_hashed_right_while_workers_and_front_are_killed(tmp_path):
     big = tmp_path / "big"
     big.mkdir()
-    for n in range(500):  # large enough that kills meet running jobs, and that it lasts
+    for n in range(500):  # with one worker: it lasts for seconds, and each kill meets a running job
         with open(big / f"{n:03}", "wb") as file:
             file.write(b"%d" % n)
-            file.truncate(4_000_000 + n)
-    done, numbers = tree(tmp_path, "--chaos", "--limit", "500", str(big))
+            file.truncate(3_000_000 + n)
+    done, numbers = tree(tmp_path, "--chaos", "--limit", "500", "--workers", "1", str(big))
     assert done.returncode == 0, done.stdout + done.stderr
     assert numbers["jobs acknowledged"] == 500 and numbers["wrong or lost"] == 0
-    assert numbers["workers killed"] >= 5 and numbers["fronts killed"] >= 1
+    assert numbers["workers killed"] >= 4 and numbers["fronts killed"] >= 1, done.stdout
     assert numbers["jobs retried"] >= 1, "no kill met a running job: this was no test"
 
 

@@ -326,16 +326,19 @@ def test_when_the_supervisor_dies_everything_dies_and_a_restart_recovers(start_s
 
 def test_a_restart_goes_on_with_what_was_queued(start_server):
     server = start_server(workers_count=2)
-    blockers = [running(server, server.client.submit("sleep", {"seconds": 30})["id"]) for _ in range(2)]
+    later = server.client.submit("fail", {"message": "x", "until_attempt": 2}, retry={"initial": 0.5})["id"]
+    until(lambda: server.client.job(later)["state"] == "retrying", 5)
+    blockers = [running(server, server.client.submit("sleep", {"seconds": 1})["id"]) for _ in range(2)]
     jobs = [server.client.submit("echo", n)["id"] for n in range(100)]
-    later = server.client.submit("fail", {"message": "x", "until_attempt": 2}, priority=9, retry={"initial": 0.5})["id"]
-    for blocker in blockers:
-        server.client.post(f"/v1/jobs/{blocker}/cancel")
     server.process.kill()
     server.ended()
     server.start()
     for n, job in enumerate(jobs):
         ended = server.client.wait(job)
-        assert ended["state"] == "succeeded" and ended["result"] == n
-    assert server.client.wait(later)["state"] == "succeeded"
+        assert ended["state"] == "succeeded" and ended["result"] == n and ended["attempt"] == 1
+    for blocker in blockers:
+        ended = server.client.wait(blocker)
+        assert ended["state"] == "succeeded" and ended["attempt"] == 2 and ended["lost"] == 1
+    ended = server.client.wait(later)
+    assert ended["state"] == "succeeded" and ended["attempt"] == 2 and ended["lost"] == 0
     server.stop()
