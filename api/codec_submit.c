@@ -455,7 +455,8 @@ static void set_fingerprint(struct draft *draft)
     PUT(&bytes, "\n");
     struct parameter sorted[PARAMETERS_MAX];
     size_t count = from->parameter_count < PARAMETERS_MAX ? from->parameter_count : PARAMETERS_MAX;
-    memcpy(sorted, from->parameters, count * sizeof sorted[0]);
+    for (size_t i = 0; i < count; i++)
+        sorted[i] = from->parameters[i];
     qsort(sorted, count, sizeof sorted[0], by_name);
     for (size_t i = 0; i < count; i++) {
         if (strcmp(sorted[i].name, "wait") != 0)

@@ -58,7 +58,7 @@ def test_a_missing_file_is_named(tmp_path):
     ("--workers-count", "many"), ("--workers-count", "-1"), ("--workers-count", "100000"), ("--jobs-timeout", "soon"),
     ("--http-max-body", "5 apples"), ("--store-durability", "ful"), ("--log-level", "loud"), ("--auth-mode", "maybe"),
     ("--http-listen", "localhost"), ("--http-listen", "127.0.0.1:99999"), ("--http-listen", "nowhere:80"),
-    ("--store-url", "postgres://x/y"), ("--jobs-backoff", "quadratic"),
+    ("--store-url", "sqlite::memory:"), ("--jobs-backoff", "quadratic"),
 ])
 def test_a_wrong_value_is_named(tmp_path, flag, value):
     said = serve(tmp_path, flag, value)
