@@ -145,6 +145,14 @@ static enum err fill_stored(struct dispatcher *dispatcher, const struct job *job
     return err;
 }
 
+/* It has its slot now; if it was to be stopped when everything died, it is cancelled instead of run. */
+static void admit_filled(struct dispatcher *dispatcher, const struct job *job, uint32_t slot)
+{
+    admit_ready(dispatcher, slot);
+    if (job->cancel_requested)
+        cancel_held(dispatcher, slot);
+}
+
 /* A stored, queued job: a slot if nothing of its lane waits in the store before it, else it stays cold. */
 static void admit_stored(struct dispatcher *dispatcher, const struct job *job)
 {
@@ -155,7 +163,7 @@ static void admit_stored(struct dispatcher *dispatcher, const struct job *job)
         return;
     }
     lane->cursor = job->spec.seq;
-    admit_ready(dispatcher, slot);
+    admit_filled(dispatcher, job, slot);
 }
 
 /* --- submissions --- */
@@ -232,7 +240,7 @@ void admit_loaded(struct dispatcher *dispatcher, struct work *work)
                 all = false;
                 break;
             }
-            admit_ready(dispatcher, slot);
+            admit_filled(dispatcher, job, slot);
         }
         if (!reopened)
             lane->cursor = job->spec.seq;

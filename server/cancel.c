@@ -46,7 +46,7 @@ static void park(struct dispatcher *dispatcher, struct work *work, uint32_t numb
     dispatcher->cells[number].parked = work;
 }
 
-/* It runs: the supervisor is told, and the requester that it was asked. */
+/* It runs: the supervisor is told, the store remembers, then the requester hears that it was asked. */
 static void ask_running(struct dispatcher *dispatcher, struct work *work, uint32_t number, struct claim claim)
 {
     CHECK(claim.worker < dispatcher->segment->shape.worker_count);
@@ -58,7 +58,8 @@ static void ask_running(struct dispatcher *dispatcher, struct work *work, uint32
     if (write(dispatcher->supervisor_wake_fd, &one, sizeof one) < 0)
         CHECK(errno == EAGAIN);
     LOG(JOB_CANCEL, LOG_ID(slot->spec.id));
-    answer(work, ERR_AGAIN);
+    work->ask_only = true; /* kept by the store, or a kill of everything would forget that it was asked */
+    committer_give(dispatcher->committer, work);
 }
 
 static void cancel_hot(struct dispatcher *dispatcher, struct work *work, uint32_t number)
@@ -104,6 +105,10 @@ void cancel_answered(struct dispatcher *dispatcher, struct work *work)
 {
     struct id id = work->id;
     enum err err = work->err;
+    if (work->ask_only) { /* whatever the store said: the job was told */
+        answer(work, ERR_AGAIN);
+        return;
+    }
     answer(work, err);
     uint32_t slot = err == ERR_OK ? hot_find(dispatcher->hot, id) : HOT_NONE;
     struct work *again = slot == HOT_NONE ? NULL : work_new(WORK_CANCEL);

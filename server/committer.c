@@ -79,7 +79,8 @@ static enum err run_one(struct committer *committer, struct work *work)
             .job = work->job, .before = work->op.land.before, .keep_attempt = work->keep_attempt};
         return store_land(committer->store, &work->op.land);
     case WORK_CANCEL:
-        work->op.cancel = (struct store_cancel){.id = work->id, .now_ms = clock_real_ms()};
+        work->op.cancel =
+            (struct store_cancel){.id = work->id, .ask_only = work->ask_only, .now_ms = clock_real_ms()};
         return store_cancel(committer->store, &work->op.cancel);
     case WORK_DUE:
         return run_due(committer, work);

@@ -2,6 +2,7 @@
  * the processes' main functions to the supervisor: the one place that knows every folder. */
 #include "config.h"
 #include "front.h"
+#include "health.h"
 #include "http.h"
 #include "listen.h"
 #include "log.h"
@@ -78,6 +79,7 @@ static int help(void)
     BUF_AUTO text = {0};
     buf_put(&text, "forkpool " FORKPOOL_VERSION ": a job server in one binary\n\n"
                    "usage: forkpool serve [--config FILE] [flags]   run the server\n"
+                   "       forkpool health [--url URL | flags]      exit 0 if the server is ready, else 1\n"
                    "       forkpool version                         print the version\n"
                    "       forkpool routes                          print the HTTP routes\n"
                    "       forkpool reference                       print the configuration as Markdown\n"
@@ -107,6 +109,8 @@ int main(int argc, char **argv)
                 return help();
         return serve(argc - 2, argv + 2);
     }
+    if (strcmp(command, "health") == 0)
+        return health_main(argc - 2, argv + 2);
     if (strcmp(command, "version") == 0 || strcmp(command, "--version") == 0) {
         puts("forkpool " FORKPOOL_VERSION);
         return 0;

@@ -20,7 +20,8 @@ static bool signal_run(struct board *board, uint64_t seen, int number)
 {
     if (!board_move_run(board, seen, RUN_SIGNALLING))
         return false;
-    atomic_thread_fence(memory_order_seq_cst); /* B7: the phase before the group; pairs with K1 in command_spawn */
+    atomic_thread_fence(
+        memory_order_seq_cst); /* B7: the phase before the group; pairs with K1 in command_spawn */
     signal_group(board, number);
     return board_move_run(board, run_pack(run_number(seen), RUN_SIGNALLING), RUN_STOPPING);
 }

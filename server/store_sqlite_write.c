@@ -436,10 +436,12 @@ static enum err cancel(struct store *store, struct store_cancel *cancel)
     }
     struct attempt none = unrun(OUTCOME_CANCELLED, cancel->now_ms);
     enum job_state from = job->state;
-    job->state = JOB_CANCELLED;
     job->cancel_requested = true;
-    job->spec.run_at_ms = 0;
-    err = change(store, job, &none, from, job->spec.attempt, &changed);
+    if (!cancel->ask_only) {
+        job->state = JOB_CANCELLED;
+        job->spec.run_at_ms = 0;
+    }
+    err = change(store, job, cancel->ask_only ? NULL : &none, from, job->spec.attempt, &changed);
     return err != ERR_OK || changed ? err : corrupt("cancel", cancel->id);
 }
 

@@ -26,6 +26,7 @@ struct work {
     enum err err;
     struct errand *errand; /* SUBMIT, CANCEL: borrowed until its notify; NULL for a cancel nobody waits for */
     struct id id;          /* CANCEL */
+    bool ask_only;         /* CANCEL: the job runs and was told; the store is to remember it */
     struct job *job;       /* SUBMIT, LAND: a reference */
     struct work *parked;   /* CANCEL: the next one waiting for the same slot */
 

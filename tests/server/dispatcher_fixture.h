@@ -27,7 +27,7 @@ static int wake_fd;
 /* --- a front's life --- */
 
 static inline void count_load(void *argument, struct work *work);
-static int loads_seen, rows_loaded; /* what the committer has read for the dispatcher */
+static _Atomic int loads_seen, rows_loaded; /* what the committer has read for the dispatcher */
 
 static inline void front_prepare(void)
 {
@@ -114,7 +114,8 @@ static inline void rig_up_with(uint32_t slots)
     make_folder();
     config = (struct config){.jobs_max_crashes = 3, .jobs_max_lost = 20, .state_dir = folder};
     wake_fd = eventfd(0, EFD_NONBLOCK);
-    loads_seen = rows_loaded = 0;
+    atomic_store(&loads_seen, 0);
+    atomic_store(&rows_loaded, 0);
     make_segment(slots);
     front_up();
 }
@@ -144,8 +145,8 @@ static inline void everything_dies(void)
 static inline void count_load(void *argument, struct work *work)
 {
     if (work->kind == WORK_LOAD) {
-        loads_seen++;
-        rows_loaded += (int)work->count;
+        atomic_fetch_add(&loads_seen, 1);
+        atomic_fetch_add(&rows_loaded, (int)work->count);
     }
     dispatcher_give(argument, work);
 }
@@ -154,6 +155,15 @@ static inline void turn(void)
 {
     sem_hint(&segment.header->done); /* no sleep */
     dispatcher_turn(&dispatcher);
+}
+
+/* Every lane has looked at the store: what is submitted from now on goes straight into a slot. */
+static inline bool all_warm(void)
+{
+    bool warm = true;
+    for (int level = 0; level < PRIORITY_COUNT; level++)
+        warm = warm && !dispatcher.lanes[level].cold;
+    return warm;
 }
 
 static inline void turns(int count)

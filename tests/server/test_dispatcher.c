@@ -55,9 +55,8 @@ START_TEST(a_waiting_worker_gets_a_token)
 {
     sem_t *work = &segment.header->work[0];
     atomic_store(&board_of(2)->waiting, 1);
-    sem_hint_drain(work);
     submitted_job();
-    turn();
+    TURN_UNTIL(slots_in(SLOT_QUEUED) == 1);
     ck_assert_int_eq(sem_trywait(work), 0);
     turn(); /* it was killed between waking and claiming: the job is still there, so is a token */
     ck_assert_int_eq(sem_trywait(work), 0);

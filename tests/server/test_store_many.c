@@ -91,6 +91,21 @@ static void attempts_are_whole(struct id id)
     job_free(job);
 }
 
+START_TEST(a_request_to_stop_a_running_job_is_kept_without_ending_it)
+{
+    JOB_AUTO job = submitted();
+    struct store_cancel cancel = {.id = job->spec.id, .ask_only = true, .now_ms = 777};
+    begin();
+    ok(store_cancel(store, &cancel));
+    ok(store_commit(store));
+    ck_assert_int_eq(cancel.err, ERR_OK);
+    JOB_AUTO read = get(job->spec.id);
+    ck_assert(read->cancel_requested);
+    ck_assert_int_eq(read->state, JOB_QUEUED);
+    counts_are_right();
+}
+END_TEST
+
 START_TEST(counts_equal_the_rows_after_any_operations_and_rollbacks)
 {
     dice_state = 20261123;
@@ -301,6 +316,7 @@ int main(void)
     TCase *tcase = tcase_create("store_many");
     tcase_add_checked_fixture(tcase, setup_reader, teardown_reader);
     tcase_set_timeout(tcase, 60);
+    tcase_add_test(tcase, a_request_to_stop_a_running_job_is_kept_without_ending_it);
     tcase_add_test(tcase, counts_equal_the_rows_after_any_operations_and_rollbacks);
     tcase_add_test(tcase, pages_cover_every_job_once_under_each_filter);
     tcase_add_test(tcase, lists_by_time_are_exact_even_after_the_clock_was_set_back);

@@ -2,13 +2,14 @@
 
 import sqlite3
 import threading
+from pathlib import Path
 
 import pytest
 
 import processes
 from load import submit_all
 from processes import until
-from server import copy_tasks
+from server import add_script, copy_tasks
 from test_processes import HOLD, running
 
 SUCCEEDED, TERMINAL = 3, (3, 4, 5)
@@ -174,3 +175,18 @@ def test_memory_jobs_survive_every_death_but_that_of_everything(server):
     server.start()
     assert {job["id"] for job in server.client.all_jobs()} == set(jobs)
     server.stop()
+
+
+def test_a_cancel_of_a_running_job_outlives_a_kill_of_everything(server):
+    add_script(Path(server.config["tasks_dir"]), "deaf", "#!/bin/sh\ntrap '' TERM\nexec sleep 30\n")
+    server.start()
+    deaf, other = (server.client.submit("deaf", {}, kill_after=20) for _ in range(2))
+    for job in (deaf, other):
+        server.worker_of(job["id"])
+    assert server.client.post(f"/v1/jobs/{deaf['id']}/cancel").status_code == 202
+    server.kill_everything()
+    server.start()
+    ended = server.client.wait(deaf["id"])
+    assert (ended["state"], ended["cancel_requested"], ended["lost"]) == ("cancelled", True, 1)
+    server.worker_of(other["id"])
+    server.kill_everything()
