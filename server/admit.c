@@ -116,22 +116,49 @@ static struct lane *lane_of(struct dispatcher *dispatcher, const struct job_spec
     return &dispatcher->lanes[spec->priority];
 }
 
-/* Sends the last waiting job of the lowest lane below `level` back to the store, where its row is queued.
- * False: there is none. So urgent work gets a slot however large the backlog below it. */
-static bool evict_below(struct dispatcher *dispatcher, uint32_t level)
+/* Back to the store, where its row is queued. */
+static void send_back(struct dispatcher *dispatcher, uint32_t slot)
+{
+    struct job_spec spec = dispatcher->segment->slots[slot].spec;
+    spec.priority = dispatcher->cells[slot].level;
+    admit_release(dispatcher, slot);
+    admit_reopen(dispatcher, &spec);
+}
+
+static bool evict_ready(struct dispatcher *dispatcher, uint32_t level)
 {
     for (uint32_t low = 0; low < level; low++) {
         uint32_t slot = dispatcher->lanes[low].ready.last;
-        if (slot == CELL_END || dispatcher->cells[slot].memory)
+        while (slot != CELL_END && dispatcher->cells[slot].memory)
+            slot = dispatcher->cells[slot].prev;
+        if (slot == CELL_END)
             continue;
-        struct job_spec spec = dispatcher->segment->slots[slot].spec;
         cells_leave_ready(dispatcher, slot);
-        admit_release(dispatcher, slot);
-        spec.priority = (uint8_t)low;
-        admit_reopen(dispatcher, &spec);
+        send_back(dispatcher, slot);
         return true;
     }
     return false;
+}
+
+/* One that is published, but not claimed yet. */
+static bool evict_published(struct dispatcher *dispatcher, uint32_t level)
+{
+    for (uint32_t slot = dispatcher->live.last; slot != CELL_END; slot = dispatcher->cells[slot].prev) {
+        const struct cell *cell = &dispatcher->cells[slot];
+        if (cell->level >= level || cell->memory || !slot_unpublish(&dispatcher->segment->slots[slot]))
+            continue;
+        cells_leave_live(dispatcher, slot);
+        send_back(dispatcher, slot);
+        return true;
+    }
+    return false;
+}
+
+/* Makes room for urgent work at the cost of the last of the less urgent, however large the backlog below it
+ * is. */
+static bool evict_below(struct dispatcher *dispatcher, uint32_t level)
+{
+    return evict_ready(dispatcher, level) || evict_published(dispatcher, level);
 }
 
 /* A slot for a stored job, at the cost of less urgent ones if need be. */

@@ -6,7 +6,7 @@
 static int64_t exponential(const struct retry *retry, uint32_t errors)
 {
     int64_t wait = retry->initial_ms;
-    for (uint32_t i = 1; i < errors && wait < retry->max_ms; i++)
+    for (uint32_t i = 1; i < errors && wait > 0 && wait < retry->max_ms; i++)
         wait *= 2;
     return wait;
 }

@@ -178,7 +178,7 @@ static inline void turns(int count)
     do {                                                                                                     \
         int64_t until_ns = clock_mono_ns() + PATIENCE_S * NS_PER_SEC;                                        \
         for (turn(); !(condition); turn()) {                                                                 \
-            ck_assert_msg(clock_mono_ns() < until_ns, "waited in vain: " #condition);                        \
+            ck_assert_msg(clock_mono_ns() < until_ns, "waited in vain: %s", #condition);                     \
             usleep(200);                                                                                     \
         }                                                                                                    \
     } while (0)

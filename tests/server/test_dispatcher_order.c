@@ -137,6 +137,7 @@ START_TEST(an_urgent_job_overtakes_a_backlog_that_fills_every_slot)
     struct id urgent = submitted_at(9);
     turns(20);
     atomic_store(&segment.header->draining, DRAIN_NONE);
+    turns(2);
     int before = 0;
     for (;; before++) {
         uint64_t ticket = start_next(0);
