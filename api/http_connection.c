@@ -72,6 +72,7 @@ static bool begin_linger(struct http_loop *loop, struct http_connection *connect
 void http_connection_close(struct http_loop *loop, struct http_connection *connection)
 {
     atomic_fetch_sub_explicit(&loop->metrics->http_connections, 1, memory_order_relaxed);
+    loop->closed = true;
     list_remove(connection);
     if (!begin_linger(loop, connection))
         free(connection);

@@ -83,6 +83,9 @@ static int patience(const struct http_loop *loop)
 {
     MHD_UNSIGNED_LONG_LONG mhd_ms;
     int64_t until = http_deadline_next(loop);
+    if (loop->closed) /* if the limit was reached, libmicrohttpd listens again only when it is run once more
+                       */
+        return 0;
     if (MHD_get_timeout(loop->daemon, &mhd_ms) == MHD_YES) {
         if (mhd_ms == 0)
             return 0;
@@ -149,6 +152,7 @@ static void *run(void *context)
         take_wakes(loop);
         take_deadlines(loop);
         sweep(loop);
+        loop->closed = false;
         MHD_run(loop->daemon);
     } while (!over(loop));
     loop->lent = loop->suspended != NULL;

@@ -54,6 +54,13 @@ static uint32_t epoch_now(const struct dispatcher *dispatcher, uint32_t accepted
     return accepted < now ? accepted : now;
 }
 
+/* Before its first use, so that a new front looks at it. */
+static void touch_slot(struct segment_header *header, uint32_t number)
+{
+    if (number >= atomic_load_explicit(&header->slots_touched, memory_order_relaxed))
+        atomic_store_explicit(&header->slots_touched, number + 1, memory_order_release);
+}
+
 /* FREE → BUILDING → HELD: spec and arguments in, then visible. ERR_FULL leaves nothing behind. */
 static enum err fill_slot(struct dispatcher *dispatcher, const struct job *job, uint32_t *number)
 {
@@ -63,6 +70,7 @@ static enum err fill_slot(struct dispatcher *dispatcher, const struct job *job, 
     if (job->args.bytes > 0 && arena_alloc(&dispatcher->arena, job->args.bytes, &at) != ERR_OK)
         return ERR_FULL;
     *number = dispatcher->free_slots[--dispatcher->free_count];
+    touch_slot(dispatcher->segment->header, *number);
     struct slot *slot = &dispatcher->segment->slots[*number];
     struct claim claim = slot_claim_load(slot);
     /* A new generation, so that a reader of the slot's last job cannot take this one for it. */

@@ -69,10 +69,16 @@ void recovery_take_over(struct dispatcher *dispatcher)
         dispatcher_corrupt("the segment's header", 0);
     for (uint32_t level = 0; level < PRIORITY_COUNT; level++)
         ring_clear(segment_ring(dispatcher->segment, 0, level));
+    uint32_t touched =
+        atomic_load_explicit(&dispatcher->segment->header->slots_touched, memory_order_acquire);
     uint32_t taken = 0, waiting_count = 0;
     struct waiting *waiting = calloc(dispatcher->segment->shape.slot_count, sizeof *waiting);
     CHECK(waiting != NULL);
     for (uint32_t i = dispatcher->segment->shape.slot_count; i-- > 0;) {
+        if (i >= touched) { /* reading it would make its page */
+            dispatcher->free_slots[dispatcher->free_count++] = i;
+            continue;
+        }
         struct claim claim = slot_claim_load(&dispatcher->segment->slots[i]);
         if (claim.state >= SLOT_STATE_COUNT)
             dispatcher_corrupt("a claim word", i);

@@ -57,7 +57,9 @@ struct segment_header {
 
     /* Written by the front. */
     _Alignas(CACHE_LINE) _Atomic int64_t front_beat_ns; /* monotonic; each second */
-    _Atomic uint32_t ready;                             /* 1: recovery is done */
+    _Atomic uint32_t
+        slots_touched;      /* slots from this number on have never been used: their pages need not exist */
+    _Atomic uint32_t ready; /* 1: recovery is done */
 };
 
 struct slot;
