@@ -49,6 +49,7 @@ struct http_loop {
     int64_t next_sweep_ns, stop_by_ns;
     bool quiesced;                         /* accepts no more connections */
     bool lent;                             /* has ended with requests still lent to the front */
+    bool closed;                           /* a connection was closed in this turn */
     bool mute;                             /* what libmicrohttpd will say next is our own doing */
     int logged;                            /* lines this second */
     struct http_connection_list idle;      /* owe us a request, the longest first */

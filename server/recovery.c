@@ -80,7 +80,9 @@ void recovery_take_over(struct dispatcher *dispatcher)
             continue;
         }
         struct claim claim = slot_claim_load(&dispatcher->segment->slots[i]);
-        if (claim.state >= SLOT_STATE_COUNT)
+        bool owned = claim.state == SLOT_RUNNING || claim.state == SLOT_DONE;
+        if (claim.state >= SLOT_STATE_COUNT ||
+            (owned && claim.worker >= dispatcher->segment->shape.worker_count))
             dispatcher_corrupt("a claim word", i);
         if (claim.state == SLOT_FREE || claim.state == SLOT_BUILDING) {
             free_slot(dispatcher, i, claim);
