@@ -18,6 +18,8 @@ declare -A PACKAGES=(
     [bench]="wrk curl python3"
     # To try the README in an empty Debian root.
     [root]="mmdebstrap git curl"
+    # What the program and the tasks of a container image need, by Debian 12's names: docker/Dockerfile.
+    [image]="libmicrohttpd12 libjansson4 libuuid1 libsqlite3-0 libyaml-0-2 libnettle8 jq"
     # To build and try the container image: docker/check.sh.
     [container]="mmdebstrap buildah podman runc podman-compose git curl jq"
 )

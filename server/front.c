@@ -27,6 +27,7 @@ struct front {
     pthread_mutex_t catalogue_mutex;
     struct catalogue_ref *catalogue; /* one reference */
     void *http;
+    _Atomic bool http_stopped;
     int64_t started_ms;
 };
 
@@ -287,6 +288,28 @@ static void start(struct front *front)
     atomic_store_explicit(&setup->segment->header->ready, 1, memory_order_release);
 }
 
+static void *stop_http_thread(void *argument)
+{
+    struct front *front = argument;
+    front->setup->http->stop(front->http);
+    atomic_store_explicit(&front->http_stopped, true, memory_order_release);
+    sem_hint(&front->setup->segment->header->done);
+    return NULL;
+}
+
+/* Requests that are under way still get their answers from the dispatcher meanwhile. */
+static void stop_http(struct front *front)
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, stop_http_thread, front) != 0) {
+        log_errno("pthread_create", "stop");
+        return;
+    }
+    while (!atomic_load_explicit(&front->http_stopped, memory_order_acquire))
+        dispatcher_turn(&front->dispatcher);
+    pthread_join(thread, NULL);
+}
+
 /* Workers are gone: what they finished is committed and answered, what lies only in memory is handed to the
  * store. */
 static void finish(struct front *front)
@@ -298,7 +321,7 @@ static void finish(struct front *front)
     dispatcher_save_memory_jobs(&front->dispatcher);
     while (!dispatcher_settled(&front->dispatcher) && clock_mono_ns() < until)
         dispatcher_turn(&front->dispatcher);
-    front->setup->http->stop(front->http);
+    stop_http(front);
     committer_stop(&front->committer);
     checkpointer_stop(&front->checkpointer);
     store_close(front->store);
