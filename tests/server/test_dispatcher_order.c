@@ -217,10 +217,15 @@ END_TEST
 
 static char large[300 * 1024];
 
+static void large_up(void)
+{
+    memset(large, '1', sizeof large);
+    rig_up();
+}
+
 static struct job *large_job(size_t bytes)
 {
     struct job *job = new_job(5, DURABILITY_PROCESS);
-    memset(large, '1', sizeof large);
     job->args = (struct text){large, bytes};
     return job;
 }
@@ -283,7 +288,7 @@ int main(void)
     tcase_set_timeout(windows, 60);
     tcase_add_test(windows, only_a_window_is_published);
     tcase_add_test(windows, a_ring_full_of_cancelled_tickets_is_rebuilt_in_order);
-    tcase_add_checked_fixture(arena, rig_up, rig_down);
+    tcase_add_checked_fixture(arena, large_up, rig_down);
     tcase_set_timeout(arena, 60);
     tcase_add_test(arena, arguments_that_do_not_fit_wait_in_the_store_without_a_spin);
     tcase_add_test(arena, large_and_small_arguments_keep_their_order);

@@ -22,7 +22,7 @@ static struct item *item_of(struct inbox_node *node)
 
 static void empty(void)
 {
-    inbox = (struct inbox){0};
+    atomic_store(&inbox.top, NULL);
 }
 
 START_TEST(an_empty_inbox_gives_nothing)
