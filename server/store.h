@@ -76,8 +76,8 @@ struct store_land {
 enum err store_land(struct store *store, struct store_land *land) MUST_USE;
 
 /* Cancels a waiting job that has no slot: queued or retrying → cancelled, with cancel_requested and, under
- * attempt.number 0, finished_ms and outcome. ask_only: the job runs, and only cancel_requested is kept, so that the
- * request outlives the server. err: ERR_OK, ERR_UNKNOWN_JOB, ERR_ALREADY_FINISHED. */
+ * attempt.number 0, finished_ms and outcome. ask_only: the job runs, and only cancel_requested is kept, so
+ * that the request outlives the server. err: ERR_OK, ERR_UNKNOWN_JOB, ERR_ALREADY_FINISHED. */
 struct store_cancel {
     struct id id;
     bool ask_only;

@@ -1,4 +1,5 @@
-/* main() for a Check program: runs one suite and fails when it holds no test (Check itself calls that a success). */
+/* main() for a Check program: runs one suite and fails when it holds no test (Check itself calls that a
+ * success). */
 #ifndef FORKPOOL_TESTS_RUN_H
 #define FORKPOOL_TESTS_RUN_H
 

@@ -441,46 +441,6 @@ START_TEST(seq_grows_over_rollback_and_reopening)
 }
 END_TEST
 
-START_TEST(queued_jobs_load_in_order_of_seq_from_a_place_on)
-{
-    struct job *jobs[8], *made[5];
-    size_t count;
-    for (size_t i = 0; i < 5; i++) {
-        made[i] = make_job("q", "t");
-        made[i]->spec.priority = i == 2 ? 6 : 5;
-        made[i]->args = (struct text){"[3]", 3};
-        submit(made[i]);
-    }
-    run_ended(made[1], JOB_SUCCEEDED, OUTCOME_SUCCESS);
-    ck_assert(land(made[1], 0));
-    run_ended(made[0], JOB_QUEUED, OUTCOME_CRASH);
-    made[0]->spec.seq = made[4]->spec.seq + 1; /* back into the line, behind all */
-    ck_assert(land(made[0], 0));
-    bool more;
-    ok(store_load(store, 5, 0, 8, SIZE_MAX, jobs, &count, &more));
-    ck_assert(!more);
-    ck_assert_uint_eq(count, 3);
-    const int order[] = {3, 4, 0};
-    for (size_t i = 0; i < count; i++) {
-        assert_same_job(jobs[i], made[order[i]]);
-        assert_text(jobs[i]->args, "[3]", 3);
-        job_free(jobs[i]);
-    }
-    ok(store_load(store, 5, made[3]->spec.seq, 1, SIZE_MAX, jobs, &count, &more));
-    ck_assert_uint_eq(count, 1);
-    ck_assert(more);
-    ck_assert(id_equal(jobs[0]->spec.id, made[4]->spec.id));
-    job_free(jobs[0]);
-    ok(store_load(store, 5, 0, 8, 6, jobs, &count, &more)); /* "[3]" twice reaches 6 bytes */
-    ck_assert_uint_eq(count, 2);
-    ck_assert(more);
-    job_free(jobs[0]);
-    job_free(jobs[1]);
-    for (size_t i = 0; i < 5; i++)
-        job_free(made[i]);
-}
-END_TEST
-
 START_TEST(due_jobs_become_queued_with_a_new_seq)
 {
     struct job *jobs[8];
@@ -593,7 +553,6 @@ int main(void)
     tcase_add_test(tcase, two_jobs_of_one_group_see_each_others_key);
     tcase_add_test(tcase, a_key_expires_after_a_day_and_a_rolled_back_one_never_was);
     tcase_add_test(tcase, seq_grows_over_rollback_and_reopening);
-    tcase_add_test(tcase, queued_jobs_load_in_order_of_seq_from_a_place_on);
     tcase_add_test(tcase, due_jobs_become_queued_with_a_new_seq);
     tcase_add_test(tcase, a_full_group_is_synced_and_a_process_group_is_not);
     tcase_add_test(tcase, a_full_disk_undoes_the_group_and_may_pass);

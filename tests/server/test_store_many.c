@@ -91,6 +91,46 @@ static void attempts_are_whole(struct id id)
     job_free(job);
 }
 
+START_TEST(queued_jobs_load_in_order_of_seq_from_a_place_on)
+{
+    struct job *jobs[8], *made[5];
+    size_t count;
+    for (size_t i = 0; i < 5; i++) {
+        made[i] = make_job("q", "t");
+        made[i]->spec.priority = i == 2 ? 6 : 5;
+        made[i]->args = (struct text){"[3]", 3};
+        submit(made[i]);
+    }
+    run_ended(made[1], JOB_SUCCEEDED, OUTCOME_SUCCESS);
+    ck_assert(land(made[1], 0));
+    run_ended(made[0], JOB_QUEUED, OUTCOME_CRASH);
+    made[0]->spec.seq = made[4]->spec.seq + 1; /* back into the line, behind all */
+    ck_assert(land(made[0], 0));
+    bool more;
+    ok(store_load(store, 5, 0, 8, SIZE_MAX, jobs, &count, &more));
+    ck_assert(!more);
+    ck_assert_uint_eq(count, 3);
+    const int order[] = {3, 4, 0};
+    for (size_t i = 0; i < count; i++) {
+        assert_same_job(jobs[i], made[order[i]]);
+        assert_text(jobs[i]->args, "[3]", 3);
+        job_free(jobs[i]);
+    }
+    ok(store_load(store, 5, made[3]->spec.seq, 1, SIZE_MAX, jobs, &count, &more));
+    ck_assert_uint_eq(count, 1);
+    ck_assert(more);
+    ck_assert(id_equal(jobs[0]->spec.id, made[4]->spec.id));
+    job_free(jobs[0]);
+    ok(store_load(store, 5, 0, 8, 6, jobs, &count, &more)); /* "[3]" twice reaches 6 bytes */
+    ck_assert_uint_eq(count, 2);
+    ck_assert(more);
+    job_free(jobs[0]);
+    job_free(jobs[1]);
+    for (size_t i = 0; i < 5; i++)
+        job_free(made[i]);
+}
+END_TEST
+
 START_TEST(a_request_to_stop_a_running_job_is_kept_without_ending_it)
 {
     JOB_AUTO job = submitted();
@@ -316,6 +356,7 @@ int main(void)
     TCase *tcase = tcase_create("store_many");
     tcase_add_checked_fixture(tcase, setup_reader, teardown_reader);
     tcase_set_timeout(tcase, 60);
+    tcase_add_test(tcase, queued_jobs_load_in_order_of_seq_from_a_place_on);
     tcase_add_test(tcase, a_request_to_stop_a_running_job_is_kept_without_ending_it);
     tcase_add_test(tcase, counts_equal_the_rows_after_any_operations_and_rollbacks);
     tcase_add_test(tcase, pages_cover_every_job_once_under_each_filter);

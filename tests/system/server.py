@@ -133,6 +133,13 @@ class Server:
         self.terminate()
         status = self.ended(seconds)
         assert status == 0, f"exit status {status}:\n{self.log_text()}"
+        self.assert_no_complaint()
+
+    def assert_no_complaint(self):
+        """No process of it has aborted: neither by a check of ours nor by a sanitizer."""
+        text = self.log_path.read_text(errors="replace")
+        for sign in ("broken invariant", "ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:"):
+            assert sign not in text, text[max(0, text.index(sign) - 500):][:6000]
 
     def kill_everything(self):
         """kill -9 of the whole process group, as an OOM killer of the container would."""

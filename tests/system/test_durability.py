@@ -106,6 +106,7 @@ def test_a_kill_in_the_middle_of_everything_loses_nothing_and_charges_only_what_
         server.process = None
     server.start()
     again = submit_all(server, bodies)
+    assert len(again) == len(bodies), server.log_text()
     assert all(again[key] == job for key, job in acknowledged.items()), "a key stands for its first job"
     wait_for_all(server, len(bodies), 60)
     listed = {job["id"]: job for job in server.client.all_jobs()}
