@@ -55,6 +55,7 @@ if ! mmdebstrap --quiet --variant=apt --aptopt="$work/apt.conf" "$suite" "$root"
     exit 1
 fi
 cp /etc/resolv.conf "$root/etc/resolv.conf"
+printf '127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n' >"$root/etc/hosts" # as the installer does
 
 step "a clone"
 mkdir -p "$root/srv/forkpool"
