@@ -42,7 +42,7 @@ packages_ensure build run
 mkdir -p var
 printf 'building … ' >&2
 quietly var/configure.log cmake --preset release
-quietly var/build.log cmake --build build
+quietly var/build.log cmake --build build --target forkpool tasks/all
 printf 'done: build/forkpool, tasks in build/tasks\n' >&2
 [[ $build_only == no ]] || exit 0
 
