@@ -4,14 +4,11 @@
 #include "clock.h"
 #include "front.h"
 #include "log.h"
+#include "oom.h"
 #include "worker_setup.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -26,35 +23,10 @@ static bool is_fault(int signal)
            signal == SIGABRT || signal == SIGSYS || signal == SIGTRAP;
 }
 
-/* memory.events of our own cgroup (version 2); its path stands in /proc/self/cgroup. */
-uint64_t reap_oom_kills(void)
-{
-    char line[512], path[640], text[512];
-    FILE *file = fopen("/proc/self/cgroup", "re");
-    bool found = false;
-    while (file != NULL && !found && fgets(line, sizeof line, file) != NULL)
-        found = strncmp(line, "0::", 3) == 0;
-    if (file != NULL)
-        fclose(file);
-    if (!found)
-        return 0;
-    line[strcspn(line, "\n")] = '\0';
-    snprintf(path, sizeof path, "/sys/fs/cgroup%s/memory.events", line + 3);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t bytes = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    if (fd >= 0)
-        close(fd);
-    if (bytes <= 0)
-        return 0;
-    text[bytes] = '\0';
-    const char *at = strstr(text, "oom_kill ");
-    return at == NULL ? 0 : strtoull(at + strlen("oom_kill "), NULL, 10);
-}
-
 /* True if the OOM killer of our cgroup has struck since the last look. */
 static bool oom_struck(struct supervisor *supervisor)
 {
-    uint64_t kills = reap_oom_kills();
+    uint64_t kills = oom_kills();
     bool struck = kills > supervisor->oom_kills;
     supervisor->oom_kills = kills;
     return struck;

@@ -4,6 +4,7 @@
 #include "clock.h"
 #include "front.h"
 #include "log.h"
+#include "oom.h"
 #include "title.h"
 
 #include <errno.h>
@@ -283,7 +284,7 @@ static void watch_oom(struct supervisor *supervisor)
     if (now - supervisor->oom_looked_ns < NS_PER_SEC)
         return;
     supervisor->oom_looked_ns = now;
-    supervisor->oom_kills = reap_oom_kills();
+    supervisor->oom_kills = oom_kills();
 }
 
 static void take_turn(struct supervisor *supervisor)
@@ -369,7 +370,7 @@ int supervisor_run(struct config *config, int listen_fd, int argc, char **argv,
                                     .argv = argv,
                                     .listen_fd = listen_fd,
                                     .worker_count = (uint32_t)config->workers_count,
-                                    .oom_kills = reap_oom_kills(),
+                                    .oom_kills = oom_kills(),
                                     .exit_status = FRONT_EXIT_FATAL};
     title_set("forkpool: supervisor");
     log_init("supervisor", (enum log_level)config->log_level, (enum log_format)config->log_format);

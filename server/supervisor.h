@@ -96,8 +96,6 @@ void reap_settle(struct supervisor *supervisor);
 /* Kills what is left of a dead worker's process group; true once nothing of it is left, zombies included. */
 bool reap_group_gone(pid_t group);
 bool reap_workers_gone(const struct supervisor *supervisor);
-/* The OOM kills of our cgroup so far, 0 if unknown. */
-uint64_t reap_oom_kills(void);
 
 /* stops.c */
 void stops_check(struct supervisor *supervisor);
