@@ -123,12 +123,12 @@ done
 
 packages_ensure build run test || exit 1
 mkdir -p var
-rm -f var/test-*.log
 
 failed=() summary=()
 for phase in "${phases[@]}"; do
     echo "== $phase"
     started=$SECONDS
+    rm -f "var/test-$phase"*.log
     if "phase_$phase"; then
         verdict=passed
     else

@@ -70,9 +70,10 @@ xargs -0 sha256sum -z -- <"$work/files" >"$work/expected"
 
 if [[ -z $url ]]; then
     [[ -x $root/build/forkpool ]] || "$root/run.sh" --build
+    : >"$work/log"
     "$root/build/forkpool" serve --http-listen 127.0.0.1:0 --store-url "sqlite://$work/forkpool.db" \
         --tasks-dir "$root/build/tasks" --workers-count "$workers" --jobs-max-lost 1000 --log-format json \
-        2>"$work/log" </dev/null &
+        2>>"$work/log" </dev/null &
     server=$!
     for ((tries = 0; tries < 200; tries++)); do
         url=$(sed -n '/"event":"server.listen"/s|.*"address":"\([^"]*\)".*|http://\1|p' "$work/log")
