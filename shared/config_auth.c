@@ -197,6 +197,8 @@ enum err config_hide_token(void)
         return ERR_OK;
     token_hash_write(hash, text);
     size_t bytes = strlen(secret);
+    if (strcmp(secret, text) == 0) /* setenv would keep the very string that is wiped below */
+        return ERR_OK;
     if (setenv(NAME, text, 1) != 0)
         return ERR_NO_MEMORY;
     explicit_bzero(secret, bytes);
@@ -219,7 +221,7 @@ static enum err read_file(struct loader *loader, enum config_key_index key, cons
         buf_printf(loader->message, "cannot read %s: %s", path, strerror_r(errno, reason, sizeof reason));
     } else if (err == ERR_OK && (text.bytes >= ROOM / 2 || memchr(text.data, '\0', text.bytes) != NULL)) {
         err = config_refuse(loader, key);
-        buf_printf(loader->message, "%s is no file of tokens", path);
+        buf_printf(loader->message, "%s is too long or holds a NUL character", path);
     } else if (err == ERR_OK) {
         buf_add(&text, "", 1);
         err = take(loader, key, path, &text);
