@@ -44,8 +44,8 @@
     K("http", "hosts", LIST, http_hosts, "", 0, 0,                                                           \
       "host names to answer for, besides localhost and addresses")                                           \
     K("auth", "mode", ENUM, auth_mode, "loopback", 0, 0,                                                     \
-      "loopback: no token, and only loopback addresses; none: no token on any address; token: what the "     \
-      "default becomes once there are tokens")                                                               \
+      "loopback: no token, and only loopback addresses; none: no token on any address; token: one of the "   \
+      "tokens, on any address, and the default once there are some")                                         \
     K("auth", "token_file", STRING, auth_token_file, "", 0, 0,                                               \
       "file with one token, plain or as its hash, that may do everything")                                   \
     K("auth", "tokens_file", STRING, auth_tokens_file, "", 0, 0,                                             \
