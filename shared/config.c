@@ -369,7 +369,7 @@ static enum err check_tasks(struct loader *loader)
 
 static enum err check_all(struct loader *loader)
 {
-    enum err err = loader->client ? ERR_OK : config_auth_check(loader);
+    enum err err = config_auth_check(loader);
     if (err == ERR_OK)
         err = check_store(loader);
     if (err == ERR_OK)

@@ -133,8 +133,8 @@ struct config {
  * and command; env is environ. On ERR_CONFIG `message` says what is wrong. On any error *config is NULL. */
 enum err config_load(int argc, char *const *argv, char *const *env, struct config **config,
                      struct buf *message) MUST_USE;
-/* The same for one who only asks where the server listens, and may not have been given its access: nothing
- * of auth is checked, tokens outside the file are not read, and auth_mode is only what was written. */
+/* The same for one who only asks where the server listens, and may not have been given its access: tokens
+ * outside the file are not read, no address needs an access mode, and auth_mode is only what was written. */
 enum err config_load_client(int argc, char *const *argv, char *const *env, struct config **config,
                             struct buf *message) MUST_USE;
 void config_free(struct config *config);

@@ -313,7 +313,7 @@ static enum err check_listen(struct loader *loader)
         config_put_quoted(loader->message, config->http_listen);
         return err;
     }
-    if (config->auth_mode != AUTH_LOOPBACK || is_loopback(&address))
+    if (loader->client || config->auth_mode != AUTH_LOOPBACK || is_loopback(&address))
         return ERR_OK;
     enum err err = config_refuse_pair(loader, CONFIG_KEY_http_listen, CONFIG_KEY_auth_mode);
     buf_printf(
@@ -328,6 +328,8 @@ static enum err check_listen(struct loader *loader)
 enum err config_auth_check(struct loader *loader)
 {
     const struct config *config = loader->config;
+    if (loader->client)
+        return check_listen(loader);
     enum err err = take_variable_of_many(loader);
     if (err == ERR_OK)
         err = take_file(loader, CONFIG_KEY_auth_tokens_file, config->auth_tokens_file, take_file_of_many);
