@@ -1,4 +1,5 @@
 /* /, /livez, /readyz, /version and /openapi.json. */
+#include "bearer.h"
 #include "codec.h"
 #include "handlers.h"
 #include "routes.h"
@@ -55,8 +56,10 @@ static void put_broken(struct buf *out, const struct catalogue *catalogue)
 enum answer get_ready(struct request *request)
 {
     const char *why = NULL;
-    struct catalogue_ref *ref =
-        request_parameter(request, "verbose") != NULL ? front_catalogue(request->front) : NULL;
+    bool verbose = request_parameter(request, "verbose") != NULL;
+    if (verbose && !bearer_allows(request, SCOPE_READ)) /* the route is free, the names of tasks are not */
+        return ANSWERED;
+    struct catalogue_ref *ref = verbose ? front_catalogue(request->front) : NULL;
     if (front_ready(request->front, &why)) {
         struct buf *out = reply_json(request, 200);
         PUT(out, "{\"status\":\"ready\"");

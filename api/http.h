@@ -12,6 +12,7 @@
 #ifndef FORKPOOL_HTTP_H
 #define FORKPOOL_HTTP_H
 
+#include "access.h"
 #include "buf.h"
 #include "err.h"
 #include "front.h"
@@ -31,6 +32,7 @@ typedef enum answer handler_fn(struct request *request);
 #define HTTP_HEADERS(H)                                                                                      \
     H(HOST, "Host")                                                                                          \
     H(ORIGIN, "Origin")                                                                                      \
+    H(AUTHORIZATION, "Authorization")                                                                        \
     H(CONTENT_TYPE, "Content-Type")                                                                          \
     H(CONTENT_LENGTH, "Content-Length")                                                                      \
     H(TRANSFER_ENCODING, "Transfer-Encoding")                                                                \
@@ -134,6 +136,9 @@ void http_wake(struct wake *wake);
 
 /* Loop thread: `then` is called with `expired` at that time (monotonic), unless it was answered before. */
 void http_expire_at(struct request *request, int64_t deadline_ns);
+
+/* Who may do what, as of now; borrowed until the next call on this loop. */
+const struct access_rules *http_rules(struct request *request);
 
 /* NULL without memory. request_printf never is: then it is "". */
 char *request_alloc(struct request *request, size_t bytes);

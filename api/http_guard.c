@@ -1,3 +1,4 @@
+#include "bearer.h"
 #include "http_private.h"
 #include "problem.h"
 
@@ -121,13 +122,14 @@ static bool is_address(char *name)
     return is;
 }
 
-/* A page of another site whose name was made to point here (DNS rebinding) still sends that name. */
+/* A page of another site whose name was made to point here (DNS rebinding) still sends that name. Where a
+ * token is needed it gets nowhere anyhow: browsers do not add one by themselves. */
 static bool host_ok(struct request *request)
 {
     const struct config *config = request->loop->config;
     const char *host = request->host;
     char name[256];
-    if (config->auth_mode != AUTH_LOOPBACK || host == NULL)
+    if (http_rules(request)->mode != AUTH_LOOPBACK || host == NULL)
         return true;
     bool readable = host_name(host, name, sizeof name);
     if (readable && (strcasecmp(name, "localhost") == 0 || is_address(name)))
@@ -173,6 +175,19 @@ static bool length_ok(struct request *request)
     return false;
 }
 
+/* A body from nobody is not even read: no free route takes one. What the route needs is seen to once it is
+ * known. */
+static bool body_allowed(struct request *request)
+{
+    const char *length = request->headers[HEADER_CONTENT_LENGTH];
+    bool has_body = request->headers[HEADER_TRANSFER_ENCODING] != NULL ||
+                    (length != NULL && length[strspn(length, "0")] != '\0');
+    if (!has_body || bearer_known(request))
+        return true;
+    request->reply.close = true;
+    return false;
+}
+
 bool http_guard(struct request *request, struct MHD_Connection *mhd, const char *version)
 {
     bool target_malformed = request->malformed;
@@ -197,5 +212,5 @@ bool http_guard(struct request *request, struct MHD_Connection *mhd, const char 
     }
     if (request->host == NULL)
         request->host = request->headers[HEADER_HOST];
-    return host_ok(request) && origin_ok(request) && length_ok(request);
+    return host_ok(request) && origin_ok(request) && body_allowed(request) && length_ok(request);
 }

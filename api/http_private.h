@@ -38,6 +38,7 @@ struct http_loop {
     struct front *front;
     struct metrics *metrics;
     const struct config *config;
+    struct access_rules rules;   /* the loop's copy */
     struct store_reader *reader; /* owned */
     struct MHD_Daemon *daemon;   /* owned */
     int epoll_fd, event_fd;      /* owned */

@@ -77,6 +77,12 @@ void http_request_free(struct request *request)
     loop->recycled_count++;
 }
 
+const struct access_rules *http_rules(struct request *request)
+{
+    access_refresh(front_access(request->front), &request->loop->rules);
+    return &request->loop->rules;
+}
+
 char *request_alloc(struct request *request, size_t bytes)
 {
     if (bytes <= REQUEST_SPACE_BYTES - request->used) {

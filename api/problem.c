@@ -15,6 +15,9 @@ static const char *const HINTS[ERR_COUNT] = {
     [ERR_BAD_REQUEST] = "send HTTP/1.1 as RFC 9112 has it; any HTTP client does",
     [ERR_BAD_HOST] = "use localhost or an IP address, or add the name to http.hosts",
     [ERR_BAD_ORIGIN] = "call the API from a page of the same host and port, or from a server",
+    [ERR_UNAUTHORIZED] = "send Authorization: Bearer TOKEN (curl --oauth2-bearer TOKEN); who runs the server "
+                         "has tokens from forkpool token",
+    [ERR_FORBIDDEN] = "use a token that has the scope",
     [ERR_UNKNOWN_PATH] = "GET / lists the paths, GET /openapi.json describes them",
     [ERR_METHOD_NOT_ALLOWED] = "the header Allow names the methods that the path has",
     [ERR_UNSUPPORTED_MEDIA_TYPE] = "send Content-Type: application/json (curl --json does)",

@@ -1,5 +1,6 @@
 #include "routes.h"
 
+#include "bearer.h"
 #include "handlers.h"
 #include "nearest.h"
 #include "problem.h"
@@ -12,36 +13,41 @@
 #define SUBMIT_PARAMETERS "queue priority timeout kill_after max_attempts durability wait"
 
 const struct route routes[] = {
-    {"POST", "/v1/jobs", submit_job, "submitJob", "wait", ROUTE_BODY, "Submit a job",
+    {"POST", "/v1/jobs", submit_job, "submitJob", "wait", ROUTE_BODY, SCOPE_SUBMIT, "Submit a job",
      "--json '{\"task\":\"echo\",\"args\":{\"hello\":\"world\"}}' %s/v1/jobs"},
     {"GET", "/v1/jobs", list_jobs, "listJobs", "state task queue created_after created_before limit cursor",
-     0, "List jobs, newest first", "'%s/v1/jobs?state=failed&limit=20'"},
-    {"GET", "/v1/jobs/{id}", get_job, "getJob", "wait", 0, "A job; with wait, once it has ended",
+     0, SCOPE_READ, "List jobs, newest first", "'%s/v1/jobs?state=failed&limit=20'"},
+    {"GET", "/v1/jobs/{id}", get_job, "getJob", "wait", 0, SCOPE_READ, "A job; with wait, once it has ended",
      "'%s/v1/jobs/{id}?wait=30'"},
-    {"GET", "/v1/jobs/{id}/result", get_job_result, "getJobResult", "wait", 0, "The bare result of a job",
-     "%s/v1/jobs/{id}/result"},
-    {"GET", "/v1/jobs/{id}/log", get_job_log, "getJobLog", "attempt tail", 0, "The log of an attempt",
-     "'%s/v1/jobs/{id}/log?tail=50'"},
-    {"GET", "/v1/jobs/{id}/attempts", list_attempts, "listAttempts", "", 0, "Every attempt of a job",
-     "%s/v1/jobs/{id}/attempts"},
-    {"POST", "/v1/jobs/{id}/cancel", cancel_job, "cancelJob", "", 0, "Cancel a job",
+    {"GET", "/v1/jobs/{id}/result", get_job_result, "getJobResult", "wait", 0, SCOPE_READ,
+     "The bare result of a job", "%s/v1/jobs/{id}/result"},
+    {"GET", "/v1/jobs/{id}/log", get_job_log, "getJobLog", "attempt tail", 0, SCOPE_READ,
+     "The log of an attempt", "'%s/v1/jobs/{id}/log?tail=50'"},
+    {"GET", "/v1/jobs/{id}/attempts", list_attempts, "listAttempts", "", 0, SCOPE_READ,
+     "Every attempt of a job", "%s/v1/jobs/{id}/attempts"},
+    {"POST", "/v1/jobs/{id}/cancel", cancel_job, "cancelJob", "", 0, SCOPE_SUBMIT, "Cancel a job",
      "-X POST %s/v1/jobs/{id}/cancel"},
-    {"GET", "/v1/tasks", list_tasks, "listTasks", "", 0, "What can be run", "%s/v1/tasks"},
-    {"GET", "/v1/tasks/{task}", get_task, "getTask", "", 0, "One task", "%s/v1/tasks/echo"},
+    {"GET", "/v1/tasks", list_tasks, "listTasks", "", 0, SCOPE_READ, "What can be run", "%s/v1/tasks"},
+    {"GET", "/v1/tasks/{task}", get_task, "getTask", "", 0, SCOPE_READ, "One task", "%s/v1/tasks/echo"},
     {"POST", "/v1/tasks/{task}/jobs", submit_task_job, "submitTaskJob", SUBMIT_PARAMETERS, ROUTE_BODY,
-     "Submit a job whose body is the arguments",
+     SCOPE_SUBMIT, "Submit a job whose body is the arguments",
      "--json '{\"hello\":\"world\"}' '%s/v1/tasks/echo/jobs?priority=9'"},
-    {"POST", "/v1/tasks/{task}/call", call_task, "callTask", SUBMIT_PARAMETERS, ROUTE_BODY,
+    {"POST", "/v1/tasks/{task}/call", call_task, "callTask", SUBMIT_PARAMETERS, ROUTE_BODY, SCOPE_SUBMIT,
      "Run a task and answer with its result",
      "--json '{\"hello\":\"world\"}' '%s/v1/tasks/echo/call?wait=5'"},
-    {"GET", "/v1/workers", list_workers, "listWorkers", "", 0, "The worker processes", "%s/v1/workers"},
-    {"GET", "/v1/stats", get_stats, "getStats", "", 0, "Numbers of jobs, slots and workers", "%s/v1/stats"},
-    {"GET", "/livez", get_live, "getLive", "", 0, "Is the process alive?", "%s/livez"},
-    {"GET", "/readyz", get_ready, "getReady", "verbose", 0, "Can it take jobs?", "'%s/readyz?verbose'"},
-    {"GET", "/metrics", get_metrics, "getMetrics", "", 0, "Metrics for Prometheus", "%s/metrics"},
-    {"GET", "/version", get_version, "getVersion", "", 0, "The version of the server", "%s/version"},
-    {"GET", "/openapi.json", get_openapi, "getOpenapi", "", 0, "This API as OpenAPI 3.1", "%s/openapi.json"},
-    {"GET", "/", get_index, "getIndex", "", 0, "This list", NULL},
+    {"GET", "/v1/workers", list_workers, "listWorkers", "", 0, SCOPE_READ, "The worker processes",
+     "%s/v1/workers"},
+    {"GET", "/v1/stats", get_stats, "getStats", "", 0, SCOPE_READ, "Numbers of jobs, slots and workers",
+     "%s/v1/stats"},
+    {"GET", "/livez", get_live, "getLive", "", 0, SCOPE_NONE, "Is the process alive?", "%s/livez"},
+    {"GET", "/readyz", get_ready, "getReady", "verbose", 0, SCOPE_NONE, "Can it take jobs?",
+     "'%s/readyz?verbose'"},
+    {"GET", "/metrics", get_metrics, "getMetrics", "", 0, SCOPE_READ, "Metrics for Prometheus", "%s/metrics"},
+    {"GET", "/version", get_version, "getVersion", "", 0, SCOPE_NONE, "The version of the server",
+     "%s/version"},
+    {"GET", "/openapi.json", get_openapi, "getOpenapi", "", 0, SCOPE_READ, "This API as OpenAPI 3.1",
+     "%s/openapi.json"},
+    {"GET", "/", get_index, "getIndex", "", 0, SCOPE_READ, "This list", NULL},
 };
 
 const size_t route_count = sizeof routes / sizeof routes[0];
@@ -279,6 +285,8 @@ enum answer routes_dispatch(struct request *request)
         request->route = &routes[i];
         if (!take_capture(request, capture))
             return problem_plain(request, ERR_NO_MEMORY);
+        if (!bearer_allows(request, routes[i].scope))
+            return ANSWERED;
         bool ok = routes[i].flags & ROUTE_BODY ? body_ok(request) : no_body_ok(request);
         return ok && parameters_ok(request) ? routes[i].handler(request) : ANSWERED;
     }
@@ -290,6 +298,7 @@ enum answer routes_dispatch(struct request *request)
 void routes_print(struct buf *out)
 {
     for (size_t i = 0; i < route_count; i++)
-        buf_printf(out, "%s %s %s%s%s\n", routes[i].method, routes[i].path, routes[i].name,
-                   routes[i].parameters[0] != '\0' ? " " : "", routes[i].parameters);
+        buf_printf(out, "%s %s %s %s%s%s\n", routes[i].method, routes[i].path, routes[i].name,
+                   scope_word(routes[i].scope), routes[i].parameters[0] != '\0' ? " " : "",
+                   routes[i].parameters);
 }

@@ -8,6 +8,7 @@
 #define FORKPOOL_ROUTES_H
 
 #include "http.h"
+#include "token.h"
 
 enum route_flags {
     ROUTE_BODY = 1 /* takes a JSON body */
@@ -19,16 +20,17 @@ struct route {
     const char *name;       /* the operationId */
     const char *parameters; /* of the query, separated by spaces */
     unsigned flags;
+    enum scope scope;              /* what a token must allow */
     const char *summary, *example; /* what would be typed after `curl`, or NULL */
 };
 
 extern const struct route routes[];
 extern const size_t route_count;
 
-/* Finds the handler and calls it, or answers 404, 405, 415 or 422. */
+/* Finds the handler and calls it, or answers 401, 403, 404, 405, 415 or 422. */
 enum answer routes_dispatch(struct request *request);
 
-/* The table as lines "METHOD PATH name parameters…", for the test of openapi.yaml and for people. */
+/* The table as lines "METHOD PATH name scope parameters…", for the test of openapi.yaml and for people. */
 void routes_print(struct buf *out);
 
 /* Does a template match a path? *capture is what its placeholder stands for, borrowed from path. */

@@ -152,6 +152,11 @@ const struct segment *front_segment(const struct front *front)
     return front->setup->segment;
 }
 
+const struct access *front_access(const struct front *front)
+{
+    return front->setup->access;
+}
+
 struct metrics *front_metrics(struct front *front)
 {
     return front->metrics;

@@ -10,6 +10,7 @@
 #ifndef FORKPOOL_FRONT_H
 #define FORKPOOL_FRONT_H
 
+#include "access.h"
 #include "blackbox.h"
 #include "catalogue.h"
 #include "config.h"
@@ -77,6 +78,7 @@ void front_catalogue_drop(struct catalogue_ref *ref);
 
 const struct config *front_config(const struct front *front);
 const struct segment *front_segment(const struct front *front);
+const struct access *front_access(const struct front *front);
 struct metrics *front_metrics(struct front *front);
 
 /* 200 or 503 of /readyz: recovered, a catalogue, one live worker, not draining. *why is a static sentence. */
@@ -104,6 +106,7 @@ enum { FRONT_EXIT_DRAINED = 0, FRONT_EXIT_FATAL = 78, FRONT_EXIT_CORRUPT = 70, F
 struct front_setup {
     const struct config *config;
     const struct segment *segment;
+    const struct access *access;
     struct blackbox *box;
     int listen_fd;
     int supervisor_wake_fd; /* an eventfd: 1 is written when a cancel is on a board */

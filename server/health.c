@@ -148,20 +148,12 @@ static void put_address(struct sockaddr_storage *address, struct target *target)
     snprintf(target->port, sizeof target->port, "%u", ntohs(port));
 }
 
-/* The configuration as `serve` reads it. One rule of it is not for us, who only ask: an address beyond
- * loopback needs an access mode, which the server may have been given by a flag that is not seen here. */
+/* The configuration as `serve` reads it, but for the access to it: the server may have got that by flags or
+ * files that are not seen here, and /readyz is free. */
 static int load_config(int argc, char *const *argv, struct config **config)
 {
-    static char access[] = "--auth-mode=none";
     BUF_AUTO message = {0};
-    char **flags = calloc((size_t)argc + 1, sizeof *flags);
-    if (flags == NULL)
-        return complain("out of memory");
-    memcpy(flags, argv, (size_t)argc * sizeof *flags);
-    flags[argc] = access; /* of two flags the last counts */
-    enum err err = config_load(argc + 1, flags, environ, config, &message);
-    free(flags);
-    if (err == ERR_OK)
+    if (config_load_client(argc, argv, environ, config, &message) == ERR_OK)
         return EXIT_SUCCESS;
     return complain("%.*s", (int)message.bytes, message.bytes > 0 ? message.data : "");
 }

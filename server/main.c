@@ -6,6 +6,7 @@
 #include "http.h"
 #include "listen.h"
 #include "log.h"
+#include "mint.h"
 #include "probe.h"
 #include "routes.h"
 #include "supervisor.h"
@@ -14,6 +15,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -64,6 +66,10 @@ static int serve(int argc, char **argv)
     int listen_fd;
     if (config_load(argc, argv, environ, &config, &message) != ERR_OK)
         return fail(&message);
+    if (config_hide_token() != ERR_OK) {
+        fputs("forkpool: out of memory\n", stderr);
+        return EXIT_FAILURE;
+    }
     log_init("supervisor", (enum log_level)config->log_level, (enum log_format)config->log_format);
     raise_descriptors();
     if (listen_lock_state(config, &message) != ERR_OK ||
@@ -80,6 +86,8 @@ static int help(void)
     buf_put(&text, "forkpool " FORKPOOL_VERSION ": a job server in one binary\n\n"
                    "usage: forkpool serve [--config FILE] [flags]   run the server\n"
                    "       forkpool health [--url URL | flags]      exit 0 if the server is ready, else 1\n"
+                   "       forkpool token [--name NAME] [--scopes read,submit]\n"
+                   "                                                make a token for clients\n"
                    "       forkpool version                         print the version\n"
                    "       forkpool routes                          print the HTTP routes\n"
                    "       forkpool reference                       print the configuration as Markdown\n"
@@ -111,6 +119,8 @@ int main(int argc, char **argv)
     }
     if (strcmp(command, "health") == 0)
         return health_main(argc - 2, argv + 2);
+    if (strcmp(command, "token") == 0)
+        return mint_main(argc - 2, argv + 2);
     if (strcmp(command, "version") == 0 || strcmp(command, "--version") == 0) {
         puts("forkpool " FORKPOOL_VERSION);
         return 0;

@@ -19,6 +19,13 @@ static void leave_supervisor(const struct supervisor *supervisor, pid_t parent)
     child_begin(parent);
 }
 
+/* What is the front's alone: worker and probe run foreign code. */
+static void leave_front(const struct supervisor *supervisor)
+{
+    close(supervisor->listen_fd);
+    access_close(supervisor->access);
+}
+
 void spawn_front(struct supervisor *supervisor)
 {
     pid_t parent = getpid(), pid = fork();
@@ -26,6 +33,7 @@ void spawn_front(struct supervisor *supervisor)
         leave_supervisor(supervisor, parent);
         struct front_setup setup = {.config = supervisor->config,
                                     .segment = &supervisor->segment,
+                                    .access = supervisor->access,
                                     .box = &supervisor->box,
                                     .listen_fd = supervisor->listen_fd,
                                     .supervisor_wake_fd = supervisor->wake_fd,
@@ -54,7 +62,7 @@ void spawn_probe(struct supervisor *supervisor)
     pid_t parent = getpid(), pid = fork();
     if (pid == 0) {
         leave_supervisor(supervisor, parent);
-        close(supervisor->listen_fd);
+        leave_front(supervisor);
         supervisor->mains->probe(supervisor->config, &supervisor->segment, epoch);
         abort();
     }
@@ -88,7 +96,7 @@ void spawn_worker(struct supervisor *supervisor, uint32_t number)
     pid_t parent = getpid(), pid = fork();
     if (pid == 0) {
         leave_supervisor(supervisor, parent);
-        close(supervisor->listen_fd);
+        leave_front(supervisor);
         struct worker_setup setup = {.config = supervisor->config,
                                      .segment = &supervisor->segment,
                                      .box = &supervisor->box,

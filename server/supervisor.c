@@ -191,17 +191,52 @@ static void go_on_draining(struct supervisor *supervisor)
     }
 }
 
-/* The file again, for what may change while running: tasks and the log level. */
+static void publish_access(struct supervisor *supervisor)
+{
+    const struct config *config = supervisor->config;
+    access_publish(supervisor->access, config);
+    if (config->auth_mode == AUTH_TOKEN)
+        LOG(ACCESS_LOAD, LOG_INT("tokens", (int64_t)config->token_count));
+}
+
+/* Tokens come and go; but what is guarded by tokens is not opened by a reload, since the address that we
+ * listen on stays as it is. Takes the tokens out of `fresh`. */
+static void reload_access(struct supervisor *supervisor, struct config *fresh)
+{
+    struct config *config = supervisor->config;
+    struct token *tokens = config->tokens;
+    if (fresh->auth_mode != AUTH_TOKEN)
+        return;
+    config->auth_mode = fresh->auth_mode;
+    config->tokens = fresh->tokens;
+    config->token_count = fresh->token_count;
+    fresh->tokens = tokens;
+    publish_access(supervisor);
+}
+
+static enum err load_again(const struct supervisor *supervisor, struct config **fresh, struct buf *message)
+{
+    enum err err = config_load(supervisor->argc, supervisor->argv, environ, fresh, message);
+    if (err != ERR_OK || supervisor->config->auth_mode != AUTH_TOKEN || (*fresh)->auth_mode == AUTH_TOKEN)
+        return err;
+    config_free(*fresh);
+    buf_put(message, "no tokens are left, but a reload does not open what was guarded by tokens: restart, or "
+                     "configure a token");
+    return ERR_CONFIG;
+}
+
+/* The file again, for what may change while running: tasks, tokens and the log level. */
 static void reload(struct supervisor *supervisor)
 {
     struct config *fresh;
     BUF_AUTO message = {0};
-    if (config_load(supervisor->argc, supervisor->argv, environ, &fresh, &message) != ERR_OK) {
+    if (load_again(supervisor, &fresh, &message) != ERR_OK) {
         buf_add(&message, "", 1);
         LOG(CONFIG_ERROR, LOG_TEXT("reason", message.failed ? "out of memory" : message.data));
         return;
     }
     struct config *config = supervisor->config;
+    reload_access(supervisor, fresh);
     struct task_config *tasks = config->tasks;
     size_t task_count = config->task_count;
     char *tasks_dir = config->tasks_dir;
@@ -344,6 +379,7 @@ static void close_all(struct supervisor *supervisor)
     kill_everything(supervisor);
     blackbox_close(&supervisor->box);
     segment_close(&supervisor->segment);
+    access_close(supervisor->access);
     close(supervisor->epoll_fd);
     close(supervisor->signal_fd);
     close(supervisor->timer_fd);
@@ -355,6 +391,7 @@ static void close_all(struct supervisor *supervisor)
 
 static void serve(struct supervisor *supervisor)
 {
+    publish_access(supervisor);
     spawn_front(supervisor);
     spawn_probe(supervisor);
     while (!supervisor->over)
@@ -378,7 +415,7 @@ int supervisor_run(struct config *config, int listen_fd, int argc, char **argv,
         LOG_TEXT("store", config->store_url));
     supervisor.workers = calloc(supervisor.worker_count, sizeof *supervisor.workers);
     if (supervisor.workers != NULL && open_descriptors(&supervisor) == ERR_OK &&
-        make_memory(&supervisor) == ERR_OK)
+        access_open(&supervisor.access) == ERR_OK && make_memory(&supervisor) == ERR_OK)
         serve(&supervisor);
     close_all(&supervisor);
     LOG(SERVER_STOP, LOG_INT("exit_status", supervisor.exit_status));

@@ -18,6 +18,7 @@
 #ifndef FORKPOOL_SUPERVISOR_H
 #define FORKPOOL_SUPERVISOR_H
 
+#include "access.h"
 #include "blackbox.h"
 #include "config.h"
 #include "scoreboard.h"
@@ -57,6 +58,7 @@ struct supervisor {
     int argc; /* of the flags, for reload */
     char **argv;
     struct segment segment;
+    struct access *access; /* shared with the front */
     struct blackbox box;
     int listen_fd, wake_fd, signal_fd, timer_fd, epoll_fd;
 

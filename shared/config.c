@@ -9,29 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* One more name besides the keys, on the command line and in the environment: the file. */
-enum { GIVEN_FILE = CONFIG_KEY_COUNT, GIVEN_COUNT, NAME_ROOM = 48 };
-
 enum style { STYLE_KEY, STYLE_FLAG, STYLE_ENV };
-
-/* What all keys are called in one style. */
-struct names {
-    char text[GIVEN_COUNT][NAME_ROOM];
-    const char *list[GIVEN_COUNT];
-};
-
-/* The texts of one source; NULL where it says nothing. Borrowed from argv or environ. */
-struct given {
-    struct names names;
-    const char *texts[GIVEN_COUNT];
-};
-
-struct loader {
-    struct config *config;
-    struct given flags, env;
-    struct config_origin origins[CONFIG_KEY_COUNT];
-    struct buf *message;
-};
 
 static const char ENV_PREFIX[] = "FORKPOOL_";
 
@@ -61,8 +39,13 @@ static void put_name(char text[NAME_ROOM], const char *section, const char *key,
 
 static void name_of(size_t index, enum style style, char text[NAME_ROOM])
 {
-    if (index == GIVEN_FILE)
-        put_name(text, "", "config", style);
+    static const char *const OTHERS[][2] = {
+        [GIVEN_FILE - GIVEN_FILE] = {"", "config"},
+        [GIVEN_TOKEN - GIVEN_FILE] = {"auth", "token"},
+        [GIVEN_TOKENS - GIVEN_FILE] = {"auth", "tokens"},
+    };
+    if (index >= GIVEN_FILE)
+        put_name(text, OTHERS[index - GIVEN_FILE][0], OTHERS[index - GIVEN_FILE][1], style);
     else
         put_name(text, config_keys[index].section, config_keys[index].key, style);
 }
@@ -116,6 +99,18 @@ static enum err refuse_missing(const char *flag, const char *next, struct buf *m
     return ERR_CONFIG;
 }
 
+static enum err refuse_secret(const struct given *given, size_t index, struct buf *message)
+{
+    struct names env;
+    name_all(&env, STYLE_ENV);
+    buf_printf(
+        message,
+        "%s: a token on the command line can be read by everyone (ps); set %s, or name a file with %s",
+        given->names.list[index], env.list[index],
+        given->names.list[index == GIVEN_TOKEN ? CONFIG_KEY_auth_token_file : CONFIG_KEY_auth_tokens_file]);
+    return ERR_CONFIG;
+}
+
 static enum err take_flags(int argc, char *const *argv, struct given *given, struct buf *message)
 {
     for (int i = 0; i < argc; i++) {
@@ -126,6 +121,8 @@ static enum err take_flags(int argc, char *const *argv, struct given *given, str
         size_t index = find_name(&given->names, flag, bytes);
         if (index == GIVEN_COUNT)
             return refuse_name(&given->names, flag, bytes, "flag", message);
+        if (index == GIVEN_TOKEN || index == GIVEN_TOKENS)
+            return refuse_secret(given, index, message);
         if (flag[bytes] == '=') {
             given->texts[index] = flag + bytes + 1;
             continue;
@@ -213,8 +210,7 @@ static enum err apply(struct loader *loader, const struct given *given, struct c
 
 /* ── checks across keys ── */
 
-/* Starts the sentence about a value with where it came from; a default came from nowhere. */
-static enum err refuse(struct loader *loader, enum config_key_index index)
+enum err config_refuse(struct loader *loader, enum config_key_index index)
 {
     const struct config_origin *origin = &loader->origins[index];
     switch (origin->source) {
@@ -233,10 +229,9 @@ static enum err refuse(struct loader *loader, enum config_key_index index)
     return ERR_CONFIG;
 }
 
-/* Of two settings that do not go together, the one that was set more deliberately. */
-static enum err refuse_pair(struct loader *loader, enum config_key_index a, enum config_key_index b)
+enum err config_refuse_pair(struct loader *loader, enum config_key_index a, enum config_key_index b)
 {
-    return refuse(loader, loader->origins[b].source > loader->origins[a].source ? b : a);
+    return config_refuse(loader, loader->origins[b].source > loader->origins[a].source ? b : a);
 }
 
 static bool read_port(const char *text, in_port_t *port)
@@ -277,37 +272,6 @@ enum err config_listen_address(const char *listen, struct sockaddr_storage *addr
     return ERR_CONFIG;
 }
 
-static bool is_loopback(const struct sockaddr_storage *address)
-{
-    if (address->ss_family == AF_INET6)
-        return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)address)->sin6_addr);
-    return ntohl(((const struct sockaddr_in *)address)->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
-}
-
-static enum err check_listen(struct loader *loader)
-{
-    struct sockaddr_storage address;
-    socklen_t bytes;
-    const struct config *config = loader->config;
-    if (config_listen_address(config->http_listen, &address, &bytes) != ERR_OK) {
-        enum err err = refuse(loader, CONFIG_KEY_http_listen);
-        buf_put(loader->message,
-                "http.listen must be ADDRESS:PORT (127.0.0.1:8080, localhost:8080, 0.0.0.0:8080, "
-                "[::1]:8080), not ");
-        config_put_quoted(loader->message, config->http_listen);
-        return err;
-    }
-    if (config->auth_mode != AUTH_LOOPBACK || is_loopback(&address))
-        return ERR_OK;
-    enum err err = refuse_pair(loader, CONFIG_KEY_http_listen, CONFIG_KEY_auth_mode);
-    buf_printf(
-        loader->message,
-        "http.listen is %s, which is not a loopback address: anyone who reaches it could run jobs; write "
-        "auth.mode: none if that is meant, or listen on 127.0.0.1",
-        config->http_listen);
-    return err;
-}
-
 /* SQLite gives a meaning of its own to ":memory:" and "?mode=…"; here a path is nothing but a path. */
 static bool is_file_path(const char *path)
 {
@@ -346,7 +310,7 @@ static enum err check_store(struct loader *loader)
         config->state_dir = folder_of(path);
         return config->store_path == NULL || config->state_dir == NULL ? ERR_NO_MEMORY : ERR_OK;
     }
-    enum err err = refuse(loader, CONFIG_KEY_store_url);
+    enum err err = config_refuse(loader, CONFIG_KEY_store_url);
     buf_put(loader->message, "store.url must be sqlite:///absolute/path or sqlite:relative/path of a file");
     /* Not quoted: it may hold a password. */
     if (strncmp(config->store_url, "postgres", strlen("postgres")) == 0) {
@@ -369,7 +333,7 @@ static enum err check_holds(struct loader *loader, enum config_key_index a, int 
     memcpy(&need, base + held->at, sizeof need);
     if (room >= factor * need)
         return ERR_OK;
-    enum err err = refuse_pair(loader, a, b);
+    enum err err = config_refuse_pair(loader, a, b);
     buf_printf(loader->message, "%s.%s is ", holder->section, holder->key);
     config_put_number(loader->message, holder, room);
     buf_put(loader->message, ", but must be at least ");
@@ -405,7 +369,7 @@ static enum err check_tasks(struct loader *loader)
 
 static enum err check_all(struct loader *loader)
 {
-    enum err err = check_listen(loader);
+    enum err err = config_auth_check(loader);
     if (err == ERR_OK)
         err = check_store(loader);
     if (err == ERR_OK)
@@ -450,12 +414,12 @@ static enum err load(struct loader *loader, int argc, char *const *argv, char *c
     return err;
 }
 
-enum err config_load(int argc, char *const *argv, char *const *env, struct config **config,
-                     struct buf *message)
+static enum err load_as(bool client, int argc, char *const *argv, char *const *env, struct config **config,
+                        struct buf *message)
 {
     *config = NULL;
     BUF_AUTO sentence = {0};
-    struct loader loader = {.config = calloc(1, sizeof **config), .message = &sentence};
+    struct loader loader = {.config = calloc(1, sizeof **config), .message = &sentence, .client = client};
     if (loader.config == NULL)
         return ERR_NO_MEMORY;
     enum err err = load(&loader, argc, argv, env);
@@ -469,6 +433,18 @@ enum err config_load(int argc, char *const *argv, char *const *env, struct confi
     return sentence.failed || message->failed || sentence.bytes == 0 ? ERR_NO_MEMORY : err;
 }
 
+enum err config_load(int argc, char *const *argv, char *const *env, struct config **config,
+                     struct buf *message)
+{
+    return load_as(false, argc, argv, env, config, message);
+}
+
+enum err config_load_client(int argc, char *const *argv, char *const *env, struct config **config,
+                            struct buf *message)
+{
+    return load_as(true, argc, argv, env, config, message);
+}
+
 void config_free(struct config *config)
 {
     if (config == NULL)
@@ -480,6 +456,7 @@ void config_free(struct config *config)
             config_value_free(&config_task_keys[i], &config->tasks[task]);
     }
     free(config->tasks);
+    free(config->tokens);
     free(config->file);
     free(config->state_dir);
     free(config->store_path);
@@ -488,12 +465,12 @@ void config_free(struct config *config)
 
 /* ── help and reference ── */
 
-/* What stands for a value in the help; the types of tasks[] never get there. */
+/* What stands for a value in the help; the types of tasks[] and auth.tokens never get there. */
 static const char *const PLACEHOLDERS[] = {
-    [CONFIG_STRING] = "TEXT",      [CONFIG_INT] = "NUMBER", [CONFIG_BYTES] = "SIZE",
-    [CONFIG_DURATION] = "TIME",    [CONFIG_ENUM] = "WORD",  [CONFIG_LIST] = "A,B",
-    [CONFIG_NAME] = "NAME",        [CONFIG_WORD] = "WORD",  [CONFIG_ARGV] = "[A, B]",
-    [CONFIG_ENV] = "{NAME: value}"};
+    [CONFIG_STRING] = "TEXT",       [CONFIG_INT] = "NUMBER",    [CONFIG_BYTES] = "SIZE",
+    [CONFIG_DURATION] = "TIME",     [CONFIG_ENUM] = "WORD",     [CONFIG_LIST] = "A,B",
+    [CONFIG_NAME] = "NAME",         [CONFIG_WORD] = "WORD",     [CONFIG_ARGV] = "[A, B]",
+    [CONFIG_ENV] = "{NAME: value}", [CONFIG_SCOPES] = "[A, B]", [CONFIG_HASH] = "sha256:HEX"};
 
 void config_help(struct buf *out)
 {
@@ -509,9 +486,12 @@ void config_help(struct buf *out)
         buf_printf(out, "  %s %s\n        %s [%s]\n", flag, PLACEHOLDERS[key->type], key->description,
                    key->fallback[0] ? key->fallback : "none");
     }
-    buf_put(out,
-            "\nEach flag is also a variable (--http-listen: FORKPOOL_HTTP_LISTEN) and a key of the file\n"
-            "(http: {listen: …}). Flag > variable > file > default.\n");
+    buf_put(
+        out,
+        "\nEach flag is also a variable (--http-listen: FORKPOOL_HTTP_LISTEN) and a key of the file\n"
+        "(http: {listen: …}). Flag > variable > file > default. Tokens (forkpool token makes them) stand\n"
+        "in auth.tokens of the file or in FORKPOOL_AUTH_TOKENS; FORKPOOL_AUTH_TOKEN is a single plain "
+        "one.\n");
 }
 
 static bool has_range(const struct config_key *key)
@@ -531,6 +511,18 @@ static void put_type(struct buf *out, const struct config_key *key)
     config_put_number(out, key, key->maximum);
 }
 
+static void put_entries(struct buf *out, const char *of, const struct config_key *keys, size_t count)
+{
+    buf_printf(out, "\nEntries of %s:\n\n| key | value | what |\n|---|---|---|\n", of);
+    for (size_t i = 0; i < count; i++) {
+        char text[NAME_ROOM];
+        put_name(text, keys[i].section, keys[i].key, STYLE_KEY);
+        buf_printf(out, "| `%s` | ", text);
+        put_type(out, &keys[i]);
+        buf_printf(out, " | %s |\n", keys[i].description);
+    }
+}
+
 void config_reference(struct buf *out)
 {
     buf_put(out, "| key | flag | environment | value | default | what |\n|---|---|---|---|---|---|\n");
@@ -544,12 +536,7 @@ void config_reference(struct buf *out)
         buf_printf(out, " | %s%s%s | %s |\n", fallback[0] ? "`" : "", fallback[0] ? fallback : "none",
                    fallback[0] ? "`" : "", config_keys[i].description);
     }
-    buf_put(out, "\nEntries of `tasks` (in the file only):\n\n| key | value | what |\n|---|---|---|\n");
-    for (size_t i = 0; i < CONFIG_TASK_KEY_COUNT; i++) {
-        char text[NAME_ROOM];
-        put_name(text, config_task_keys[i].section, config_task_keys[i].key, STYLE_KEY);
-        buf_printf(out, "| `%s` | ", text);
-        put_type(out, &config_task_keys[i]);
-        buf_printf(out, " | %s |\n", config_task_keys[i].description);
-    }
+    put_entries(out, "`tasks` (in the file only)", config_task_keys, CONFIG_TASK_KEY_COUNT);
+    put_entries(out, "`auth.tokens` (see [access.md](access.md) for the environment)", config_token_keys,
+                CONFIG_TOKEN_KEY_COUNT);
 }

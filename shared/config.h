@@ -1,9 +1,10 @@
 /* The configuration: one table from which the parser, --help, the reference in docs/ and the defaults derive.
  *
  * Sources, strongest first: flag (--http-listen), environment (FORKPOOL_HTTP_LISTEN), file (YAML, --config or
- * FORKPOOL_CONFIG), default. An unknown FORKPOOL_… variable is an error, but for the prefixes FORKPOOL_JOB_,
- * _TASK_, _TEST_ and _BENCH_, which belong to others. Read by the supervisor before it forks; children
- * inherit it and never change it. Owned by its struct; config_free releases all of it.
+ * FORKPOOL_CONFIG), default. Tokens have no flag, which ps would show; those of all sources count together.
+ * An unknown FORKPOOL_… variable is an error, but for the prefixes FORKPOOL_JOB_, _TASK_, _TEST_ and _BENCH_,
+ * which belong to others. Read by the supervisor before it forks; children inherit it and never change it.
+ * Owned by its struct; config_free releases all of it.
  *
  * Errors are ERR_CONFIG with one sentence for people, "file:line:column: …", "--flag: …" or "FORKPOOL_X: …",
  * naming the wrong value, what would be right and, for an unknown key, the nearest known one; or
@@ -17,6 +18,7 @@
 #include "job.h"
 #include "log.h"
 #include "nearest.h"
+#include "token.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -42,7 +44,12 @@
     K("http", "hosts", LIST, http_hosts, "", 0, 0,                                                           \
       "host names to answer for, besides localhost and addresses")                                           \
     K("auth", "mode", ENUM, auth_mode, "loopback", 0, 0,                                                     \
-      "loopback: no token, and only loopback addresses; none: no token on any address")                      \
+      "loopback: no token, and only loopback addresses; none: no token on any address; token: one of the "   \
+      "tokens, on any address, and the default once there are some")                                         \
+    K("auth", "token_file", STRING, auth_token_file, "", 0, 0,                                               \
+      "file with one token, plain or as its hash, that may do everything")                                   \
+    K("auth", "tokens_file", STRING, auth_tokens_file, "", 0, 0,                                             \
+      "file of tokens, one a line: name:scopes:sha256:HEX; # starts a comment")                              \
     K("store", "url", STRING, store_url, "sqlite:///var/lib/forkpool/forkpool.db", 0, 0,                     \
       "sqlite:///absolute/path or sqlite:relative/path; logs and the black box lie beside it")               \
     K("store", "durability", ENUM, store_durability, "full", 0, 0,                                           \
@@ -76,7 +83,7 @@
     K("shutdown", "drain", DURATION, shutdown_drain_ms, "8s", 0, 3600000,                                    \
       "how long running jobs may go on after SIGTERM")
 
-enum auth_mode { AUTH_LOOPBACK, AUTH_NONE };
+enum auth_mode { AUTH_LOOPBACK, AUTH_NONE, AUTH_TOKEN };
 
 /* One entry of tasks[]: overrides for a task found in the folder, or a task of its own. */
 struct task_config {
@@ -102,7 +109,8 @@ struct config {
     int64_t http_loops, http_max_body, http_max_header, http_max_wait_ms, http_max_connections,
         http_request_timeout_ms;
     struct config_list http_hosts;
-    int64_t auth_mode; /* enum auth_mode */
+    int64_t auth_mode; /* enum auth_mode; resolved: TOKEN exactly if there are tokens */
+    char *auth_token_file, *auth_tokens_file; /* "" if none */
     char *store_url;
     int64_t store_durability; /* enum durability */
     int64_t workers_count;    /* resolved: never 0 after config_load */
@@ -114,6 +122,8 @@ struct config {
     int64_t shutdown_drain_ms;
     struct task_config *tasks;
     size_t task_count;
+    struct token *tokens; /* of all sources */
+    size_t token_count;
     char *file;       /* the path given to --config, or NULL: read again on reload */
     char *state_dir;  /* the folder of the store; derived from store_url */
     char *store_path; /* the path inside store_url */
@@ -123,7 +133,16 @@ struct config {
  * and command; env is environ. On ERR_CONFIG `message` says what is wrong. On any error *config is NULL. */
 enum err config_load(int argc, char *const *argv, char *const *env, struct config **config,
                      struct buf *message) MUST_USE;
+/* The same for one who only asks where the server listens, and may not have been given its access: tokens
+ * outside the file are not read, no address needs an access mode, and auth_mode is only what was written. */
+enum err config_load_client(int argc, char *const *argv, char *const *env, struct config **config,
+                            struct buf *message) MUST_USE;
 void config_free(struct config *config);
+
+/* A plain FORKPOOL_AUTH_TOKEN in the environment becomes its hash, which says the same to a later
+ * config_load; the plain text is wiped, so that neither children nor /proc/PID/environ have it. One thread,
+ * before any fork. */
+enum err config_hide_token(void) MUST_USE;
 
 /* Appends the table as text for --help: flag, default and description, by section. */
 void config_help(struct buf *out);

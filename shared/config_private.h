@@ -1,8 +1,9 @@
-/* What the three files of the configuration share; nobody else includes it.
+/* What the files of the configuration share; nobody else includes it.
  *
  * A struct config_key describes a row of CONFIG_TABLE or of CONFIG_TASK_TABLE. config_value.c moves one value
- * between text and its member, config_yaml.c walks a file, config.c joins the sources. A `base` is the struct
- * that a key's member lies in: a struct config or a struct task_config.
+ * between text and its member, config_yaml.c walks a file, config_auth.c gathers tokens and checks who may
+ * get in, config.c joins the sources. A `base` is the struct that a key's member lies in: a struct config, a
+ * struct task_config or a struct token.
  */
 #ifndef FORKPOOL_CONFIG_PRIVATE_H
 #define FORKPOOL_CONFIG_PRIVATE_H
@@ -31,6 +32,12 @@
     K("limits", "cpu", DURATION, limit_cpu_ms, NULL, 1000, 2592000000, "processor time")                     \
     K("limits", "files", INT, limit_files, NULL, 8, 1048576, "open files")
 
+/* The keys of an entry of auth.tokens, all of them needed. */
+#define CONFIG_TOKEN_TABLE(K)                                                                                \
+    K("", "name", NAME, name, NULL, 0, 0, "what people call it; shown in refusals")                          \
+    K("", "scopes", SCOPES, scopes, NULL, 0, 0, "what it may do: read, submit, admin")                       \
+    K("", "hash", HASH, hash, NULL, 0, 0, "SHA-256 of the token, as forkpool token prints it")
+
 enum config_type {
     CONFIG_STRING,
     CONFIG_INT,
@@ -42,7 +49,10 @@ enum config_type {
     CONFIG_NAME, /* char[NAME_BYTES] */
     CONFIG_WORD, /* a STRING that must be one of `words` */
     CONFIG_ARGV,
-    CONFIG_ENV
+    CONFIG_ENV,
+    /* in auth.tokens only */
+    CONFIG_SCOPES, /* uint32_t, bits of enum scope */
+    CONFIG_HASH    /* uint8_t[TOKEN_HASH_BYTES] */
 };
 
 struct config_key {
@@ -69,7 +79,15 @@ enum config_task_key_index {
         CONFIG_TASK_KEY_COUNT
 };
 
+enum config_token_key_index {
+#define K(section, key, type, member, fallback, minimum, maximum, description) CONFIG_TOKEN_KEY_##member,
+    CONFIG_TOKEN_TABLE(K)
+#undef K
+        CONFIG_TOKEN_KEY_COUNT
+};
+
 extern const struct config_key config_keys[CONFIG_KEY_COUNT];
+extern const struct config_key config_token_keys[CONFIG_TOKEN_KEY_COUNT];
 extern const struct config_key config_task_keys[CONFIG_TASK_KEY_COUNT];
 
 /* Where a value came from; a stronger source is greater. */
@@ -78,11 +96,45 @@ struct config_origin {
     int line, column; /* of ORIGIN_FILE */
 };
 
+/* Names besides the keys, on the command line and in the environment: the file, and what only the environment
+ * takes. */
+enum { GIVEN_FILE = CONFIG_KEY_COUNT, GIVEN_TOKEN, GIVEN_TOKENS, GIVEN_COUNT, NAME_ROOM = 48 };
+
+/* What all keys are called in one style. */
+struct names {
+    char text[GIVEN_COUNT][NAME_ROOM];
+    const char *list[GIVEN_COUNT];
+};
+
+/* The texts of one source; NULL where it says nothing. Borrowed from argv or environ. */
+struct given {
+    struct names names;
+    const char *texts[GIVEN_COUNT];
+};
+
+struct loader {
+    struct config *config;
+    struct given flags, env;
+    struct config_origin origins[CONFIG_KEY_COUNT];
+    struct buf *message;
+    bool client; /* config_load_client */
+};
+
+/* Starts the sentence about a value with where it came from; a default came from nowhere. */
+enum err config_refuse(struct loader *loader, enum config_key_index index);
+/* Of two settings that do not go together, the one that was set more deliberately. */
+enum err config_refuse_pair(struct loader *loader, enum config_key_index a, enum config_key_index b);
+
+/* Tokens from the environment and from files of their own, then the mode and the address that it allows. */
+enum err config_auth_check(struct loader *loader) MUST_USE;
+/* Adds a copy. On ERR_CONFIG `why` got a sentence without an end: "the token ci stands twice". */
+enum err config_auth_add(struct config *config, const struct token *token, struct buf *why) MUST_USE;
+
 /* Replaces the member by what the text says. On ERR_CONFIG the member is as before and `why` got a predicate:
  * "must be a whole number from 1 to 64, not "many"". */
 enum err config_value_set(const struct config_key *key, void *base, const char *text,
                           struct buf *why) MUST_USE;
-/* The same for LIST, ARGV and ENV; takes the NULL-terminated items, also when it fails. */
+/* The same for LIST, ARGV, ENV and SCOPES; takes the NULL-terminated items, also when it fails. */
 enum err config_value_take(const struct config_key *key, void *base, char **items, struct buf *why) MUST_USE;
 /* True for the types that config_value_take sets. */
 bool config_value_is_many(const struct config_key *key);
@@ -96,6 +148,8 @@ void config_put_number(struct buf *out, const struct config_key *key, int64_t va
 void config_put_quoted(struct buf *out, const char *text);
 void config_strings_free(char **strings);
 
+/* All of a file or pipe of at most 4 MiB. ERR_SYSTEM leaves errno. */
+enum err config_slurp(const char *path, struct buf *text) MUST_USE;
 /* Reads the file into *config and the origins of its values into origins[CONFIG_KEY_COUNT]. named_by is the
  * flag or variable that gave the path. */
 enum err config_yaml_read(const char *path, const char *named_by, struct config *config,

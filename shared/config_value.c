@@ -8,7 +8,8 @@
 #include <string.h>
 
 /* The words of each ENUM and WORD, found by the name of its member. */
-static const char *const auth_mode_words[] = {[AUTH_LOOPBACK] = "loopback", [AUTH_NONE] = "none", NULL};
+static const char *const auth_mode_words[] = {
+    [AUTH_LOOPBACK] = "loopback", [AUTH_NONE] = "none", [AUTH_TOKEN] = "token", NULL};
 static const char *const log_level_words[] = {
     [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error", NULL};
 static const char *const log_format_words[] = {
@@ -30,6 +31,8 @@ static const char *const kind_words[] = {TASK_KINDS(WORD) NULL};
 #define WORDS_WORD(member)     member##_words
 #define WORDS_ARGV(member)     NULL
 #define WORDS_ENV(member)      NULL
+#define WORDS_SCOPES(member)   scope_words
+#define WORDS_HASH(member)     NULL
 
 #define KEY(base, section, key, type, member, fallback, minimum, maximum, description)                       \
     {section, key,     CONFIG_##type, offsetof(struct base, member), fallback,                               \
@@ -47,6 +50,12 @@ const struct config_key config_task_keys[CONFIG_TASK_KEY_COUNT] = {
 #undef K
 };
 
+const struct config_key config_token_keys[CONFIG_TOKEN_KEY_COUNT] = {
+#define K(...) KEY(token, __VA_ARGS__)
+    CONFIG_TOKEN_TABLE(K)
+#undef K
+};
+
 /* A member is reached by its offset alone, so its C type is checked here. */
 #define C_STRING   char *
 #define C_INT      int64_t
@@ -58,6 +67,8 @@ const struct config_key config_task_keys[CONFIG_TASK_KEY_COUNT] = {
 #define C_WORD     char *
 #define C_ARGV     char **
 #define C_ENV      char **
+#define C_SCOPES   uint32_t
+#define C_HASH     uint8_t *
 #define FITS(base, type, member)                                                                             \
     _Static_assert(_Generic(((struct base *)0)->member, C_##type : 1, default : 0), "type of " #member);
 #define K(section, key, type, member, fallback, minimum, maximum, description) FITS(config, type, member)
@@ -65,6 +76,9 @@ CONFIG_TABLE(K)
 #undef K
 #define K(section, key, type, member, fallback, minimum, maximum, description) FITS(task_config, type, member)
 CONFIG_TASK_TABLE(K)
+#undef K
+#define K(section, key, type, member, fallback, minimum, maximum, description) FITS(token, type, member)
+CONFIG_TOKEN_TABLE(K)
 #undef K
 
 /* Numbers with units, the greatest first. A number without one counts `plain`. */
@@ -107,6 +121,8 @@ static const struct scale *scale_of(const struct config_key *key)
     case CONFIG_WORD:
     case CONFIG_ARGV:
     case CONFIG_ENV:
+    case CONFIG_SCOPES:
+    case CONFIG_HASH:
         break;
     }
     return NULL;
@@ -150,6 +166,8 @@ void config_value_free(const struct config_key *key, void *base)
     case CONFIG_DURATION:
     case CONFIG_ENUM:
     case CONFIG_NAME:
+    case CONFIG_SCOPES:
+    case CONFIG_HASH:
         break;
     }
 }
@@ -294,6 +312,32 @@ static enum err set_name(char *member, const char *text, struct buf *why)
     return ERR_OK;
 }
 
+/* A hash that is none may be the secret itself, put there by mistake: it is not shown. */
+static enum err set_hash(uint8_t *member, const char *text, struct buf *why)
+{
+    if (token_hash_read(text, member))
+        return ERR_OK;
+    buf_put(why, "must be sha256: and 64 hexadecimal digits, as forkpool token prints it");
+    return ERR_CONFIG;
+}
+
+static enum err take_scopes(const struct config_key *key, uint32_t *member, char *const *items,
+                            struct buf *why)
+{
+    uint32_t scopes = 0;
+    for (; *items != NULL; items++) {
+        if (find_word(key->words, *items, why) < 0)
+            return ERR_CONFIG;
+        scopes |= scope_of(*items);
+    }
+    if (scopes == 0) {
+        buf_put(why, "must name at least one scope");
+        return ERR_CONFIG;
+    }
+    *member = scopes;
+    return ERR_OK;
+}
+
 /* "a, b" → a list of its own, NULL without memory; "" is the empty list. */
 static char **split_at_commas(const char *text)
 {
@@ -336,9 +380,12 @@ enum err config_value_set(const struct config_key *key, void *base, const char *
         *(int64_t *)member = word;
         return ERR_OK;
     }
+    case CONFIG_HASH:
+        return set_hash(member, text, why);
     case CONFIG_LIST:
     case CONFIG_ARGV:
     case CONFIG_ENV:
+    case CONFIG_SCOPES:
         break;
     }
     char **items = split_at_commas(text);
@@ -347,7 +394,8 @@ enum err config_value_set(const struct config_key *key, void *base, const char *
 
 bool config_value_is_many(const struct config_key *key)
 {
-    return key->type == CONFIG_LIST || key->type == CONFIG_ARGV || key->type == CONFIG_ENV;
+    return key->type == CONFIG_LIST || key->type == CONFIG_ARGV || key->type == CONFIG_ENV ||
+           key->type == CONFIG_SCOPES;
 }
 
 /* NULL, or what is wrong with the items. */
@@ -365,6 +413,11 @@ static const char *items_fault(const struct config_key *key, char *const *items)
 enum err config_value_take(const struct config_key *key, void *base, char **items, struct buf *why)
 {
     CHECK(config_value_is_many(key));
+    if (key->type == CONFIG_SCOPES) {
+        enum err err = take_scopes(key, member_of(key, base), items, why);
+        config_strings_free(items);
+        return err;
+    }
     const char *fault = items_fault(key, items);
     if (fault != NULL) {
         buf_put(why, fault);

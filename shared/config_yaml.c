@@ -28,7 +28,15 @@ struct shape {
     const struct config_key *keys;
     size_t key_count;
     void *base;
-    const char *list; /* one more key, a sequence with a reader of its own, or NULL */
+    const struct sequence *sequences; /* more keys; ended by one without a key, or NULL */
+};
+
+/* A key whose value is a list of mappings. */
+struct sequence {
+    const char *section, *key, *name, *entry; /* name of the whole; entry: what one looks like */
+    size_t least;
+    enum err (*make_room)(struct reader *reader, size_t count); /* or NULL */
+    enum err (*read)(struct reader *reader, const yaml_node_t *node);
 };
 
 /* Starts the sentence about a node, which the caller continues. */
@@ -132,8 +140,10 @@ static size_t known_names(const struct shape *shape, const char *section, const 
         else if (section[0] == '\0')
             add_name(key->section, names, &count);
     }
-    if (section[0] == '\0' && shape->list != NULL)
-        add_name(shape->list, names, &count);
+    for (const struct sequence *list = shape->sequences; list != NULL && list->key != NULL; list++) {
+        if (strcmp(list->section, section) == 0)
+            add_name(list->key, names, &count);
+    }
     return count;
 }
 
@@ -273,7 +283,7 @@ static enum err read_value(struct reader *reader, const struct shape *shape, con
 
 /* ── mappings ── */
 
-static enum err read_tasks(struct reader *reader, const yaml_node_t *node);
+static enum err read_sequence(struct reader *reader, const struct sequence *list, const yaml_node_t *node);
 
 static enum err read_section(struct reader *reader, const struct shape *shape, const char *section,
                              const yaml_node_t *node);
@@ -294,8 +304,10 @@ static enum err read_pair(struct reader *reader, const struct shape *shape, cons
         if (outermost && strcmp(key->section, name) == 0 && name[0] != '\0')
             return read_section(reader, shape, key->section, value);
     }
-    if (outermost && shape->list != NULL && strcmp(shape->list, name) == 0)
-        return read_tasks(reader, value);
+    for (const struct sequence *list = shape->sequences; list != NULL && list->key != NULL; list++) {
+        if (strcmp(list->section, section) == 0 && strcmp(list->key, name) == 0)
+            return read_sequence(reader, list, value);
+    }
     return unknown_key(reader, node_at(reader, pair->key), shape, section, name);
 }
 
@@ -347,25 +359,51 @@ static enum err read_task(struct reader *reader, const yaml_node_t *node)
     return ERR_OK;
 }
 
-static enum err read_tasks(struct reader *reader, const yaml_node_t *node)
+static enum err make_room_for_tasks(struct reader *reader, size_t count)
 {
-    if (is_nothing(node))
-        return ERR_OK;
-    if (node->type != YAML_SEQUENCE_NODE) {
-        enum err err = refuse(reader, node);
-        buf_printf(reader->message, "tasks must be a list of mappings [{name: …}], not %s", kind_of(node));
+    reader->config->tasks = calloc(count + 1, sizeof *reader->config->tasks);
+    return reader->config->tasks == NULL ? ERR_NO_MEMORY : ERR_OK;
+}
+
+static enum err read_token(struct reader *reader, const yaml_node_t *node)
+{
+    struct token token = {.scopes = 0};
+    struct shape shape = {"a token", "auth.tokens[].", config_token_keys, CONFIG_TOKEN_KEY_COUNT, &token,
+                          NULL};
+    static const uint8_t NO_HASH[TOKEN_HASH_BYTES];
+    enum err err = read_section(reader, &shape, "", node);
+    if (err != ERR_OK)
+        return err;
+    if (token.name[0] == '\0' || token.scopes == 0 || memcmp(token.hash, NO_HASH, TOKEN_HASH_BYTES) == 0) {
+        err = refuse(reader, node);
+        buf_put(reader->message, "a token must have a name, scopes and a hash; forkpool token prints all");
         return err;
     }
-    size_t count = (size_t)(node->data.sequence.items.top - node->data.sequence.items.start);
-    reader->config->tasks = calloc(count + 1, sizeof *reader->config->tasks);
-    if (reader->config->tasks == NULL)
-        return ERR_NO_MEMORY;
-    for (size_t i = 0; i < count; i++) {
-        enum err err = read_task(reader, node_at(reader, node->data.sequence.items.start[i]));
-        if (err != ERR_OK)
-            return err;
+    BUF_AUTO why = {0};
+    err = config_auth_add(reader->config, &token, &why);
+    if (err == ERR_CONFIG) {
+        err = refuse(reader, node);
+        buf_add(reader->message, why.data, why.bytes);
     }
-    return ERR_OK;
+    return err;
+}
+
+static enum err read_sequence(struct reader *reader, const struct sequence *list, const yaml_node_t *node)
+{
+    bool nothing = is_nothing(node);
+    size_t count = 0;
+    if (node->type == YAML_SEQUENCE_NODE)
+        count = (size_t)(node->data.sequence.items.top - node->data.sequence.items.start);
+    if ((node->type != YAML_SEQUENCE_NODE && !nothing) || count < list->least) {
+        enum err err = refuse(reader, node);
+        buf_printf(reader->message, "%s must be a list of mappings [%s], not %s", list->name, list->entry,
+                   node->type == YAML_SEQUENCE_NODE ? "an empty one" : kind_of(node));
+        return err;
+    }
+    enum err err = list->make_room != NULL ? list->make_room(reader, count) : ERR_OK;
+    for (size_t i = 0; err == ERR_OK && i < count; i++)
+        err = list->read(reader, node_at(reader, node->data.sequence.items.start[i]));
+    return err;
 }
 
 /* ── the file ── */
@@ -373,7 +411,12 @@ static enum err read_tasks(struct reader *reader, const yaml_node_t *node)
 static enum err read_root(struct reader *reader)
 {
     const yaml_node_t *root = yaml_document_get_root_node(&reader->document);
-    struct shape shape = {"the configuration", "", config_keys, CONFIG_KEY_COUNT, reader->config, "tasks"};
+    /* Tokens that are all commented out would leave the door open: nothing is not enough there. */
+    static const struct sequence SEQUENCES[] = {
+        {"", "tasks", "tasks", "{name: …}", 0, make_room_for_tasks, read_task},
+        {"auth", "tokens", "auth.tokens", "{name: …, scopes: […], hash: …}", 1, NULL, read_token},
+        {.key = NULL}};
+    struct shape shape = {"the configuration", "", config_keys, CONFIG_KEY_COUNT, reader->config, SEQUENCES};
     return root == NULL ? ERR_OK : read_section(reader, &shape, "", root);
 }
 
@@ -437,8 +480,7 @@ static enum err parse(struct reader *reader)
     return err;
 }
 
-/* ERR_SYSTEM leaves errno; the file may also be a pipe. */
-static enum err slurp(int fd, struct buf *text)
+static enum err read_all(int fd, struct buf *text)
 {
     for (;;) {
         char *at = buf_reserve(text, 4096);
@@ -457,12 +499,23 @@ static enum err slurp(int fd, struct buf *text)
     }
 }
 
+enum err config_slurp(const char *path, struct buf *text)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return ERR_SYSTEM;
+    enum err err = read_all(fd, text);
+    int error = errno;
+    close(fd);
+    errno = error;
+    return err;
+}
+
 enum err config_yaml_read(const char *path, const char *named_by, struct config *config,
                           struct config_origin *origins, struct buf *message)
 {
     struct reader reader = {.path = path, .config = config, .origins = origins, .message = message};
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    enum err err = fd < 0 ? ERR_SYSTEM : slurp(fd, &reader.text);
+    enum err err = config_slurp(path, &reader.text);
     if (err == ERR_SYSTEM) {
         char text[128] = "";
         buf_printf(message, "%s: cannot read %s: %s", named_by, path, strerror_r(errno, text, sizeof text));
@@ -470,8 +523,6 @@ enum err config_yaml_read(const char *path, const char *named_by, struct config 
     } else if (err == ERR_OK) {
         err = parse(&reader);
     }
-    if (fd >= 0)
-        close(fd);
     buf_fini(&reader.text);
     return err;
 }

@@ -16,6 +16,8 @@
     E(BAD_REQUEST, "bad_request", 400, "The request is not well-formed HTTP")                                \
     E(BAD_HOST, "misdirected_request", 421, "This server does not answer for that host name")                \
     E(BAD_ORIGIN, "origin_refused", 403, "Pages of that origin may not call this server")                    \
+    E(UNAUTHORIZED, "unauthorized", 401, "This needs a token")                                               \
+    E(FORBIDDEN, "insufficient_scope", 403, "The token does not allow this")                                 \
     E(UNKNOWN_PATH, "unknown_path", 404, "There is nothing at this path")                                    \
     E(METHOD_NOT_ALLOWED, "method_not_allowed", 405, "The path exists, the method does not")                 \
     E(UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", 415, "The body must be application/json")            \

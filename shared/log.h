@@ -50,6 +50,7 @@ enum log_format { LOG_AUTO, LOG_TEXT_LINES, LOG_JSON_LINES };
     V(STORE_OPEN, "store.open", INFO, "the store is open")                                                   \
     V(STORE_ERROR, "store.error", ERROR, "the store reported an error")                                      \
     V(STORE_CHECK, "store.check", INFO, "the store was checked")                                             \
+    V(ACCESS_LOAD, "access.load", INFO, "from now on these tokens, and no others, are taken")                \
     V(CONFIG_ERROR, "config.error", ERROR, "the configuration is not acceptable")                            \
     V(HTTP_ERROR, "http.error", WARN, "the HTTP library reported an error")                                  \
     V(SYSTEM_ERROR, "system.error", ERROR, "a call to the operating system failed")

@@ -100,6 +100,47 @@ START_TEST(every_route_is_in_openapi_with_its_name_and_its_query)
 }
 END_TEST
 
+/* "none" for an empty list of security, the role for [{bearer: [role]}]. */
+static const char *stated_scope(const json_t *operation)
+{
+    const json_t *security = json_object_get(operation, "security");
+    ck_assert(json_is_array(security));
+    if (json_array_size(security) == 0)
+        return "none";
+    const json_t *roles = json_object_get(json_array_get(security, 0), "bearer");
+    ck_assert_uint_eq(json_array_size(security), 1);
+    ck_assert_uint_eq(json_array_size(roles), 1);
+    return json_string_value(json_array_get(roles, 0));
+}
+
+START_TEST(every_route_needs_the_scope_that_openapi_says)
+{
+    for (size_t i = 0; i < route_count; i++) {
+        const json_t *operation = operation_of(&routes[i]);
+        ck_assert_msg(strcmp(stated_scope(operation), scope_word(routes[i].scope)) == 0, "%s",
+                      routes[i].name);
+        if (routes[i].scope != SCOPE_NONE) {
+            const json_t *responses = json_object_get(operation, "responses");
+            ck_assert_msg(json_object_get(responses, "401") != NULL, "%s", routes[i].name);
+            ck_assert_msg(json_object_get(responses, "403") != NULL, "%s", routes[i].name);
+        }
+    }
+}
+END_TEST
+
+START_TEST(only_probes_and_the_version_are_free)
+{
+    for (size_t i = 0; i < route_count; i++) {
+        bool is_free = strcmp(routes[i].path, "/livez") == 0 || strcmp(routes[i].path, "/readyz") == 0 ||
+                       strcmp(routes[i].path, "/version") == 0;
+        ck_assert_msg((routes[i].scope == SCOPE_NONE) == is_free, "%s", routes[i].name);
+        ck_assert_msg(is_free || (routes[i].scope == SCOPE_READ) == (strcmp(routes[i].method, "GET") == 0),
+                      "%s", routes[i].name);
+        ck_assert(!is_free || (routes[i].flags & ROUTE_BODY) == 0); /* http_guard counts on it */
+    }
+}
+END_TEST
+
 START_TEST(openapi_has_no_other_operations)
 {
     const char *path, *method;
@@ -205,8 +246,8 @@ START_TEST(the_table_prints_one_line_a_route)
     for (const char *at = out.data; *at != '\0'; at++)
         lines += *at == '\n';
     ck_assert_uint_eq(lines, route_count);
-    ck_assert_ptr_nonnull(strstr(out.data, "GET /v1/jobs/{id} getJob wait\n"));
-    ck_assert_ptr_nonnull(strstr(out.data, "GET /livez getLive\n"));
+    ck_assert_ptr_nonnull(strstr(out.data, "GET /v1/jobs/{id} getJob read wait\n"));
+    ck_assert_ptr_nonnull(strstr(out.data, "GET /livez getLive none\n"));
 }
 END_TEST
 
@@ -223,6 +264,8 @@ int main(void)
     tcase_add_test(tcase, every_example_has_one_place_for_the_host);
     tcase_add_test(tcase, the_table_prints_one_line_a_route);
     tcase_add_test(tcase, every_route_is_in_openapi_with_its_name_and_its_query);
+    tcase_add_test(tcase, every_route_needs_the_scope_that_openapi_says);
+    tcase_add_test(tcase, only_probes_and_the_version_are_free);
     tcase_add_test(tcase, openapi_has_no_other_operations);
     tcase_add_test(tcase, every_error_that_openapi_names_is_in_the_table);
     return run_suite(suite);

@@ -147,7 +147,8 @@ START_TEST(an_unknown_word_lists_the_words_and_the_nearest)
 {
     refused_yaml("log: {level: debugg}",
                  ":1:14: log.level must be debug, info, warn or error, not \"debugg\"; did you mean debug?");
-    refused_flag("--auth-mode=tokens", "--auth-mode: must be loopback or none, not \"tokens\"");
+    refused_flag("--auth-mode=tokens",
+                 "--auth-mode: must be loopback, none or token, not \"tokens\"; did you mean token?");
     refused_flag(
         "--store-durability=proces",
         "--store-durability: must be memory, process or full, not \"proces\"; did you mean process?");

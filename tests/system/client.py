@@ -16,10 +16,12 @@ PROBLEM = "application/problem+json"
 class Client:
     """One keep-alive connection, as curl would use it. Checks what every answer promises."""
 
-    def __init__(self, base):
+    def __init__(self, base, token=None):
         self.base = base
         self.session = requests.Session()
         self.session.trust_env = False
+        if token:
+            self.session.headers["Authorization"] = f"Bearer {token}"
 
     def close(self):
         self.session.close()

@@ -48,10 +48,13 @@ def run_forkpool(*arguments, timeout=15, env=None):
 
 
 class Server:
-    """Listens on a free port of loopback. Settings are keywords: workers_count=2 is --workers-count 2."""
+    """Listens on a free port of loopback. Settings are keywords: workers_count=2 is --workers-count 2.
 
-    def __init__(self, folder, **config):
+    env: more variables; token: what its clients send."""
+
+    def __init__(self, folder, env=None, token=None, **config):
         self.folder = Path(folder)
+        self.env, self.token = env or {}, token
         self.state = self.folder / "state"
         self.state.mkdir(parents=True, exist_ok=True)
         self.log_path = self.folder / "server.log"
@@ -80,10 +83,11 @@ class Server:
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 [str(BINARY), "serve", *flags_of(self.config)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True, preexec_fn=_die_with_the_tests, env=environment())
+                start_new_session=True, preexec_fn=_die_with_the_tests,
+                env={**environment(), **self.env})
         self.sessions.append(self.process.pid)
         self.address = processes.until(self._listening, 20, "server.listen in the log")
-        self.client = Client(self.url)
+        self.client = self.new_client()
         if ready:
             self.wait_ready()
         return self
@@ -111,7 +115,7 @@ class Server:
         processes.until(self.ready, seconds, "/readyz 200")
 
     def new_client(self):
-        return Client(self.url)
+        return Client(self.url, self.token)
 
     def raw(self, timeout=10):
         return Raw(self.address, timeout)

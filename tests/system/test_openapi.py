@@ -42,10 +42,11 @@ def resolve(document, node):
 
 
 def code_routes():
-    """{(METHOD, path): (operationId, {query parameters})} as the program prints them."""
+    """{(METHOD, path): (operationId, scope, {query parameters})} as the program prints them."""
     lines = run_forkpool("routes").stdout.splitlines()
     assert lines
-    return {(line.split()[0], line.split()[1]): (line.split()[2], set(line.split()[3:])) for line in lines}
+    return {(line.split()[0], line.split()[1]): (line.split()[2], line.split()[3], set(line.split()[4:]))
+            for line in lines}
 
 
 def test_the_file_is_openapi_31_and_all_its_references_lead_somewhere(document):
@@ -71,13 +72,19 @@ def test_every_route_of_the_code_is_in_the_file_and_the_reverse(document):
 
 
 def test_operations_and_query_parameters_are_the_same_on_both_sides(document):
-    for key, (name, parameters) in code_routes().items():
+    for key, (name, _, parameters) in code_routes().items():
         operation = operations(document)[key]
         item = document["paths"][key[1]]
         stated = [resolve(document, one) for one in operation.get("parameters", []) + item.get("parameters", [])]
         assert operation["operationId"] == name
         assert {one["name"] for one in stated if one["in"] == "query"} == parameters, key
         assert {one["name"] for one in stated if one["in"] == "path"} == set(re.findall(r"\{(\w+)\}", key[1])), key
+
+
+def test_every_operation_states_the_scope_that_the_code_asks_for(document):
+    assert list(document["components"]["securitySchemes"]) == ["bearer"]
+    for key, (_, scope, _) in code_routes().items():
+        assert operations(document)[key]["security"] == ([] if scope == "none" else [{"bearer": [scope]}]), key
 
 
 def test_the_server_serves_the_file_as_json(document, client):
