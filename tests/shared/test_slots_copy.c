@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <sched.h>
 
 static struct slot *slot;
 
@@ -212,6 +213,7 @@ static void *live_many_lives(void *argument)
             char message[MESSAGE_BYTES];
             memset(message, 'A' + step, sizeof message);
             slot_progress_write(slot, step, message, sizeof message, step);
+            sched_yield(); /* a task reports now and then, not without a pause */
         }
         slot_finish(slot, 2, 1);
         slot_let_go(slot);
@@ -234,7 +236,7 @@ START_TEST(a_copy_is_never_a_mixture_while_another_thread_changes_the_slot)
     pthread_t thread;
     int found = 0, progress = 0;
     ck_assert_int_eq(pthread_create(&thread, NULL, live_many_lives, NULL), 0);
-    for (int i = 0; i < COPIES || (found < 100 && i < 50 * COPIES); i++) {
+    for (int i = 0; i < COPIES || ((found < 100 || progress == 0) && i < 100 * COPIES); i++) {
         char letter = (char)('a' + i % 2);
         struct job *job;
         if (slot_copy(&segment, 3, id_of(letter), &job) != ERR_OK)
