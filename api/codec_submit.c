@@ -307,8 +307,14 @@ static void hint_tasks(struct problem *problem, const struct catalogue *catalogu
     BUF_AUTO list = {0};
     for (uint32_t i = 0; i < catalogue->task_count && i < LISTED; i++)
         buf_printf(&list, "%s%s", i > 0 ? ", " : "", catalogue->tasks[i].name);
-    if (list.bytes == 0)
-        problem_hint(problem, "there are no tasks: put executables or plugins into the folder tasks_dir");
+    if (list.bytes == 0 && catalogue->fault_count > 0)
+        problem_hint(problem, "there are no tasks; %s: %s", catalogue->faults[0].file,
+                     catalogue->faults[0].reason);
+    else if (list.bytes == 0 && catalogue->tasks_dir[0] == '\0')
+        problem_hint(problem, "there are no tasks: start the server with --tasks-dir FOLDER");
+    else if (list.bytes == 0)
+        problem_hint(problem, "there are no tasks: put executables or plugins into %s and reload (SIGHUP)",
+                     catalogue->tasks_dir);
     else
         problem_hint(problem, "known tasks: %.*s%s", (int)list.bytes, list.data,
                      catalogue->task_count > LISTED ? ", …" : "");
