@@ -114,11 +114,11 @@ static const char *reason_of(int number)
 {
     switch (number) {
     case ENOENT:
-        return "tasks_dir: there is no such folder; make it, or set --tasks-dir, and reload (SIGHUP)";
+        return "there is no such folder: make it, or set tasks_dir, and reload (SIGHUP)";
     case ENOTDIR:
-        return "tasks_dir: it is not a folder";
+        return "it is no folder; tasks_dir names one";
     case EACCES:
-        return "tasks_dir: the server's user may not read this folder";
+        return "the server's user may not read this folder";
     default:
         return strerror(number);
     }

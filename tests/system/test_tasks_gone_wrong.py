@@ -203,7 +203,7 @@ def test_there_is_no_tasks_folder(start_server, tmp_path):
     assert ready["broken_tasks"] == []
     assert [one["file"] for one in ready["broken_files"]] == [str(tmp_path / "taks")]
     reason = ready["broken_files"][0]["reason"]
-    assert "tasks_dir" in reason and "no such folder" in reason and "SIGHUP" in reason
+    assert "no such folder" in reason and "tasks_dir" in reason and "SIGHUP" in reason
     assert {"file": str(tmp_path / "taks"), "reason": reason}.items() <= server.events("task.broken")[0].items()
     refused = server.client.post("/v1/jobs", {"task": "echo"})
     assert refused.status_code == 422 and refused.json()["code"] == "unknown_task"
@@ -219,7 +219,7 @@ def test_the_tasks_folder_is_a_file_or_goes_away(serve, tasks, start_server, tmp
     (tmp_path / "file").write_text("x")
     server = start_server(name="other", tasks_dir=tmp_path / "file")
     fault, = server.client.get("/readyz?verbose").json()["broken_files"]
-    assert fault == {"file": str(tmp_path / "file"), "reason": "tasks_dir: it is not a folder"}
+    assert fault == {"file": str(tmp_path / "file"), "reason": "it is no folder; tasks_dir names one"}
     server.stop()
 
     add_script(tasks, "report", "#!/bin/sh\necho 1\n")
