@@ -258,6 +258,9 @@ static void add_unknown(struct draft *draft, struct json_span key, unsigned wher
                     where == IN_BODY
                         ? "task, args, queue, priority, timeout, kill_after, retry and durability"
                         : "max_attempts, backoff, initial, max and jitter");
+    if (where == IN_BODY && near == NULL)
+        problem_hint(draft->problem, "what the task itself is to get belongs into args: "
+                                     "{\"task\":\"NAME\",\"args\":{\"path\":\"/etc/hosts\"}}");
 }
 
 static void take_retry(struct draft *draft, struct json_span span)
@@ -300,38 +303,6 @@ static void take_member(struct draft *draft, const struct json_member *member)
 
 /* ---------------------------------------------------------------------------------------- task and its
  * defaults */
-
-static void hint_tasks(struct problem *problem, const struct catalogue *catalogue)
-{
-    enum { LISTED = 16 };
-    BUF_AUTO list = {0};
-    for (uint32_t i = 0; i < catalogue->task_count && i < LISTED; i++)
-        buf_printf(&list, "%s%s", i > 0 ? ", " : "", catalogue->tasks[i].name);
-    if (list.bytes == 0)
-        problem_hint(problem, "there are no tasks: put executables or plugins into the folder tasks_dir");
-    else
-        problem_hint(problem, "known tasks: %.*s%s", (int)list.bytes, list.data,
-                     catalogue->task_count > LISTED ? ", …" : "");
-}
-
-void codec_unknown_task(struct problem *problem, enum err err, const struct catalogue *catalogue,
-                        const char *name)
-{
-    const char *known[TASKS_MAX];
-    char detail[TEXT_BYTES + NAME_BYTES + 64];
-    for (uint32_t i = 0; i < catalogue->task_count; i++)
-        known[i] = catalogue->tasks[i].name;
-    const char *near = nearest_name(name, known, catalogue->task_count);
-    if (near != NULL)
-        snprintf(detail, sizeof detail, "there is no task \"%.64s\"; did you mean \"%s\"?", name, near);
-    else
-        snprintf(detail, sizeof detail, "there is no task \"%.64s\"", name);
-    if (err == ERR_UNKNOWN_TASK)
-        problem_add(problem, err, PLACE_POINTER, "/task", "%s", detail);
-    else
-        problem_set(problem, err, "%s", detail);
-    hint_tasks(problem, catalogue);
-}
 
 static void find_task(struct draft *draft, const char *name)
 {
@@ -544,15 +515,6 @@ static void take_query(struct draft *draft, const struct json_scan *scan)
         if (find_option(key, IN_QUERY, &name))
             take_option(draft, name, &(struct value){text, PLACE_PARAMETER, parameter->name});
     }
-}
-
-void codec_json_fault(struct problem *problem, const char *text, size_t bytes, const struct json_fault *fault)
-{
-    BUF_AUTO excerpt = {0};
-    json_excerpt(text, bytes, fault, &excerpt);
-    problem_set(problem, fault->err, "line %zu, column %zu: %s\n%.*s", fault->line, fault->column,
-                fault->what, (int)excerpt.bytes, excerpt.bytes > 0 ? excerpt.data : "");
-    buf_printf(&problem->extra, ",\"line\":%zu,\"column\":%zu", fault->line, fault->column);
 }
 
 enum err codec_submission(const struct submission *submission, struct job **job, struct problem *problem)

@@ -102,9 +102,10 @@ bool handler_wait(struct request *request, int64_t otherwise_ms)
     if (text != NULL) {
         if (!json_number((struct json_span){text, strlen(text)}, &number) || number < 0 ||
             number * 1000 > (double)max_ms) {
-            handler_bad_parameter(request, "wait",
-                                  "wait is \"%.100s\", but must be a number of seconds from 0 to %g", text,
-                                  (double)max_ms / 1000);
+            handler_bad_parameter(
+                request, "wait",
+                "wait is \"%.100s\", but must be a number of seconds from 0 to %g (http.max_wait)", text,
+                (double)max_ms / 1000);
             return false;
         }
         request->wait_ms = (int64_t)(number * 1000);

@@ -50,6 +50,15 @@ static void put_broken(struct buf *out, const struct catalogue *catalogue)
         PUT(out, "}");
         first = false;
     }
+    PUT(out, "],\"broken_files\":[");
+    for (uint32_t i = 0; i < catalogue->fault_count; i++) {
+        const struct catalogue_fault *fault = &catalogue->faults[i];
+        buf_put(out, i > 0 ? ",{\"file\":" : "{\"file\":");
+        buf_put_json(out, fault->file, strlen(fault->file));
+        PUT(out, ",\"reason\":");
+        buf_put_json(out, fault->reason, strlen(fault->reason));
+        PUT(out, "}");
+    }
     PUT(out, "]");
 }
 

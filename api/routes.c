@@ -163,9 +163,10 @@ static bool body_ok(struct request *request)
     else if (media_type_is(type, "application/x-www-form-urlencoded"))
         problem_answer(request, ERR_UNSUPPORTED_MEDIA_TYPE, "use curl --json '…' instead of curl -d '…'",
                        "the body is application/x-www-form-urlencoded; only application/json is accepted");
-    else
+    else /* up to its parameters: a boundary helps nobody */
         problem_answer(request, ERR_UNSUPPORTED_MEDIA_TYPE, NULL,
-                       "the body is %.100s; only application/json is accepted", type);
+                       "the body is %.*s; only application/json is accepted",
+                       (int)strnlen(type, strcspn(type, "; \t") < 100 ? strcspn(type, "; \t") : 100), type);
     return false;
 }
 

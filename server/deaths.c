@@ -58,7 +58,9 @@ static void describe(struct job *job, const struct death *death)
         break;
     case DEATH_DEADLINE:
         attempt->outcome = OUTCOME_TIMEOUT;
-        say(attempt, ERR_TIMEOUT, "the attempt did not end within its timeout of %g s and was killed",
+        say(attempt, ERR_TIMEOUT,
+            "the attempt did not end within its timeout of %g s, nor when asked to, and was killed with its "
+            "worker",
             (double)job->spec.timeout_ms / 1000.0);
         break;
     case DEATH_CANCEL:

@@ -152,6 +152,41 @@ void landing_collect(struct dispatcher *dispatcher)
 
 /* --- after the commit --- */
 
+/* Why an attempt failed, in our own words: what the task said stands in the job and in the attempt's log, and
+ * may hold what is nobody else's business. */
+static void say_why(const struct attempt *attempt, char reason[MESSAGE_BYTES])
+{
+    static const enum err OURS[] = {ERR_TASK_START,     ERR_BROKEN_TASK,      ERR_UNKNOWN_TASK,
+                                    ERR_TIMEOUT,        ERR_RESULT_TOO_LARGE, ERR_INVALID_RESULT,
+                                    ERR_WORKER_CRASHED, ERR_WORKER_LOST,      ERR_NO_MEMORY};
+    static const enum err BEGINS_OURS[] = {ERR_TASK_EXIT, ERR_TASK_SIGNAL}; /* and ": " before the task's */
+    size_t bytes = 0;
+    for (size_t i = 0; i < sizeof OURS / sizeof OURS[0]; i++) {
+        if (strcmp(attempt->error_code, err_code(OURS[i])) == 0)
+            bytes = strlen(attempt->error_message);
+    }
+    for (size_t i = 0; i < sizeof BEGINS_OURS / sizeof BEGINS_OURS[0]; i++) {
+        if (strcmp(attempt->error_code, err_code(BEGINS_OURS[i])) == 0)
+            bytes = strcspn(attempt->error_message, ":");
+    }
+    if (bytes > 0)
+        text_copy(reason, MESSAGE_BYTES, attempt->error_message, bytes);
+    else
+        text_copy(reason, MESSAGE_BYTES, err_title(ERR_TASK_FAILED), strlen(err_title(ERR_TASK_FAILED)));
+}
+
+static void log_failure(enum log_event event, const struct job *job)
+{
+    char reason[MESSAGE_BYTES];
+    say_why(&job->attempt, reason);
+    log_write(event, (const struct log_field[]){LOG_ID(job->spec.id),
+                                                LOG_TEXT("task", job->spec.task),
+                                                LOG_INT("attempt", job->spec.attempt),
+                                                LOG_TEXT("code", job->attempt.error_code),
+                                                LOG_TEXT("reason", reason),
+                                                {.name = NULL}});
+}
+
 static void log_outcome(const struct job *job)
 {
     const struct attempt *attempt = &job->attempt;
@@ -166,9 +201,10 @@ static void log_outcome(const struct job *job)
         LOG(JOB_TIMEOUT, LOG_ID(job->spec.id), LOG_TEXT("task", job->spec.task),
             LOG_INT("timeout_ms", job->spec.timeout_ms));
     if (job->state == JOB_RETRYING)
-        LOG(JOB_RETRY, LOG_ID(job->spec.id), LOG_TEXT("task", job->spec.task),
-            LOG_INT("errors", job->spec.errors), LOG_TEXT("code", attempt->error_code));
-    else if (job_is_terminal(job->state))
+        log_failure(EVENT_JOB_RETRY, job);
+    else if (job->state == JOB_FAILED)
+        log_failure(EVENT_JOB_FAIL, job);
+    if (job_is_terminal(job->state))
         LOG(JOB_END, LOG_ID(job->spec.id), LOG_TEXT("task", job->spec.task),
             LOG_TEXT("state", job_state_text(job->state)), LOG_INT("attempt", job->spec.attempt));
 }

@@ -27,14 +27,19 @@ enum err listen_lock_state(const struct config *config, struct buf *message)
     snprintf(path, sizeof path, "%s/forkpool.lock", config->state_dir);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
     if (fd < 0) {
-        buf_printf(message, "store.url: the folder %s is not writable: %s", config->state_dir,
-                   strerror(errno));
+        buf_printf(
+            message,
+            "store.url: the folder %s is not writable: %s; let this user write there, or set --store-url",
+            config->state_dir, strerror(errno));
         return ERR_CONFIG;
     }
     for (int waited = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; waited += LOCK_STEP_MS) {
         if (errno != EWOULDBLOCK || waited >= LOCK_WAIT_MS) {
-            buf_printf(message, "store.url: another forkpool uses %s (its lock %s is taken)",
-                       config->store_path, path);
+            buf_printf(
+                message,
+                "store.url: another forkpool uses the folder of %s (its lock %s is taken): stop it, or "
+                "give this one a folder of its own with --store-url",
+                config->store_path, path);
             close(fd);
             return ERR_CONFIG;
         }

@@ -7,6 +7,7 @@
 #include "listen.h"
 #include "log.h"
 #include "mint.h"
+#include "nearest.h"
 #include "probe.h"
 #include "routes.h"
 #include "supervisor.h"
@@ -103,6 +104,21 @@ static int print_with(void (*write_text)(struct buf *))
     return print_buf(&text, stdout);
 }
 
+static int refuse(const char *command)
+{
+    static const char *const COMMANDS[] = {"serve", "health", "version", "routes", "reference", "help"};
+    const char *near = nearest_name(command, COMMANDS, sizeof COMMANDS / sizeof COMMANDS[0]);
+    if (command[0] == '\0')
+        fputs("forkpool: a command is missing; try: forkpool serve, or forkpool help\n", stderr);
+    else if (near != NULL)
+        fprintf(stderr, "forkpool: \"%s\" is not a command; did you mean %s? forkpool help has all\n",
+                command, near);
+    else
+        fprintf(stderr, "forkpool: \"%s\" is not a command; try: forkpool serve, or forkpool help\n",
+                command);
+    return EXIT_USAGE;
+}
+
 int main(int argc, char **argv)
 {
     fill_standard_descriptors();
@@ -131,7 +147,5 @@ int main(int argc, char **argv)
         return print_with(config_reference);
     if (strcmp(command, "help") == 0 || strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0)
         return help();
-    fprintf(stderr, "forkpool: %s%s%s; try: forkpool serve, or forkpool help\n",
-            command[0] ? "\"" : "a command is missing", command, command[0] ? "\" is not a command" : "");
-    return EXIT_USAGE;
+    return refuse(command);
 }

@@ -39,7 +39,8 @@ enum err catalogue_copy(const struct segment *segment, struct catalogue **catalo
          * current, so an unchanged epoch means an undisturbed copy. */
         atomic_thread_fence(memory_order_acquire);
         if (atomic_load_explicit(&segment->header->catalogue_epoch, memory_order_relaxed) == epoch) {
-            CHECK(count <= TASKS_MAX && copy->task_count == count && copy->epoch == epoch);
+            CHECK(count <= TASKS_MAX && copy->task_count == count && copy->epoch == epoch &&
+                  copy->fault_count <= CATALOGUE_FAULTS_MAX);
             *catalogue = copy;
             return ERR_OK;
         }

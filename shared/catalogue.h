@@ -11,7 +11,13 @@
 #include "job.h"
 #include "segment.h"
 
-enum { TASKS_MAX = 256, TASK_PATH_BYTES = 512, TASK_BLOB_BYTES = 2048, TASK_REASON_BYTES = 256 };
+enum {
+    TASKS_MAX = 256,
+    TASK_PATH_BYTES = 512,
+    TASK_BLOB_BYTES = 2048,
+    TASK_REASON_BYTES = 256,
+    CATALOGUE_FAULTS_MAX = 8
+};
 
 /* name, text */
 #define TASK_KINDS(K)                                                                                        \
@@ -44,8 +50,15 @@ struct task {
     char blob[TASK_BLOB_BYTES]; /* argv strings, then env strings, each with its NUL */
 };
 
+/* Something that did not even become a broken task: a folder that is not there, a name that cannot be one. */
+struct catalogue_fault {
+    char file[TASK_REASON_BYTES], reason[TASK_REASON_BYTES];
+};
+
 struct catalogue {
     uint32_t epoch, task_count;
+    uint32_t fault_count; /* the first ones only; all are in the log */
+    struct catalogue_fault faults[CATALOGUE_FAULTS_MAX];
     char tasks_dir[TASK_PATH_BYTES];
     struct task tasks[TASKS_MAX]; /* sorted by name */
 };

@@ -445,11 +445,33 @@ static yaml_mark_t mark_of(const struct reader *reader, const yaml_parser_t *par
     return mark;
 }
 
+/* The commonest reason, and the one that libyaml does not name. Its own index counts characters, not bytes.
+ */
+static bool is_tab(const struct reader *reader, yaml_mark_t mark)
+{
+    const char *at = reader->text.data, *end = at + reader->text.bytes;
+    for (size_t line = 0; line < mark.line && at != NULL; line++) {
+        at = memchr(at, '\n', (size_t)(end - at));
+        at = at != NULL ? at + 1 : NULL;
+    }
+    for (size_t column = 0; column < mark.column && at != NULL && at < end; column++) {
+        do
+            at++;
+        while (at < end && ((unsigned char)*at & 0xc0) == 0x80);
+    }
+    return at != NULL && at < end && *at == '\t';
+}
+
 static enum err refuse_syntax(const struct reader *reader, const yaml_parser_t *parser)
 {
     if (parser->error == YAML_MEMORY_ERROR)
         return ERR_NO_MEMORY;
     yaml_mark_t mark = mark_of(reader, parser);
+    if (is_tab(reader, mark)) {
+        buf_printf(reader->message, "%s:%zu:%zu: a tab stands here; YAML is indented with spaces",
+                   reader->path, mark.line + 1, mark.column + 1);
+        return ERR_CONFIG;
+    }
     buf_printf(reader->message, "%s:%zu:%zu: this is not valid YAML: %s", reader->path, mark.line + 1,
                mark.column + 1, parser->problem != NULL ? parser->problem : "no reason given");
     if (parser->context != NULL)

@@ -41,6 +41,7 @@ enum log_format { LOG_AUTO, LOG_TEXT_LINES, LOG_JSON_LINES };
     V(JOB_ACCEPT, "job.accept", DEBUG, "a job was accepted")                                                 \
     V(JOB_END, "job.end", DEBUG, "a job reached a terminal state")                                           \
     V(JOB_RETRY, "job.retry", INFO, "an attempt failed; the job will be retried")                            \
+    V(JOB_FAIL, "job.fail", WARN, "a job failed and is not retried")                                         \
     V(JOB_CRASH, "job.crash", WARN, "a job took its worker down")                                            \
     V(JOB_LOST, "job.lost", WARN, "the worker of a job was killed from outside")                             \
     V(JOB_TIMEOUT, "job.timeout", WARN, "a job passed its deadline")                                         \

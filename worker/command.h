@@ -19,7 +19,9 @@
 /* The child's descriptors: arguments in, result out, log, progress. */
 enum { COMMAND_STDIN, COMMAND_STDOUT, COMMAND_STDERR, COMMAND_PROGRESS, COMMAND_PIPES };
 
-enum { COMMAND_LINE_BYTES = 4096, COMMAND_TAIL_BYTES = 1024 };
+/* So much beyond max_result is read and counted, to say how large the result would have been; at more its
+ * standard output is closed. */
+enum { COMMAND_LINE_BYTES = 4096, COMMAND_TAIL_BYTES = 1024, COMMAND_FLOOD_BYTES = 64 << 20 };
 
 /* How far the child came before exec, and errno there; number 0: it came through. */
 enum command_stage { STAGE_GROUP, STAGE_FOLDER, STAGE_PIPES, STAGE_LIMITS, STAGE_EXEC };
@@ -51,6 +53,11 @@ bool command_spawn(struct command *command);
 
 /* After the child's exit: true if it never came to exec; then the run has failed. */
 bool command_start_failed(struct command *command);
+
+bool command_flooded(const struct command *command);
+
+/* Whether somebody else still holds one of the child's pipes: a process that it left behind. */
+bool command_has_heirs(const struct command *command);
 
 /* Moves bytes until the child has exited; then what was left in the pipes, without waiting for other holders.
  */

@@ -14,6 +14,17 @@ enum {
     DRAIN_CHUNKS = 16    /* 1 MiB, the most that a pipe holds without privileges */
 };
 
+static void close_pipe(struct command *command, int number)
+{
+    close(command->pipes[number]);
+    command->pipes[number] = -1;
+}
+
+bool command_flooded(const struct command *command)
+{
+    return command->output_bytes > command->run->max_result + COMMAND_FLOOD_BYTES;
+}
+
 static void take_output(struct command *command, const char *chunk, size_t bytes)
 {
     struct buf *output = command->output;
@@ -21,6 +32,9 @@ static void take_output(struct command *command, const char *chunk, size_t bytes
         command->run->max_result + 1 - (int64_t)output->bytes; /* 1: the newline behind the result */
     buf_add(output, chunk, room < (int64_t)bytes ? (size_t)room : bytes);
     command->output_bytes += (int64_t)bytes;
+    /* Nobody will see its result any more, and it may never end: it gets SIGPIPE at its next write. */
+    if (command_flooded(command))
+        close_pipe(command, COMMAND_STDOUT);
 }
 
 static void take_log(struct command *command, const char *chunk, size_t bytes)
@@ -85,12 +99,6 @@ static void (*const TAKERS[COMMAND_PIPES])(struct command *, const char *, size_
     [COMMAND_PROGRESS] = take_progress,
 };
 
-static void close_pipe(struct command *command, int number)
-{
-    close(command->pipes[number]);
-    command->pipes[number] = -1;
-}
-
 /* One chunk; false when there was none, now or for ever. */
 static bool read_pipe(struct command *command, int number)
 {
@@ -145,6 +153,20 @@ void command_pump(struct command *command)
         if (fds[COMMAND_PIPES].revents != 0)
             return;
     }
+}
+
+bool command_has_heirs(const struct command *command)
+{
+    struct pollfd fds[COMMAND_PIPES];
+    for (int i = 0; i < COMMAND_PIPES; i++)
+        fds[i] = (struct pollfd){.fd = i == COMMAND_STDIN ? -1 : command->pipes[i], .events = 0};
+    if (poll(fds, COMMAND_PIPES, 0) < 0)
+        return false;
+    for (int i = COMMAND_STDOUT; i < COMMAND_PIPES; i++) {
+        if (fds[i].fd >= 0 && (fds[i].revents & POLLHUP) == 0)
+            return true;
+    }
+    return false;
 }
 
 void command_drain(struct command *command)

@@ -41,6 +41,8 @@ void kind_plugin_run(struct run *run);
 void kind_command_run(struct run *run);
 void kind_run(struct run *run);
 
+#define TOO_LARGE_ADVICE "; return the path of a file instead, or raise jobs.max_result"
+
 /* Fills attempt as a failure, and drops the result. */
 void run_fail(struct run *run, enum err code, bool retryable, const char *format, ...)
     __attribute__((format(printf, 4, 5)));

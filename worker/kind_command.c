@@ -16,6 +16,9 @@ enum {
     HINT_BYTES = 151
 }; /* EX_DATAERR; EX_TEMPFAIL (75) is what any other status means too */
 
+static const char HEIRS_LINE[] =
+    "forkpool: the command ended and left processes behind; those of its process group were killed\n";
+
 /* stdout, and stdout as a JSON string; kept until the next run, for run->result points into them. */
 static struct buf output, encoded;
 
@@ -53,6 +56,9 @@ static void fail_by_signal(struct command *command, int number)
     char what[128];
     int bytes = name != NULL ? snprintf(what, sizeof what, "ended by SIG%s (%d)", name, number)
                              : snprintf(what, sizeof what, "ended by signal %d", number);
+    if (number == SIGKILL && command->run->stopped == STOP_NONE)
+        snprintf(what + bytes, sizeof what - (size_t)bytes,
+                 ", sent from outside, or by the kernel for want of memory");
     if (number == SIGXCPU && task->limit_cpu_ms >= 0)
         snprintf(what + bytes, sizeof what - (size_t)bytes, ", its CPU limit of %" PRId64 " s is used up",
                  (task->limit_cpu_ms + 999) / 1000);
@@ -61,8 +67,17 @@ static void fail_by_signal(struct command *command, int number)
 
 static void fail_too_large(struct run *run, int64_t bytes)
 {
-    run_fail(run, ERR_RESULT_TOO_LARGE, false, "the result has %" PRId64 " bytes, max_result is %" PRId64,
-             bytes, run->max_result);
+    run_fail(run, ERR_RESULT_TOO_LARGE, false,
+             "the result has %" PRId64 " bytes, max_result is %" PRId64 TOO_LARGE_ADVICE, bytes,
+             run->max_result);
+}
+
+static void fail_flooded(struct run *run)
+{
+    run_fail(run, ERR_RESULT_TOO_LARGE, false,
+             "the result has more than %" PRId64 " bytes, max_result is %" PRId64
+             ": standard output was closed" TOO_LARGE_ADVICE,
+             run->max_result + COMMAND_FLOOD_BYTES, run->max_result);
 }
 
 /* stdout as the result: JSON as it stands, or else its text as a JSON string. */
@@ -104,10 +119,17 @@ static void take_status(struct command *command, int status)
         return;
     if (WIFSIGNALED(status)) {
         attempt->signal = WTERMSIG(status);
-        fail_by_signal(command, attempt->signal);
+        if (command_flooded(command))
+            fail_flooded(command->run);
+        else
+            fail_by_signal(command, attempt->signal);
         return;
     }
     attempt->exit_code = WEXITSTATUS(status);
+    if (command_flooded(command)) {
+        fail_flooded(command->run);
+        return;
+    }
     if (attempt->exit_code != 0) {
         char what[32];
         snprintf(what, sizeof what, "exit status %d", attempt->exit_code);
@@ -136,8 +158,11 @@ static int reap(struct command *command)
 {
     struct run *run = command->run;
     run->stopped = board_finish(run->board);
+    bool heirs = run->stopped == STOP_NONE && command_has_heirs(command);
     kill(-command->pid, SIGKILL); /* what it left behind in its group; ESRCH if it never had one */
     command_drain(command);
+    if (heirs)
+        task_log_write(&command->log, HEIRS_LINE, sizeof HEIRS_LINE - 1);
     /* Before the wait: killed in between, we leave no group on the board whose number may be another's by
      * then. */
     atomic_store(&run->board->group, 0);

@@ -62,8 +62,9 @@ static int host_result(struct fp_job *job, const char *json, size_t bytes)
     struct json_scan scan;
     struct json_fault fault;
     if (bytes <= INT64_MAX && (int64_t)bytes > host->run->max_result) {
-        run_fail(host->run, ERR_RESULT_TOO_LARGE, false, "the result has %zu bytes, max_result is %" PRId64,
-                 bytes, host->run->max_result);
+        run_fail(host->run, ERR_RESULT_TOO_LARGE, false,
+                 "the result has %zu bytes, max_result is %" PRId64 TOO_LARGE_ADVICE, bytes,
+                 host->run->max_result);
         return refuse_result(host);
     }
     if (json_scan(json != NULL ? json : "", json != NULL ? bytes : 0, &scan, &fault) != ERR_OK) {

@@ -4,6 +4,15 @@
 #include <stdio.h>
 #include <string.h>
 
+/* What the loader says begins with the path, sometimes; with a missing library's name at other times. */
+static void say_why_not(const char *path, const char *said, char *text, size_t room)
+{
+    size_t bytes = strlen(path);
+    if (strncmp(said, path, bytes) == 0 && strncmp(said + bytes, ": ", 2) == 0)
+        said += bytes + 2;
+    snprintf(text, room, "%s cannot be loaded: %s", path, said);
+}
+
 const struct fp_plugin *plugin_load(const char *path, char reason[TASK_REASON_BYTES])
 {
     char text[1024];
@@ -13,7 +22,7 @@ const struct fp_plugin *plugin_load(const char *path, char reason[TASK_REASON_BY
         plugin = dlsym(object, "fp_plugin");
 
     if (object == NULL)
-        snprintf(text, sizeof text, "%s", dlerror());
+        say_why_not(path, dlerror(), text, sizeof text);
     else if (plugin == NULL)
         snprintf(text, sizeof text,
                  "%s is no plugin: it exports no fp_plugin (FP_PLUGIN in forkpool.h makes it)", path);

@@ -10,9 +10,16 @@
 #include <string.h>
 #include <unistd.h>
 
-void probe_log_broken(const char *what, const char *reason)
+void probe_fault(struct probe *probe, const char *file, const char *reason)
 {
-    LOG(TASK_BROKEN, LOG_TEXT("task", what), LOG_TEXT("reason", reason));
+    struct catalogue *bank = probe->bank;
+    LOG(TASK_BROKEN, LOG_TEXT("file", file), LOG_TEXT("reason", reason));
+    if (bank->fault_count == CATALOGUE_FAULTS_MAX)
+        return;
+    struct catalogue_fault *fault = &bank->faults[bank->fault_count++];
+    memset(fault, 0, sizeof *fault);
+    text_copy(fault->file, sizeof fault->file, file, strlen(file));
+    text_copy(fault->reason, sizeof fault->reason, reason, strlen(reason));
 }
 
 void probe_break(struct task *task, const char *format, ...)
@@ -53,13 +60,13 @@ static void set_defaults(struct task *task, const struct config *config)
 struct task *probe_add(struct probe *probe, const char *name)
 {
     if (!job_name_ok(name)) {
-        probe_log_broken(
-            name,
+        probe_fault(
+            probe, name,
             "a task's name has 1 to 63 of the characters A-Z a-z 0-9 . _ - and does not begin with a dot");
         return NULL;
     }
     if (probe->bank->task_count == TASKS_MAX) {
-        probe_log_broken(name, "there are more than 256 tasks");
+        probe_fault(probe, name, "there are more than 256 tasks");
         return NULL;
     }
     struct task *task = &probe->bank->tasks[probe->bank->task_count++];
@@ -89,7 +96,7 @@ enum err probe_tasks(const struct config *config, uint32_t epoch, struct catalog
 {
     struct probe probe = {.config = config, .bank = bank};
     bank->epoch = epoch;
-    bank->task_count = 0;
+    bank->task_count = bank->fault_count = 0;
     memset(bank->tasks_dir, 0, sizeof bank->tasks_dir);
     probe_folder(&probe);
     probe_config(&probe);
@@ -100,7 +107,7 @@ enum err probe_tasks(const struct config *config, uint32_t epoch, struct catalog
             !program_check(task->path, probe_search(task), reason))
             probe_break(task, "%s", reason);
         if (task->broken)
-            probe_log_broken(task->name, task->reason);
+            LOG(TASK_BROKEN, LOG_TEXT("task", task->name), LOG_TEXT("reason", task->reason));
     }
     qsort(bank->tasks, bank->task_count, sizeof bank->tasks[0], by_name);
     return ERR_OK;

@@ -47,7 +47,7 @@ static struct task *add_file(struct probe *probe, const char *name, const char *
     if (second != NULL)
         probe_break(second, "%s", reason);
     else
-        probe_log_broken(file, reason);
+        probe_fault(probe, file, reason);
     return NULL;
 }
 
@@ -101,24 +101,40 @@ static void add_entry(struct probe *probe, const char *file)
     struct stat status;
     int bytes = snprintf(path, sizeof path, "%s/%s", probe->bank->tasks_dir, file);
     if (bytes >= TASK_PATH_BYTES)
-        probe_log_broken(file, "its path is longer than 511 bytes");
+        probe_fault(probe, file, "its path is longer than 511 bytes");
     else if (stat(path, &status) != 0)
-        probe_log_broken(path, errno == ENOENT ? "it is a link to nothing" : strerror(errno));
+        probe_fault(probe, path, errno == ENOENT ? "it is a link to nothing" : strerror(errno));
     else if (S_ISREG(status.st_mode) && ends_in(file, ".so"))
         add_plugin(probe, path, file);
     else if (S_ISREG(status.st_mode))
         add_command(probe, path, file);
 }
 
-/* The folder as an absolute path; "" and a log line if it cannot be used. */
-static void resolve_folder(const char *folder, char path[TASK_PATH_BYTES])
+static const char *reason_of(int number)
 {
+    switch (number) {
+    case ENOENT:
+        return "there is no such folder: make it, or set tasks_dir, and reload (SIGHUP)";
+    case ENOTDIR:
+        return "it is no folder; tasks_dir names one";
+    case EACCES:
+        return "the server's user may not read this folder";
+    default:
+        return strerror(number);
+    }
+}
+
+/* The folder as an absolute path; "" and a log line if it cannot be used. */
+static void resolve_folder(struct probe *probe)
+{
+    const char *folder = probe->config->tasks_dir;
+    char *path = probe->bank->tasks_dir;
     char *real = realpath(folder, NULL);
     path[0] = '\0';
     if (real == NULL)
-        probe_log_broken(folder, errno == ENOENT ? "tasks_dir: there is no such folder" : strerror(errno));
+        probe_fault(probe, folder, reason_of(errno));
     else if (strlen(real) >= TASK_PATH_BYTES)
-        probe_log_broken(folder, "tasks_dir: the path is longer than 511 bytes");
+        probe_fault(probe, folder, "tasks_dir: the path is longer than 511 bytes");
     else
         text_copy(path, TASK_PATH_BYTES, real, strlen(real));
     free(real);
@@ -130,12 +146,12 @@ void probe_folder(struct probe *probe)
     const char *folder = probe->config->tasks_dir;
     if (folder == NULL || folder[0] == '\0')
         return;
-    resolve_folder(folder, probe->bank->tasks_dir);
+    resolve_folder(probe);
     if (probe->bank->tasks_dir[0] == '\0')
         return;
     int count = scandir(probe->bank->tasks_dir, &entries, is_visible, by_name);
     if (count < 0) {
-        probe_log_broken(probe->bank->tasks_dir, strerror(errno));
+        probe_fault(probe, probe->bank->tasks_dir, reason_of(errno));
         return;
     }
     for (int i = 0; i < count; i++) {

@@ -15,9 +15,9 @@ struct probe {
 struct task *probe_add(struct probe *probe, const char *name);
 struct task *probe_find(struct probe *probe, const char *name);
 
-/* Marks a task as broken; the first reason stays. probe_log_broken: why something is not listed at all. */
+/* Marks a task as broken; the first reason stays. probe_fault: why something is not listed at all. */
 void probe_break(struct task *task, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void probe_log_broken(const char *what, const char *reason);
+void probe_fault(struct probe *probe, const char *file, const char *reason);
 
 /* Files of the tasks folder, in order of their names. */
 void probe_folder(struct probe *probe);

@@ -93,11 +93,19 @@ static bool take_job(const struct worker *worker, uint64_t *ticket)
 static void fail_stopped(const struct run *run)
 {
     struct attempt *attempt = run->attempt;
+    double timeout = (double)run->spec->timeout_ms / 1000.0;
     if (attempt->outcome == OUTCOME_SUCCESS)
         return; /* asked to stop, but it had finished: the result stands */
     if (run->stopped == STOP_DEADLINE) {
-        run_fail((struct run *)run, ERR_TIMEOUT, true, "the attempt did not end within its timeout of %g s",
-                 (double)run->spec->timeout_ms / 1000.0);
+        if (attempt->signal == SIGKILL)
+            run_fail(
+                (struct run *)run, ERR_TIMEOUT, true,
+                "the attempt did not end within its timeout of %g s, nor on SIGTERM, and was killed %g s "
+                "later",
+                timeout, (double)run->spec->kill_after_ms / 1000.0);
+        else
+            run_fail((struct run *)run, ERR_TIMEOUT, true,
+                     "the attempt did not end within its timeout of %g s", timeout);
         attempt->outcome = OUTCOME_TIMEOUT;
     } else if (run->stopped == STOP_CANCEL) {
         attempt->outcome = OUTCOME_CANCELLED;

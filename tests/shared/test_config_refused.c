@@ -231,10 +231,8 @@ START_TEST(bad_yaml_names_its_place)
         "http: {listen: a\nlog: b",
         ":2:4: this is not valid YAML: did not find expected ',' or '}', while parsing a flow mapping that "
         "starts in line 1");
-    refused_yaml(
-        "http:\n\tlisten: a\n",
-        ":2:1: this is not valid YAML: found character that cannot start any token, while scanning for the "
-        "next token that starts in line 2");
+    refused_yaml("http:\n\tlisten: a\n", ":2:1: a tab stands here; YAML is indented with spaces");
+    refused_yaml("# \xc3\xa4\nhttp:\n\tlisten: a\n", ":3:1: a tab stands here; YAML is indented with spaces");
     refused_yaml("a: *b\n", ":1:4: this is not valid YAML: found undefined alias");
 }
 END_TEST

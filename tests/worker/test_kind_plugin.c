@@ -175,7 +175,7 @@ START_TEST(an_object_that_cannot_be_loaded_says_why)
     harness.task.kind = TASK_PLUGIN;
     snprintf(harness.task.path, sizeof harness.task.path, "%s/none.so", harness.dir);
     run_args("1");
-    expect_error("task_not_started", true, "none.so: cannot open shared object file");
+    expect_error("task_not_started", true, "none.so cannot be loaded: cannot open shared object file");
     strcpy(harness.task.path, TEST_PLUGINS "/wrong_abi.so");
     run_args("1");
     expect_error("task_not_started", true,

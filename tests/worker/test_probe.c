@@ -232,10 +232,14 @@ START_TEST(a_missing_folder_is_an_empty_catalogue)
     config.tasks_dir = "/no/such/folder";
     probe();
     ck_assert_uint_eq(bank.task_count, 0);
+    ck_assert_uint_eq(bank.fault_count, 1);
+    ck_assert_str_eq(bank.faults[0].file, "/no/such/folder");
+    ck_assert_ptr_nonnull(strstr(bank.faults[0].reason, "there is no such folder"));
     ck_assert_str_eq(bank.tasks_dir, "");
     config.tasks_dir = "";
     probe();
     ck_assert_uint_eq(bank.task_count, 0);
+    ck_assert_uint_eq(bank.fault_count, 0);
     ck_assert_str_eq(bank.tasks_dir, "");
 }
 END_TEST
@@ -278,7 +282,7 @@ START_TEST(a_plugin_that_cannot_be_used_is_listed_under_its_file_with_the_reason
     put_plugin("no_run.so", "no_run.so");
     probe();
     ck_assert_uint_eq(bank.task_count, 5);
-    broken("text", "text.so: ");
+    broken("text", "text.so cannot be loaded: ");
     broken("old", "was built for ABI 99 of forkpool.h, this server has 1: build it again");
     broken("other", "exports no fp_plugin");
     broken("no_tasks", "has a table of 0 tasks");
