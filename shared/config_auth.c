@@ -319,8 +319,8 @@ static enum err check_listen(struct loader *loader)
     buf_printf(
         loader->message,
         "http.listen is %s, which is not a loopback address: anyone who reaches it could run jobs; set a "
-        "token (auth.tokens or FORKPOOL_AUTH_TOKEN; forkpool token makes one), write auth.mode: none if that "
-        "is meant, or listen on 127.0.0.1",
+        "token (auth.tokens or FORKPOOL_AUTH_TOKEN; forkpool token makes one), write auth.mode: none "
+        "(--auth-mode none) if that is meant, or listen on 127.0.0.1",
         config->http_listen);
     return err;
 }

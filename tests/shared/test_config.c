@@ -324,15 +324,16 @@ END_TEST
 
 START_TEST(an_open_address_without_auth_mode_none_is_refused_with_both_names)
 {
-    refused_flag("--http-listen=0.0.0.0:8080",
-                 "--http-listen: http.listen is 0.0.0.0:8080, which is not a loopback address: anyone who "
-                 "reaches it could run jobs; set a token (auth.tokens or FORKPOOL_AUTH_TOKEN; forkpool token "
-                 "makes one), write auth.mode: none if that is meant, or listen on 127.0.0.1");
+    refused_flag(
+        "--http-listen=0.0.0.0:8080",
+        "--http-listen: http.listen is 0.0.0.0:8080, which is not a loopback address: anyone who "
+        "reaches it could run jobs; set a token (auth.tokens or FORKPOOL_AUTH_TOKEN; forkpool token "
+        "makes one), write auth.mode: none (--auth-mode none) if that is meant, or listen on 127.0.0.1");
     refused_yaml(
         "http:\n  listen: '[::]:8080'\n",
         ":2:11: http.listen is [::]:8080, which is not a loopback address: anyone who reaches it could "
         "run jobs; set a token (auth.tokens or FORKPOOL_AUTH_TOKEN; forkpool token makes one), write "
-        "auth.mode: none if that is meant, or listen on 127.0.0.1");
+        "auth.mode: none (--auth-mode none) if that is meant, or listen on 127.0.0.1");
     char *open[] = {"--http-listen=0.0.0.0:8080", "--auth-mode=none", NULL};
     char *loopback[] = {"--http-listen=127.9.9.9:1", NULL};
     config_free(load(open, no_env));
