@@ -14,6 +14,8 @@ declare -A PACKAGES=(
     [run]="curl ca-certificates jq imagemagick"
     # To run every test.
     [test]="clang clang-format shellcheck curl imagemagick sqlite3 python3-pytest python3-requests python3-jsonschema"
+    # Pictures for examples/thumbnails.sh; it fetches them itself where they are not installed.
+    [pictures]="desktop-base"
     # To measure.
     [bench]="wrk curl python3"
     # To try the README in an empty Debian root.
