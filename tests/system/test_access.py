@@ -163,7 +163,7 @@ def test_a_body_from_nobody_is_not_read(server):
 def test_the_list_of_broken_tasks_is_not_free(client):
     assert client.get("/readyz?verbose").status_code == 401
     assert call(client, "GET", "/readyz?verbose", SECRETS["submitter"]).status_code == 403
-    assert call(client, "GET", "/readyz?verbose", SECRETS["reader"]).json() == {"status": "ready", "broken_tasks": []}
+    assert call(client, "GET", "/readyz?verbose", SECRETS["reader"]).json() == {"status": "ready", "broken_tasks": [], "broken_files": []}
 
 
 def test_with_tokens_any_host_name_will_do_but_a_foreign_origin_will_not(client):
