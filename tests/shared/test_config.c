@@ -322,10 +322,11 @@ END_TEST
 
 START_TEST(an_open_address_without_auth_mode_none_is_refused_with_both_names)
 {
-    refused_flag("--http-listen=0.0.0.0:8080",
-                 "--http-listen: http.listen is 0.0.0.0:8080, which is not a loopback address: anyone who "
-                 "reaches it could "
-                 "run jobs; write auth.mode: none (--auth-mode none) if that is meant, or listen on 127.0.0.1");
+    refused_flag(
+        "--http-listen=0.0.0.0:8080",
+        "--http-listen: http.listen is 0.0.0.0:8080, which is not a loopback address: anyone who "
+        "reaches it could "
+        "run jobs; write auth.mode: none (--auth-mode none) if that is meant, or listen on 127.0.0.1");
     refused_yaml(
         "http:\n  listen: '[::]:8080'\n",
         ":2:11: http.listen is [::]:8080, which is not a loopback address: anyone who reaches it could "
