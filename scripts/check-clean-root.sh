@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Tries the README's commands where nothing is installed: an empty root of this host's Debian release, with a clone of
-# the repository. Needs root (chroot, a mount namespace) and the host's own apt sources; leaves nothing behind.
+# Follows the README word for word where nothing is installed: an empty root of this host's Debian release, with a clone of
+# the repository. ./run.sh and ./test.sh here, all other commands by readme-commands.sh, which takes them from README.md.
+# Needs root (chroot, a mount namespace) and the host's own apt sources; leaves nothing behind.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/packages.sh
@@ -82,13 +83,12 @@ done
 sed 's/^/    /' /run.log
 base=$(sed -n 's/^forkpool serves on \([^ ]*\).*/\1/p' /run.log)
 [[ -n $base ]] || { echo "run.sh did not come to serve" >&2; exit 1; }
-echo "\$ curl --json '{\"hello\":\"world\"}' '$base/v1/tasks/echo/call?wait=5'"
-answer=$(curl -fsS --json '{"hello":"world"}' "$base/v1/tasks/echo/call?wait=5")
-echo "    $answer"
-[[ $answer == '{"hello":"world"}' ]]
+pid=$(sed -n 's/^forkpool serves on .* pid \([0-9]*\).*/\1/p' /run.log)
+scripts/readme-commands.sh --url "$base" --pid "$pid" "A first job"
 kill -TERM "$run"
 wait "$run" || { echo "run.sh ended with status $?" >&2; exit 1; }
 unset FORKPOOL_HTTP_LISTEN
+scripts/readme-commands.sh --url "$base" "Running it"
 if [[ $1 == yes ]]; then
     echo '$ ./test.sh'
     ./test.sh
@@ -101,4 +101,4 @@ env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
     http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}" no_proxy="${no_proxy:-}" \
     timeout --kill-after=10 2400 unshare --mount --pid --fork --kill-child --mount-proc="$root/proc" \
     chroot "$root" bash /try.sh "$tests" </dev/null
-step "both work"
+step "all of them work"

@@ -52,5 +52,6 @@ def test_the_readme_is_hashed_by_one_call(client):
 
 def test_shipped_tasks_are_listed_with_their_kinds(client):
     kinds = {task["name"]: task["kind"] for task in client.get("/v1/tasks").json()["items"]}
-    assert kinds == {"echo": "plugin", "sleep": "plugin", "fail": "plugin", "sha256": "plugin", "crash": "plugin",
-                     "wordcount": "command", "thumbnail": "command"}
+    shipped = {"echo": "plugin", "sleep": "plugin", "fail": "plugin", "sha256": "plugin", "crash": "plugin",
+               "wordcount": "command", "thumbnail": "command"}
+    assert kinds.items() >= shipped.items()  # and what somebody put there, as the README says
