@@ -20,6 +20,8 @@ TEXT
 
 # Sections whose blocks are commands. The first is run by check-clean-root.sh and ./test.sh themselves.
 SECTIONS=("Two commands" "A first job" "Running it")
+# Sections whose commands need a container engine; docker/check.sh does what they say.
+ELSEWHERE=("In a container")
 
 readme=$repository/README.md folder=$repository prefix='' url='' pid='' list=no sections=()
 while (($# > 0)); do
@@ -60,7 +62,7 @@ extract() {
 commands=$(extract)
 while IFS=$'\t' read -r section _; do
     known=no
-    for one in "${SECTIONS[@]}"; do
+    for one in "${SECTIONS[@]}" "${ELSEWHERE[@]}"; do
         [[ $one != "$section" ]] || known=yes
     done
     [[ $known == yes ]] || die "a block of commands stands in \"$section\", which nobody runs"
