@@ -170,7 +170,8 @@ static bool take_tags(struct options *options, struct json_span array)
     for (; array.at[at] != ']'; number++) {
         struct json_span string;
         char tag[TAG_BYTES];
-        if (!next_string(array, &at, &string) || !json_text(string, tag, sizeof tag) || !add_tag(options, tag)) {
+        if (!next_string(array, &at, &string) || !json_text(string, tag, sizeof tag) ||
+            !add_tag(options, tag)) {
             refuse_tag(options, array, number);
             return true; /* said already */
         }

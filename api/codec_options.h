@@ -1,5 +1,5 @@
-/* The options of a submit: one table, from which what a body, its `retry` and a query may hold derives. codec_submit.c
- * uses it, and nobody else.
+/* The options of a submit: one table, from which what a body, its `retry` and a query may hold derives.
+ * codec_submit.c uses it, and nobody else.
  *
  *     struct options options = {.job = job, .problem = problem};
  *     if (options_find(key, IN_BODY, &name)) options_take(&options, name, &value);
@@ -27,7 +27,7 @@ enum { IN_BODY = 1, IN_RETRY = 2, IN_QUERY = 4, OPTION_TEXT_BYTES = 96 };
     O(BACKOFF, "backoff", BACKOFF, 0, 0, IN_RETRY, "exponential, linear or fixed")                           \
     O(INITIAL, "initial", SECONDS, 0, 86400, IN_RETRY, "a number of seconds from 0 to 86400")                \
     O(MAX, "max", SECONDS, 0, 2592000, IN_RETRY, "a number of seconds from 0 to 2592000")                    \
-    O(JITTER, "jitter", JITTER, 0, 1, IN_RETRY, "a number from 0 to 1, or true or false")    \
+    O(JITTER, "jitter", JITTER, 0, 1, IN_RETRY, "a number from 0 to 1, or true or false")                    \
     O(TAGS, "tags", TAGS, 0, 0, IN_BODY, "an array of up to 16 strings of 1 to 64 characters")               \
     O(TAG, "tag", TAG, 0, 0, IN_QUERY, "1 to 64 characters, none of them a control character; up to 16 times")
 

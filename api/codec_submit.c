@@ -82,7 +82,8 @@ static void take_retry(struct draft *draft, struct json_span span)
     struct json_scan scan;
     struct value value = {span, PLACE_POINTER, "/retry"};
     if (json_scan(span.at, span.bytes, &scan, NULL) != ERR_OK || scan.type != '{') {
-        options_refuse(&draft->options, &value, "retry", "an object, such as {\"max_attempts\":5,\"initial\":2}");
+        options_refuse(&draft->options, &value, "retry",
+                       "an object, such as {\"max_attempts\":5,\"initial\":2}");
         return;
     }
     for (size_t i = 0; i < scan.member_count && i < JSON_MAX_MEMBERS; i++) {
@@ -324,13 +325,14 @@ static void take_task_member(struct draft *draft, const struct json_scan *scan)
         if (json_text(scan->members[i].value, name, sizeof name) && job_name_ok(name))
             find_task(draft, name);
         else
-            options_refuse(&draft->options, &(struct value){scan->members[i].value, PLACE_POINTER, "/task"}, "task",
-                   "the name of a task, as GET /v1/tasks lists them");
+            options_refuse(&draft->options, &(struct value){scan->members[i].value, PLACE_POINTER, "/task"},
+                           "task", "the name of a task, as GET /v1/tasks lists them");
         return;
     }
     problem_hint(draft->options.problem,
                  "send {\"task\":\"NAME\",\"args\":…}, or the arguments alone to /v1/tasks/NAME/jobs");
-    problem_add(draft->options.problem, ERR_INVALID_FIELD, PLACE_POINTER, "/task", "the field task is missing");
+    problem_add(draft->options.problem, ERR_INVALID_FIELD, PLACE_POINTER, "/task",
+                "the field task is missing");
 }
 
 static void take_document(struct draft *draft, const struct json_scan *scan)
@@ -338,7 +340,8 @@ static void take_document(struct draft *draft, const struct json_scan *scan)
     static const struct task none = {.kill_after_ms = -1};
     if (scan->type != '{') {
         problem_hint(draft->options.problem, "send {\"task\":\"NAME\",\"args\":…}");
-        options_refuse(&draft->options, &(struct value){scan->value, PLACE_POINTER, ""}, "the body", "a JSON object");
+        options_refuse(&draft->options, &(struct value){scan->value, PLACE_POINTER, ""}, "the body",
+                       "a JSON object");
         return;
     }
     take_task_member(draft, scan);

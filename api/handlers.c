@@ -146,7 +146,8 @@ static enum answer answer_pruned(struct request *request, const struct job *job)
     char id[ID_TEXT_BYTES];
     id_format(job->spec.id, id);
     return problem_answer(request, ERR_PRUNED, NULL,
-                          "the job %s has succeeded; its result was kept for jobs.retain_results and is gone", id);
+                          "the job %s has succeeded; its result was kept for jobs.retain_results and is gone",
+                          id);
 }
 
 enum answer handler_result(struct request *request, const struct job *job)

@@ -40,7 +40,8 @@ enum answer handler_job_failed(struct request *request, const struct job *job);
 /* The bare result of a job that has ended; or the problem of one that has none, or has it no longer. */
 enum answer handler_result(struct request *request, const struct job *job);
 
-/* Adds the ETag of the reply's body as it is now, and makes the reply a 304 if the client has that already. */
+/* Adds the ETag of the reply's body as it is now, and makes the reply a 304 if the client has that already.
+ */
 void handler_etag(struct request *request);
 
 /* A whole number from a query parameter, `otherwise` if it is not there. False: the reply says why. */

@@ -90,9 +90,9 @@ static bool take_tag(struct request *request, char tag[TAG_BYTES])
     if (text == NULL)
         return true;
     if (!tag_ok(text)) {
-        handler_bad_parameter(request, "tag",
-                              "tag is \"%.64s\", but must be 1 to 64 characters, none of them a control character",
-                              text);
+        handler_bad_parameter(
+            request, "tag",
+            "tag is \"%.64s\", but must be 1 to 64 characters, none of them a control character", text);
         return false;
     }
     text_copy(tag, TAG_BYTES, text, strlen(text));
@@ -106,15 +106,16 @@ static bool take_text(struct request *request, char out[FILTER_BYTES])
         return true;
     size_t bytes = strlen(text);
     if (bytes == 0 || bytes >= FILTER_BYTES) {
-        handler_bad_parameter(request, "q", "q has %zu bytes, but must have 1 to %d", bytes, FILTER_BYTES - 1);
+        handler_bad_parameter(request, "q", "q has %zu bytes, but must have 1 to %d", bytes,
+                              FILTER_BYTES - 1);
         return false;
     }
     memcpy(out, text, bytes + 1);
     return true;
 }
 
-/* Rows lie in the order of their creation, and pages follow that: any other order would need an index that each job
- * pays for. */
+/* Rows lie in the order of their creation, and pages follow that: any other order would need an index that
+ * each job pays for. */
 static bool take_sort(struct request *request, bool *ascending)
 {
     const char *text = request_parameter(request, "sort");
@@ -122,7 +123,8 @@ static bool take_sort(struct request *request, bool *ascending)
     if (text == NULL || *ascending || strcmp(text, "-created") == 0)
         return true;
     handler_bad_parameter(request, "sort",
-                          "sort is \"%.64s\", but must be -created (newest first, the default) or created", text);
+                          "sort is \"%.64s\", but must be -created (newest first, the default) or created",
+                          text);
     return false;
 }
 
@@ -148,12 +150,14 @@ static bool take_query(struct request *request, struct query *query)
         !take_name(request, "queue", query->filter.queue) ||
         !take_time(request, "created_after", &query->filter.created_after_ms) ||
         !take_time(request, "created_before", &query->filter.created_before_ms) ||
-        !handler_int(request, "limit", 1, LIMIT_MAX, LIMIT_DEFAULT, &limit) || !take_tag(request, query->filter.tag) || !take_text(request, query->filter.text) ||
+        !handler_int(request, "limit", 1, LIMIT_MAX, LIMIT_DEFAULT, &limit) ||
+        !take_tag(request, query->filter.tag) || !take_text(request, query->filter.text) ||
         !take_sort(request, &query->filter.ascending))
         return false;
     query->filter.before_key = INT64_MAX;
     query->filter.limit = (size_t)limit;
-    return take_cursor(request, query->filter.ascending ? &query->filter.after_key : &query->filter.before_key);
+    return take_cursor(request,
+                       query->filter.ascending ? &query->filter.after_key : &query->filter.before_key);
 }
 
 /* ---------------------------------------------------------------------------------------------------------

@@ -9,9 +9,9 @@ static enum answer not_finished(struct request *request, const char *wanted)
     id_format(request->errand.id, id);
     if (await_read(request, request->errand.id) != ERR_OK)
         return problem_plain(request, ERR_NOT_FINISHED);
-    return problem_answer(request, ERR_NOT_FINISHED, "cancel it first, or wait for its end with GET /v1/jobs/{id}?wait=30",
-                          "the job %s is %s; only a finished one can be %s", id,
-                          job_state_text(request->job->state), wanted);
+    return problem_answer(
+        request, ERR_NOT_FINISHED, "cancel it first, or wait for its end with GET /v1/jobs/{id}?wait=30",
+        "the job %s is %s; only a finished one can be %s", id, job_state_text(request->job->state), wanted);
 }
 
 /* ------------------------------------------------------------------------------------------------------

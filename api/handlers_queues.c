@@ -69,8 +69,8 @@ static int by_name(const void *a, const void *b)
     return strcmp(((const struct queue *)a)->name, ((const struct queue *)b)->name);
 }
 
-/* Rows of running jobs stand first in the line, but do not wait. Within a level the first of a queue is its oldest, so
- * a level is left once each queue was met. */
+/* Rows of running jobs stand first in the line, but do not wait. Within a level the first of a queue is its
+ * oldest, so a level is left once each queue was met. */
 static bool meet(void *context, const struct store_waiting *waiting)
 {
     struct queues *queues = context;
@@ -157,7 +157,8 @@ static void answer_queue(struct request *request, struct queues *queues)
     const struct queue *queue = find(queues, request->capture);
     if (queue == NULL) {
         problem_answer(request, ERR_UNKNOWN_QUEUE, NULL,
-                       "there is no queue \"%.64s\": no task names it, and no job is in it", request->capture);
+                       "there is no queue \"%.64s\": no task names it, and no job is in it",
+                       request->capture);
         return;
     }
     struct buf *out = reply_json(request, 200);

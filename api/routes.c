@@ -14,8 +14,9 @@
 const struct route routes[] = {
     {"POST", "/v1/jobs", submit_job, "submitJob", "wait", ROUTE_BODY, "Submit a job",
      "--json '{\"task\":\"echo\",\"args\":{\"hello\":\"world\"}}' %s/v1/jobs"},
-    {"GET", "/v1/jobs", list_jobs, "listJobs", "state task queue tag created_after created_before q sort limit cursor",
-     0, "List jobs, newest first", "'%s/v1/jobs?state=failed&limit=20'"},
+    {"GET", "/v1/jobs", list_jobs, "listJobs",
+     "state task queue tag created_after created_before q sort limit cursor", 0, "List jobs, newest first",
+     "'%s/v1/jobs?state=failed&limit=20'"},
     {"GET", "/v1/jobs/{id}", get_job, "getJob", "wait", 0, "A job; with wait, once it has ended",
      "'%s/v1/jobs/{id}?wait=30'"},
     {"GET", "/v1/jobs/{id}/result", get_job_result, "getJobResult", "wait", 0, "The bare result of a job",

@@ -44,10 +44,11 @@ enum {
 struct cell {
     uint32_t next, prev; /* in the list of its place */
     enum cell_place place;
-    uint8_t level;       /* the job's priority, kept here because plugins can write to the slot */
-    bool memory;         /* the job lies nowhere but in this slot */
-    uint64_t key_sum;    /* of its idempotency key, if memory */
-    struct work *parked; /* cancels, and what is asked of a finished job, that wait until the slot has landed */
+    uint8_t level;    /* the job's priority, kept here because plugins can write to the slot */
+    bool memory;      /* the job lies nowhere but in this slot */
+    uint64_t key_sum; /* of its idempotency key, if memory */
+    struct work
+        *parked; /* cancels, and what is asked of a finished job, that wait until the slot has landed */
 };
 
 /* A list of slots through cell.next and cell.prev. */
@@ -178,7 +179,8 @@ void cancel_answered(struct dispatcher *dispatcher, struct work *work);
 /* Everything that waited for a load, or for this slot, is looked at again. */
 void cancel_undefer(struct dispatcher *dispatcher);
 void cancel_unpark(struct dispatcher *dispatcher, struct work *parked);
-/* The job of this slot is cancelled: the cancels that waited for it are answered, the rest looked at again. */
+/* The job of this slot is cancelled: the cancels that waited for it are answered, the rest looked at again.
+ */
 void cancel_done(struct dispatcher *dispatcher, struct work *parked);
 /* The job in this HELD slot is to be cancelled (its requester has been answered). */
 void cancel_held(struct dispatcher *dispatcher, uint32_t slot);

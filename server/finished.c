@@ -12,9 +12,9 @@ static void answer(struct work *work, enum err err)
     errand->notify(errand);
 }
 
-/* A finished job has no slot. One whose end is being committed is waited for: a list may have shown it as finished
- * already. That no load brings a row into a slot that is finished by now needs no care: a job that a load has read as
- * queued ends by a commit behind that load, whose outcome comes here behind it too. */
+/* A finished job has no slot. One whose end is being committed is waited for: a list may have shown it as
+ * finished already. That no load brings a row into a slot that is finished by now needs no care: a job that a
+ * load has read as queued ends by a commit behind that load, whose outcome comes here behind it too. */
 void finished_asked(struct dispatcher *dispatcher, struct work *work)
 {
     uint32_t slot = hot_find(dispatcher->hot, work->id);

@@ -35,7 +35,8 @@ struct errand {
      * SUBMIT: OK (durable as asked), KEY_REUSED, STORE_FULL, STORE_FAILED, MEMORY_FULL, DRAINING.
      * CANCEL: OK (cancelled now, recorded), AGAIN (it runs: asked to stop), ALREADY_FINISHED, UNKNOWN_JOB,
      *         STORE_FULL, STORE_FAILED.
-     * RETRY, FORGET: OK (queued again, or gone, synced), NOT_FINISHED, UNKNOWN_JOB, STORE_FULL, STORE_FAILED. */
+     * RETRY, FORGET: OK (queued again, or gone, synced), NOT_FINISHED, UNKNOWN_JOB, STORE_FULL, STORE_FAILED.
+     */
     enum err err;
     bool replayed; /* SUBMIT: the idempotency key stood already; `original` is that job */
     struct id original;

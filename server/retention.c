@@ -163,7 +163,8 @@ static void take_outcome(struct retention *retention, int64_t now_ms)
         now_ms + within(batch->spent_ns * (SHARE - 1) / NS_PER_MS, STEP_LEAST_MS, AFTER_REFUSAL_MS);
     if (batch->err == ERR_OK) {
         if (batch->past_count > 0)
-            LOG(STORE_RETAIN, LOG_INT("rows", (int64_t)batch->past_count), LOG_INT("results", batch->results));
+            LOG(STORE_RETAIN, LOG_INT("rows", (int64_t)batch->past_count),
+                LOG_INT("results", batch->results));
         return;
     }
     retention->rest_until_ms = now_ms + AFTER_REFUSAL_MS;

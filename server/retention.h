@@ -1,12 +1,13 @@
 /* Retention: finished jobs, and results apart from their jobs, are deleted when their time is over.
  *
- * The checkpointer's thread looks for them, on a reader of its own, and unlinks the log files of jobs that are gone;
- * the committer deletes, a batch at a time, as a member of one of its groups. Batches are spaced so that deleting takes
- * a tenth of the committer's time at most.
+ * The checkpointer's thread looks for them, on a reader of its own, and unlinks the log files of jobs that
+ * are gone; the committer deletes, a batch at a time, as a member of one of its groups. Batches are spaced so
+ * that deleting takes a tenth of the committer's time at most.
  *
- *  1. Rows lie in the order in which jobs were created, and there is no index by their end. So a kind of rows is walked
- *     once from its low-water mark to the first row that is too young to be over; the mark stays there, and the next
- *     walk goes on from it. Rows that were passed because they ended late are met by a full walk now and then.
+ *  1. Rows lie in the order in which jobs were created, and there is no index by their end. So a kind of rows
+ * is walked once from its low-water mark to the first row that is too young to be over; the mark stays there,
+ * and the next walk goes on from it. Rows that were passed because they ended late are met by a full walk now
+ * and then.
  *  2. What the walk has seen is checked again by the delete itself: the job may have been run again.
  *  3. At most one batch is on its way; it belongs to the committer until `done`.
  */
@@ -51,8 +52,8 @@ struct retention {
     struct committer *committer;
     struct store_reader *reader; /* owned */
     struct {
-        int64_t mark;                 /* the key up to which rows were looked at */
-        int64_t next_ms, full_ms;     /* monotonic: the next walk, the next full walk */
+        int64_t mark;             /* the key up to which rows were looked at */
+        int64_t next_ms, full_ms; /* monotonic: the next walk, the next full walk */
     } walks[RETAINED_COUNT];
     bool sent; /* the batch is on its way */
     int64_t rest_until_ms;

@@ -81,13 +81,14 @@ extern const char store_schema_sql[], store_schema_2_sql[];
 #define MARK_OF(kind, column, member) ", ?"
 #define SET_OF(kind, column, member)  ", " #column " = ?"
 
-#define TAGS_OF_JOB   ", (SELECT tags FROM tagged WHERE tagged.id_key = jobs.id_key)"
+#define TAGS_OF_JOB ", (SELECT tags FROM tagged WHERE tagged.id_key = jobs.id_key)"
 #define SELECT_JOB                                                                                           \
     "SELECT id_key, id_random" JOB_FIXED(NAME_OF) JOB_MOVING(NAME_OF) ATTEMPT_COLUMNS(NAME_OF) TAGS_OF_JOB
 #define SELECT_GLANCE "SELECT id_key, state, created_ms, queue, task FROM jobs "
 #define SAME_JOB      " WHERE id_key = ? AND id_random = ? AND state = ? AND attempt = ?"
 #define SELECT_TAGGED                                                                                        \
-    "SELECT jobs.id_key, state, created_ms, queue, task FROM tags CROSS JOIN jobs ON jobs.id_key = tags.id_key "   \
+    "SELECT jobs.id_key, state, created_ms, queue, task FROM tags CROSS JOIN jobs ON jobs.id_key = "         \
+    "tags.id_key "                                                                                           \
     "WHERE tags.id_key < ? AND tags.id_key >= ? AND tag = ?"
 /* Columns of a finished row that tell whether its time is over; typeof looks at no byte of the result. */
 #define SELECT_PAST "SELECT id_key, id_random, state, finished_ms, typeof(result) <> 'null' FROM jobs "
@@ -98,7 +99,8 @@ extern const char store_schema_sql[], store_schema_2_sql[];
 #define IS_QUEUED   "state = 0"
 #define IS_RETRYING "state = 2"
 #define IS_LISTED   "state <> 0 AND state <> 3"
-_Static_assert(JOB_QUEUED == 0 && JOB_RETRYING == 2 && JOB_SUCCEEDED == 3 && JOB_STATE_COUNT == 6, "schema.sql");
+_Static_assert(JOB_QUEUED == 0 && JOB_RETRYING == 2 && JOB_SUCCEEDED == 3 && JOB_STATE_COUNT == 6,
+               "schema.sql");
 
 /* Every statement that is kept. INDEXED BY fails rather than scan 10 million rows. */
 #define STORE_SQL(S)                                                                                         \
@@ -146,19 +148,18 @@ _Static_assert(JOB_QUEUED == 0 && JOB_RETRYING == 2 && JOB_SUCCEEDED == 3 && JOB
                                  " AND state = ? ORDER BY id_key DESC")                                      \
     S(WALK_TAG, SELECT_TAGGED " ORDER BY tags.id_key DESC")                                                  \
     S(WALK_UP, SELECT_GLANCE "NOT INDEXED WHERE id_key < ? AND id_key >= ? ORDER BY id_key")                 \
-    S(WALK_QUEUED_UP, SELECT_GLANCE                                                                          \
-      "INDEXED BY jobs_ready WHERE id_key < ? AND id_key >= ? AND " IS_QUEUED " ORDER BY id_key")            \
+    S(WALK_QUEUED_UP, SELECT_GLANCE "INDEXED BY jobs_ready WHERE id_key < ? AND id_key >= ? AND " IS_QUEUED  \
+                                    " ORDER BY id_key")                                                      \
     S(WALK_LISTED_UP, SELECT_GLANCE "INDEXED BY jobs_listed WHERE id_key < ? AND id_key >= ? AND " IS_LISTED \
                                     " AND state = ? ORDER BY id_key")                                        \
     S(WALK_TAG_UP, SELECT_TAGGED " ORDER BY tags.id_key")                                                    \
     S(TEXTS, "SELECT id_random, error_message FROM jobs WHERE id_key = ?")                                   \
     S(LINE, "SELECT id_key, id_random, created_ms, queue FROM jobs INDEXED BY jobs_ready "                   \
             "WHERE " IS_QUEUED " AND priority = ? ORDER BY seq LIMIT ?")                                     \
-    S(FORGET, "DELETE FROM jobs" IS_PAST                                  \
-              " RETURNING state, queue, task, attempt, number, idempotency_key")                             \
+    S(FORGET, "DELETE FROM jobs" IS_PAST " RETURNING state, queue, task, attempt, number, idempotency_key")  \
     S(FORGET_ATTEMPTS, "DELETE FROM attempts WHERE id_key = ?")                                              \
     S(FORGET_KEY, "DELETE FROM keys WHERE key = ? AND job_key = ? AND job_random = ?")                       \
-    S(PRUNE, "UPDATE jobs SET result = NULL" IS_PAST)                     \
+    S(PRUNE, "UPDATE jobs SET result = NULL" IS_PAST)                                                        \
     S(PAST, SELECT_PAST "NOT INDEXED WHERE id_key > ? AND id_key < ? ORDER BY id_key LIMIT ?")               \
     S(PAST_LISTED, SELECT_PAST "INDEXED BY jobs_listed WHERE id_key > ? AND id_key < ? AND " IS_LISTED       \
                                " AND state = ? ORDER BY id_key LIMIT ?")                                     \
@@ -242,9 +243,9 @@ enum err store_row_read(sqlite3_stmt *statement, bool with_bytes, struct job **j
 /* Writes the gathered changes of counts; part of the commit. */
 enum err store_changes_write(struct store *store) MUST_USE;
 
-/* What the files that write share (store_sqlite_write.c). store_checked: after any error nothing of the group has
- * happened. store_change: the row goes from (from, before) to what `job` says, with the attempt unless that is NULL,
- * and the counts; *changed is false if the row is not in that state. */
+/* What the files that write share (store_sqlite_write.c). store_checked: after any error nothing of the group
+ * has happened. store_change: the row goes from (from, before) to what `job` says, with the attempt unless
+ * that is NULL, and the counts; *changed is false if the row is not in that state. */
 enum err store_checked(struct store *store, enum err err) MUST_USE;
 enum err store_corrupt(const char *operation, struct id id) MUST_USE;
 enum err store_count_add(struct store *store, const struct job_spec *spec, enum job_state state,

@@ -93,7 +93,8 @@ static void read_remains(sqlite3_stmt *statement, struct remains *remains)
     remains->earlier = spec->attempt > 1 || (spec->attempt == 1 && number == 0);
 }
 
-static enum err delete_row(struct store *store, const struct store_past *past, struct remains *remains, bool *found)
+static enum err delete_row(struct store *store, const struct store_past *past, struct remains *remains,
+                           bool *found)
 {
     struct connection *connection = &store->reader.connection;
     sqlite3_stmt *statement;
@@ -191,7 +192,8 @@ enum err store_prune(struct store *store, struct store_past *past)
     return store_checked(store, prune(store, past));
 }
 
-/* Finding what is old. The rarer states have an index in order of keys; succeeded jobs are most of all there are. */
+/* Finding what is old. The rarer states have an index in order of keys; succeeded jobs are most of all there
+ * are. */
 
 static enum err past_begin(struct store_reader *reader, const struct store_ageing *ageing, enum sql sql,
                            sqlite3_stmt **statement)
@@ -219,8 +221,8 @@ static bool is_past(const struct store_ageing *ageing, sqlite3_stmt *statement)
            (!ageing->results || sqlite3_column_int(statement, 4) != 0);
 }
 
-enum err store_find_past(struct store_reader *reader, const struct store_ageing *ageing, struct store_past *past,
-                         size_t *count, int64_t *seen_key, bool *end)
+enum err store_find_past(struct store_reader *reader, const struct store_ageing *ageing,
+                         struct store_past *past, size_t *count, int64_t *seen_key, bool *end)
 {
     struct connection *connection = &reader->connection;
     enum sql sql = ageing->state == JOB_SUCCEEDED ? SQL_PAST : SQL_PAST_LISTED;
@@ -231,12 +233,14 @@ enum err store_find_past(struct store_reader *reader, const struct store_ageing 
     *count = 0;
     *seen_key = ageing->after_key;
     enum err err = past_begin(reader, ageing, sql, &statement);
-    while (err == ERR_OK && *count < ageing->limit && (err = store_sql_row(connection, sql, &row)) == ERR_OK && row) {
+    while (err == ERR_OK && *count < ageing->limit &&
+           (err = store_sql_row(connection, sql, &row)) == ERR_OK && row) {
         struct id id = id_join(sqlite3_column_int64(statement, 0), sqlite3_column_int64(statement, 1));
         looked++;
         *seen_key = id_key(id);
         if (is_past(ageing, statement))
-            past[(*count)++] = (struct store_past){.id = id, .finished_ms = sqlite3_column_int64(statement, 3)};
+            past[(*count)++] =
+                (struct store_past){.id = id, .finished_ms = sqlite3_column_int64(statement, 3)};
     }
     *end = !row && looked < PAST_LOOK_MAX;
     store_sql_reset(connection, sql);
@@ -245,7 +249,8 @@ enum err store_find_past(struct store_reader *reader, const struct store_ageing 
 
 /* Debris. */
 
-enum err store_debris_read(struct store_reader *reader, size_t limit, struct store_debris *debris, size_t *count)
+enum err store_debris_read(struct store_reader *reader, size_t limit, struct store_debris *debris,
+                           size_t *count)
 {
     struct connection *connection = &reader->connection;
     sqlite3_stmt *statement;

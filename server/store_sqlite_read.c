@@ -6,7 +6,7 @@
 #include <string.h>
 
 enum {
-    LOOK_MAX = 50000,  /* rows that one page of a list looks at */
+    LOOK_MAX = 50000, /* rows that one page of a list looks at */
     LINE_MAX_ROWS = 5000,
     SORTED_MAX = 10000 /* queued jobs that are sorted by id; more are found by walking all jobs */
 };
@@ -294,9 +294,10 @@ static enum err walk_begin(struct store_reader *reader, const struct store_filte
     return ERR_OK;
 }
 
-/* Looked at last, since it costs a look at the row by its key; so a walk without a text pays nothing for it. */
-static enum err passes_text(struct store_reader *reader, const struct store_filter *filter, sqlite3_stmt *glance,
-                            bool *found)
+/* Looked at last, since it costs a look at the row by its key; so a walk without a text pays nothing for it.
+ */
+static enum err passes_text(struct store_reader *reader, const struct store_filter *filter,
+                            sqlite3_stmt *glance, bool *found)
 {
     struct connection *connection = &reader->connection;
     sqlite3_stmt *statement;

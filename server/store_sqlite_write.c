@@ -299,7 +299,7 @@ enum err store_submit(struct store *store, struct store_submit *submit)
     if (err != ERR_OK)
         return store_checked(store, err);
     return store_checked(store,
-                   taken ? insert(store, submit->job, &submit->job->attempt) : find_key(store, submit));
+                         taken ? insert(store, submit->job, &submit->job->attempt) : find_key(store, submit));
 }
 
 /* Moving. */
@@ -342,7 +342,7 @@ static enum err archive(struct store *store, struct id id, enum job_state from, 
 }
 
 enum err store_change(struct store *store, const struct job *job, const struct attempt *attempt,
-                       enum job_state from, uint32_t before, bool *changed)
+                      enum job_state from, uint32_t before, bool *changed)
 {
     struct connection *connection = &store->reader.connection;
     enum sql sql = attempt != NULL ? SQL_LAND : SQL_MOVE;

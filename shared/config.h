@@ -114,7 +114,8 @@ struct config {
     int64_t workers_count;    /* resolved: never 0 after config_load */
     int64_t jobs_timeout_ms, jobs_kill_after_ms, jobs_max_attempts, jobs_backoff, jobs_backoff_initial_ms,
         jobs_backoff_max_ms, jobs_jitter, jobs_max_crashes, jobs_max_lost, jobs_max_result, jobs_max_log;
-    int64_t jobs_retain_succeeded_ms, jobs_retain_failed_ms, jobs_retain_results_ms; /* 0: for ever; as long */
+    int64_t jobs_retain_succeeded_ms, jobs_retain_failed_ms,
+        jobs_retain_results_ms; /* 0: for ever; as long */
     int64_t memory_slots, memory_arena, memory_tray;
     char *tasks_dir;               /* "" if none */
     int64_t log_level, log_format; /* enum log_level, enum log_format */

@@ -185,7 +185,7 @@ struct job {
     bool cancel_requested;
     struct text args, result; /* JSON text */
     struct text tags;         /* a JSON array (tags.h), or absent */
-    void *owned[3];         /* what the last job_free releases besides the struct: bytes of args, result, tags */
+    void *owned[3]; /* what the last job_free releases besides the struct: bytes of args, result, tags */
     _Atomic int references; /* shared jobs do not change any more */
 };
 

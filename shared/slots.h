@@ -49,8 +49,8 @@ struct slot {
     alignas(CACHE_LINE) _Atomic uint64_t claim;
     _Atomic uint32_t cancel_requested; /* front: set once, kept until FREE */
     uint32_t args_bytes;
-    uint64_t args_at;  /* in the arena; meaningless if args_bytes is 0 */
-    int64_t queued_ns; /* monotonic: when it became ready to run */
+    uint64_t args_at;    /* in the arena; meaningless if args_bytes is 0 */
+    int64_t queued_ns;   /* monotonic: when it became ready to run */
     uint32_t tags_bytes; /* in the arena too, behind the arguments */
 
     alignas(CACHE_LINE) struct job_spec spec;

@@ -311,7 +311,8 @@ START_TEST(only_those_that_have_a_result_are_found_for_pruning)
 {
     struct store_past past[OLD_COUNT];
     fill_with_old();
-    struct store_ageing ageing = {.state = JOB_SUCCEEDED, .results = true, .before_ms = INT64_MAX / 8192, .limit = 50};
+    struct store_ageing ageing = {
+        .state = JOB_SUCCEEDED, .results = true, .before_ms = INT64_MAX / 8192, .limit = 50};
     ck_assert_uint_eq(find_all(ageing, past), OLD_COUNT / 4);
     ck_assert_int_eq(prune(past[3].id, past[3].finished_ms), ERR_OK);
     ck_assert_uint_eq(find_all(ageing, past), OLD_COUNT / 4 - 1);
@@ -351,7 +352,8 @@ static bool see(void *context, const struct store_waiting *waiting)
 
 START_TEST(the_line_is_in_the_order_of_running_and_may_be_left)
 {
-    JOB_AUTO low = make_job("q", "t"), *first = submitted(), *second = submitted(), *high = make_job("q", "t");
+    JOB_AUTO low = make_job("q", "t"), *first = submitted(), *second = submitted(),
+             *high = make_job("q", "t");
     JOB_AUTO done = ended(JOB_FAILED, OUTCOME_ERROR);
     low->spec.priority = 1;
     high->spec.priority = 9;
@@ -364,7 +366,8 @@ START_TEST(the_line_is_in_the_order_of_running_and_may_be_left)
     for (int i = 0; i < 4; i++)
         ck_assert(id_equal(all.ids[i], order[i]->spec.id));
     ok(store_line(store_own_reader(store), see, &few));
-    ck_assert_int_eq(few.count, 3); /* of priority 5 one, since two had been seen by then; and of each below, one */
+    ck_assert_int_eq(few.count,
+                     3); /* of priority 5 one, since two had been seen by then; and of each below, one */
 }
 END_TEST
 
@@ -391,7 +394,8 @@ START_TEST(memory_that_runs_out_anywhere_undoes_all_of_it)
     teardown();
     make_memory_scarce();
     setup();
-    JOB_AUTO fresh = make_job("q", "t"), *again = ended(JOB_FAILED, OUTCOME_ERROR), *gone = make_job("q", "t");
+    JOB_AUTO fresh = make_job("q", "t"), *again = ended(JOB_FAILED, OUTCOME_ERROR),
+             *gone = make_job("q", "t");
     strcpy(gone->spec.idempotency_key, "k");
     fresh->tags = gone->tags = (struct text){"[\"a\",\"b\"]", 9};
     submit(gone);

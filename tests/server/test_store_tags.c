@@ -177,7 +177,12 @@ START_TEST(a_text_that_is_the_beginning_of_an_id_says_where_its_keys_lie)
     id_format(id, text);
     ck_assert(store_text_keys(text, &from, &below));
     ck_assert_int_eq(below - from, 1);
-    static const char *const OTHERS[] = {"", "0193a2f4", "0193a2fg-", "0193a2f4-7c3b-4d1e", "0193a2f4-7c3b7", "two words",
+    static const char *const OTHERS[] = {"",
+                                         "0193a2f4",
+                                         "0193a2fg-",
+                                         "0193a2f4-7c3b-4d1e",
+                                         "0193a2f4-7c3b7",
+                                         "two words",
                                          "0193a2f4-7c3b-7d1e-9f10-4b1a2c3d4e5f0"};
     for (size_t i = 0; i < sizeof OTHERS / sizeof OTHERS[0]; i++)
         ck_assert(!store_text_keys(OTHERS[i], &from, &below));
@@ -193,17 +198,20 @@ static void make_version_1(void)
     ck_assert_int_eq(remove(file_path()), 0);
     buf_put(&sql, "PRAGMA journal_mode = WAL; PRAGMA application_id = 0x666f726b; PRAGMA user_version = 1;");
     buf_put(&sql, store_schema_sql);
-    buf_put(&sql, "INSERT INTO meta VALUES ('id', x'00112233445566778899aabbccddeeff');"
-                  "UPDATE meta SET value = 500 WHERE name = 'seq';"
-                  "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30)"
-                  "INSERT INTO jobs (id_key, id_random, state, created_ms, queue, task, seq, priority, durability,"
-                  " timeout_ms, kill_after_ms, max_attempts, backoff, initial_ms, max_ms, jitter, epoch, attempt, number,"
-                  " outcome, started_ms, finished_ms, result, args)"
-                  " SELECT ((7000 + i) << 12) | i, i, CASE i % 3 WHEN 0 THEN 0 WHEN 1 THEN 3 ELSE 4 END, 7000 + i, 'q',"
-                  " 't', i, 5, 2, 1000, 100, 3, 0, 10, 10, 0, 1, i % 3 > 0, iif(i % 3 > 0, 1, NULL),"
-                  " iif(i % 3 > 0, i % 3, NULL), iif(i % 3 > 0, 7000, NULL), iif(i % 3 > 0, 7100, NULL),"
-                  " iif(i % 3 = 1, '[1]', NULL), '{}' FROM n;"
-                  "INSERT INTO counts SELECT queue, task, state, count(*) FROM jobs GROUP BY 1, 2, 3;");
+    buf_put(
+        &sql,
+        "INSERT INTO meta VALUES ('id', x'00112233445566778899aabbccddeeff');"
+        "UPDATE meta SET value = 500 WHERE name = 'seq';"
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30)"
+        "INSERT INTO jobs (id_key, id_random, state, created_ms, queue, task, seq, priority, durability,"
+        " timeout_ms, kill_after_ms, max_attempts, backoff, initial_ms, max_ms, jitter, epoch, attempt, "
+        "number,"
+        " outcome, started_ms, finished_ms, result, args)"
+        " SELECT ((7000 + i) << 12) | i, i, CASE i % 3 WHEN 0 THEN 0 WHEN 1 THEN 3 ELSE 4 END, 7000 + i, 'q',"
+        " 't', i, 5, 2, 1000, 100, 3, 0, 10, 10, 0, 1, i % 3 > 0, iif(i % 3 > 0, 1, NULL),"
+        " iif(i % 3 > 0, i % 3, NULL), iif(i % 3 > 0, 7000, NULL), iif(i % 3 > 0, 7100, NULL),"
+        " iif(i % 3 = 1, '[1]', NULL), '{}' FROM n;"
+        "INSERT INTO counts SELECT queue, task, state, count(*) FROM jobs GROUP BY 1, 2, 3;");
     buf_add(&sql, "", 1);
     change_file(sql.data);
 }

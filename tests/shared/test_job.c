@@ -32,7 +32,8 @@ START_TEST(a_state_is_terminal_just_when_nothing_but_a_request_leads_out_of_it)
     for (int from = 0; from < JOB_STATE_COUNT; from++) {
         bool leads_on = false; /* anywhere but back to the line, where a retry on request puts it */
         for (int to = 0; to < JOB_STATE_COUNT; to++)
-            leads_on = leads_on || (to != JOB_QUEUED && job_may_move((enum job_state)from, (enum job_state)to));
+            leads_on =
+                leads_on || (to != JOB_QUEUED && job_may_move((enum job_state)from, (enum job_state)to));
         ck_assert_int_eq(job_is_terminal((enum job_state)from), !leads_on);
         ck_assert(!job_is_terminal((enum job_state)from) || job_may_move((enum job_state)from, JOB_QUEUED));
     }

@@ -46,14 +46,16 @@ START_TEST(a_tag_is_found_whole_or_not_at_all)
 {
     struct text tags = text_of("[\"x\",\"y\",\"a\\\"b\"]");
     ck_assert(tags_hold(tags, "x") && tags_hold(tags, "y") && tags_hold(tags, "a\"b"));
-    ck_assert(!tags_hold(tags, ",") && !tags_hold(tags, "a") && !tags_hold(tags, "") && !tags_hold(tags, "b"));
+    ck_assert(!tags_hold(tags, ",") && !tags_hold(tags, "a") && !tags_hold(tags, "") &&
+              !tags_hold(tags, "b"));
     ck_assert(!tags_hold((struct text){NULL, 0}, "x"));
 }
 END_TEST
 
 START_TEST(a_text_that_is_no_array_of_tags_is_read_to_its_end_at_most)
 {
-    static const char *const TEXTS[] = {"", "[", "[\"", "[\"a", "[\"a\\", "[\"a\\\"", "[]", "[1]", "{\"a\":1}"};
+    static const char *const TEXTS[] = {"",         "[",  "[\"", "[\"a",     "[\"a\\",
+                                        "[\"a\\\"", "[]", "[1]", "{\"a\":1}"};
     char tag[TAG_BYTES];
     for (size_t i = 0; i < sizeof TEXTS / sizeof TEXTS[0]; i++) {
         size_t bytes = strlen(TEXTS[i]), at = 0;
