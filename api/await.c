@@ -31,10 +31,16 @@ void await_submit(struct request *request, struct job *job)
     front_submit(request->front, &request->errand);
 }
 
-void await_cancel(struct request *request, struct id id)
+void await_errand(struct request *request, enum errand_kind kind, struct id id)
 {
-    prepare(request, ERRAND_CANCEL, id, NULL);
-    front_cancel(request->front, &request->errand);
+    CHECK(kind != ERRAND_SUBMIT);
+    prepare(request, kind, id, NULL);
+    if (kind == ERRAND_CANCEL)
+        front_cancel(request->front, &request->errand);
+    else if (kind == ERRAND_RETRY)
+        front_retry(request->front, &request->errand);
+    else
+        front_forget(request->front, &request->errand);
 }
 
 void await_end(struct request *request, struct id id)

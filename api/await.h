@@ -12,7 +12,8 @@
 #include "http.h"
 
 void await_submit(struct request *request, struct job *job);
-void await_cancel(struct request *request, struct id id);
+/* CANCEL, RETRY or FORGET, of a job that stands already. */
+void await_errand(struct request *request, enum errand_kind kind, struct id id);
 
 /* Registers for the end of a job; request->ended is what comes. */
 void await_end(struct request *request, struct id id);

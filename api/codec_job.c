@@ -168,7 +168,7 @@ static void put_times(struct buf *out, const struct job *job)
 
 static void put_links(struct buf *out, const char *id)
 {
-    static const char *const NAMES[] = {"result", "log", "attempts", "cancel"};
+    static const char *const NAMES[] = {"result", "log", "attempts", "cancel", "retry"};
     PUT(out, ",\"links\":{\"self\":\"/v1/jobs/");
     buf_put(out, id);
     for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
@@ -180,6 +180,19 @@ static void put_links(struct buf *out, const char *id)
         buf_put(out, NAMES[i]);
     }
     PUT(out, "\"}");
+}
+
+/* Each success has a result, JSON null at least: one without has lost it to time. */
+static void put_result(struct buf *out, const struct job *job)
+{
+    bool succeeded = job->state == JOB_SUCCEEDED;
+    PUT(out, ",\"result\":");
+    if (succeeded && job->result.bytes > 0)
+        buf_add(out, job->result.at, job->result.bytes);
+    else
+        PUT(out, "null");
+    PUT(out, ",\"result_pruned\":");
+    buf_put(out, succeeded && job->result.at == NULL ? "true" : "false");
 }
 
 void codec_job(struct buf *out, const struct job *job, bool whole)
@@ -203,16 +216,16 @@ void codec_job(struct buf *out, const struct job *job, bool whole)
             PUT(out, "null");
     }
     put_options(out, &job->spec);
+    PUT(out, ",\"tags\":");
+    if (job->tags.bytes > 0)
+        buf_add(out, job->tags.at, job->tags.bytes);
+    else
+        PUT(out, "[]");
     put_counters(out, job);
     PUT(out, ",\"progress\":");
     put_progress(out, attempt);
-    if (whole) {
-        PUT(out, ",\"result\":");
-        if (job->state == JOB_SUCCEEDED && job->result.bytes > 0)
-            buf_add(out, job->result.at, job->result.bytes);
-        else
-            PUT(out, "null");
-    }
+    if (whole)
+        put_result(out, job);
     PUT(out, ",\"error\":");
     codec_error(out, attempt);
     PUT(out, ",\"worker\":");

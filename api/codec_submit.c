@@ -1,6 +1,7 @@
 #include "codec.h"
 
 #include "clock.h"
+#include "codec_options.h"
 #include "json.h"
 #include "nearest.h"
 
@@ -8,202 +9,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { IN_BODY = 1, IN_RETRY = 2, IN_QUERY = 4, FAULTS_MAX = 16, SHOWN_BYTES = 48, TEXT_BYTES = 96 };
 enum { COPIED_BYTES = 4096 }; /* larger bodies are handed to the job instead of being copied */
-
-/* name, text, kind, least, most, where it may stand, what would be right */
-#define OPTIONS(O)                                                                                           \
-    O(QUEUE, "queue", NAME, 0, 0, IN_BODY | IN_QUERY, "a name of 1 to 63 letters, digits, dots, _ or -")     \
-    O(PRIORITY, "priority", INT, 0, 9, IN_BODY | IN_QUERY, "a whole number from 0 to 9; 9 runs first")       \
-    O(TIMEOUT, "timeout", SECONDS, 0.001, 2592000, IN_BODY | IN_QUERY,                                       \
-      "a number of seconds above 0, up to 2592000")                                                          \
-    O(KILL_AFTER, "kill_after", SECONDS, 0, 3600, IN_BODY | IN_QUERY, "a number of seconds from 0 to 3600")  \
-    O(DURABILITY, "durability", DURABILITY, 0, 0, IN_BODY | IN_QUERY, "full, process or memory")             \
-    O(MAX_ATTEMPTS, "max_attempts", INT, 1, 1000, IN_RETRY | IN_QUERY, "a whole number from 1 to 1000")      \
-    O(BACKOFF, "backoff", BACKOFF, 0, 0, IN_RETRY, "exponential, linear or fixed")                           \
-    O(INITIAL, "initial", SECONDS, 0, 86400, IN_RETRY, "a number of seconds from 0 to 86400")                \
-    O(MAX, "max", SECONDS, 0, 2592000, IN_RETRY, "a number of seconds from 0 to 2592000")                    \
-    O(JITTER, "jitter", JITTER, 0, 1, IN_RETRY, "a number from 0 to 1, or true or false")
-
-enum option_name {
-#define O(name, text, kind, least, most, where, right) OPTION_##name,
-    OPTIONS(O)
-#undef O
-        OPTION_COUNT
-};
-
-enum option_kind { KIND_NAME, KIND_INT, KIND_SECONDS, KIND_DURABILITY, KIND_BACKOFF, KIND_JITTER };
-
-static const struct option {
-    const char *text;
-    enum option_kind kind;
-    double least, most;
-    unsigned where;
-    const char *right;
-} TABLE[OPTION_COUNT] = {
-#define O(name, text, kind, least, most, where, right) {text, KIND_##kind, least, most, where, right},
-    OPTIONS(O)
-#undef O
-};
 
 /* A job in the making. */
 struct draft {
     const struct submission *from;
-    struct job *job;
-    struct problem *problem;
+    struct options options; /* with the job and the problem */
     const struct task *task;
     struct json_span args;
-    bool given[OPTION_COUNT];
-    bool jitter_default; /* "jitter": true: as much as there would be anyway */
 };
-
-/* One value, from the body or from the query. */
-struct value {
-    struct json_span span; /* JSON text, or the bare text of a parameter */
-    enum problem_place place;
-    const char *where; /* pointer or parameter */
-};
-
-static bool is_full(const struct draft *draft)
-{
-    return draft->problem->count >= FAULTS_MAX;
-}
-
-/* ----------------------------------------------------------------------------------------------------
- * options */
-
-static void refuse(struct draft *draft, const struct value *value, const char *name, const char *right)
-{
-    if (is_full(draft))
-        return;
-    bool cut = value->span.bytes > SHOWN_BYTES;
-    int shown = (int)(cut ? SHOWN_BYTES : value->span.bytes);
-    enum err err = value->place == PLACE_POINTER ? ERR_INVALID_FIELD : ERR_INVALID_PARAMETER;
-    problem_add(draft->problem, err, value->place, value->where, "%s is %s%.*s%s, but must be %s", name,
-                shown == 0 ? "empty" : "", shown, value->span.at, cut ? "…" : "", right);
-}
-
-static bool read_text(const struct value *value, char text[TEXT_BYTES])
-{
-    if (value->place == PLACE_POINTER)
-        return json_text(value->span, text, TEXT_BYTES);
-    if (value->span.bytes >= TEXT_BYTES)
-        return false;
-    memcpy(text, value->span.at, value->span.bytes);
-    text[value->span.bytes] = '\0';
-    return true;
-}
-
-static bool read_number(const struct value *value, const struct option *option, double *number)
-{
-    int64_t whole;
-    if (!json_number(value->span, number) || (option->kind == KIND_INT && !json_int(value->span, &whole)))
-        return false;
-    return *number >= option->least && *number <= option->most;
-}
-
-static bool read_jitter(struct draft *draft, const struct value *value, const struct option *option,
-                        double *number)
-{
-    draft->jitter_default = value->span.bytes == 4 && memcmp(value->span.at, "true", 4) == 0;
-    *number = 0;
-    return draft->jitter_default || (value->span.bytes == 5 && memcmp(value->span.at, "false", 5) == 0) ||
-           read_number(value, option, number);
-}
-
-static int64_t to_ms(double seconds)
-{
-    return (int64_t)(seconds * 1000 + 0.5);
-}
-
-static void set_number(struct draft *draft, enum option_name name, double number)
-{
-    struct job_spec *spec = &draft->job->spec;
-    switch (name) {
-    case OPTION_PRIORITY:
-        spec->priority = (uint8_t)number;
-        break;
-    case OPTION_TIMEOUT:
-        spec->timeout_ms = to_ms(number);
-        break;
-    case OPTION_KILL_AFTER:
-        spec->kill_after_ms = to_ms(number);
-        break;
-    case OPTION_MAX_ATTEMPTS:
-        spec->retry.max_attempts = (uint32_t)number;
-        break;
-    case OPTION_INITIAL:
-        spec->retry.initial_ms = to_ms(number);
-        break;
-    case OPTION_MAX:
-        spec->retry.max_ms = to_ms(number);
-        break;
-    case OPTION_JITTER:
-        if (!draft->jitter_default)
-            spec->retry.jitter = (uint32_t)(number * 100 + 0.5);
-        break;
-    case OPTION_QUEUE:
-    case OPTION_DURABILITY:
-    case OPTION_BACKOFF:
-    case OPTION_COUNT:
-        break;
-    }
-}
-
-static bool set_text(struct draft *draft, enum option_kind kind, const char *text)
-{
-    struct job_spec *spec = &draft->job->spec;
-    enum durability durability;
-    enum backoff backoff;
-    if (kind == KIND_NAME) {
-        if (!job_name_ok(text))
-            return false;
-        text_copy(spec->queue, sizeof spec->queue, text, strlen(text));
-        return true;
-    }
-    if (kind == KIND_DURABILITY && durability_parse(text, &durability)) {
-        spec->durability = (uint8_t)durability;
-        return true;
-    }
-    if (kind == KIND_BACKOFF && backoff_parse(text, &backoff)) {
-        spec->retry.backoff = (uint32_t)backoff;
-        return true;
-    }
-    return false;
-}
-
-static void take_option(struct draft *draft, enum option_name name, const struct value *value)
-{
-    const struct option *option = &TABLE[name];
-    char text[TEXT_BYTES];
-    double number;
-    bool ok;
-    if (option->kind == KIND_NAME || option->kind == KIND_DURABILITY || option->kind == KIND_BACKOFF) {
-        ok = read_text(value, text) && set_text(draft, option->kind, text);
-    } else {
-        ok = option->kind == KIND_JITTER ? read_jitter(draft, value, option, &number)
-                                         : read_number(value, option, &number);
-        if (ok)
-            set_number(draft, name, number);
-    }
-    if (!ok)
-        refuse(draft, value, option->text, option->right);
-    draft->given[name] = true;
-}
 
 /* ------------------------------------------------------------------------------------------------- the
  * objects */
-
-static bool find_option(struct json_span key, unsigned where, enum option_name *name)
-{
-    for (int i = 0; i < OPTION_COUNT; i++) {
-        if ((TABLE[i].where & where) != 0 && json_key_is(key, TABLE[i].text)) {
-            *name = (enum option_name)i;
-            return true;
-        }
-    }
-    return false;
-}
 
 /* A pointer's segment: ~ and / are escaped (RFC 6901). */
 static void put_pointer(struct buf *out, const char *prefix, const char *name)
@@ -227,7 +44,7 @@ static void add_unknown(struct draft *draft, struct json_span key, unsigned wher
     size_t count = 0;
     char name[128];
     BUF_AUTO pointer = {0};
-    if (is_full(draft))
+    if (options_full(&draft->options))
         return;
     if (!json_key(key, name, sizeof name))
         text_copy(name, sizeof name, key.at, key.bytes);
@@ -237,30 +54,30 @@ static void add_unknown(struct draft *draft, struct json_span key, unsigned wher
         known[count++] = "retry";
     }
     for (int i = 0; i < OPTION_COUNT; i++) {
-        if ((TABLE[i].where & where) != 0)
-            known[count++] = TABLE[i].text;
+        if ((option_table[i].where & where) != 0)
+            known[count++] = option_table[i].text;
     }
     const char *near = nearest_name(name, known, count);
     enum option_name inner;
     put_pointer(&pointer, where == IN_RETRY ? "/retry" : "", name);
     if (pointer.failed)
         return;
-    if (where == IN_BODY && find_option(key, IN_RETRY, &inner))
-        problem_add(draft->problem, ERR_UNKNOWN_FIELD, PLACE_POINTER, pointer.data,
+    if (where == IN_BODY && options_find(key, IN_RETRY, &inner))
+        problem_add(draft->options.problem, ERR_UNKNOWN_FIELD, PLACE_POINTER, pointer.data,
                     "there is no field \"%s\" here; it belongs into retry: {\"retry\":{\"%s\":…}}", name,
                     name);
     else if (near != NULL)
-        problem_add(draft->problem, ERR_UNKNOWN_FIELD, PLACE_POINTER, pointer.data,
+        problem_add(draft->options.problem, ERR_UNKNOWN_FIELD, PLACE_POINTER, pointer.data,
                     "there is no field \"%s\"; did you mean \"%s\"?", name, near);
     else
-        problem_add(draft->problem, ERR_UNKNOWN_FIELD, PLACE_POINTER, pointer.data,
+        problem_add(draft->options.problem, ERR_UNKNOWN_FIELD, PLACE_POINTER, pointer.data,
                     "there is no field \"%s\"; known are %s", name,
                     where == IN_BODY
-                        ? "task, args, queue, priority, timeout, kill_after, retry and durability"
+                        ? "task, args, queue, priority, timeout, kill_after, retry, durability and tags"
                         : "max_attempts, backoff, initial, max and jitter");
     if (where == IN_BODY && near == NULL)
-        problem_hint(draft->problem, "what the task itself is to get belongs into args: "
-                                     "{\"task\":\"NAME\",\"args\":{\"path\":\"/etc/hosts\"}}");
+        problem_hint(draft->options.problem, "what the task itself is to get belongs into args: "
+                                             "{\"task\":\"NAME\",\"args\":{\"path\":\"/etc/hosts\"}}");
 }
 
 static void take_retry(struct draft *draft, struct json_span span)
@@ -268,34 +85,35 @@ static void take_retry(struct draft *draft, struct json_span span)
     struct json_scan scan;
     struct value value = {span, PLACE_POINTER, "/retry"};
     if (json_scan(span.at, span.bytes, &scan, NULL) != ERR_OK || scan.type != '{') {
-        refuse(draft, &value, "retry", "an object, such as {\"max_attempts\":5,\"initial\":2}");
+        options_refuse(&draft->options, &value, "retry",
+                       "an object, such as {\"max_attempts\":5,\"initial\":2}");
         return;
     }
     for (size_t i = 0; i < scan.member_count && i < JSON_MAX_MEMBERS; i++) {
         enum option_name name;
-        char pointer[TEXT_BYTES] = "/retry/";
-        if (!find_option(scan.members[i].key, IN_RETRY, &name)) {
+        char pointer[OPTION_TEXT_BYTES] = "/retry/";
+        if (!options_find(scan.members[i].key, IN_RETRY, &name)) {
             add_unknown(draft, scan.members[i].key, IN_RETRY);
             continue;
         }
-        strcat(pointer, TABLE[name].text);
-        take_option(draft, name, &(struct value){scan.members[i].value, PLACE_POINTER, pointer});
+        strcat(pointer, option_table[name].text);
+        options_take(&draft->options, name, &(struct value){scan.members[i].value, PLACE_POINTER, pointer});
     }
 }
 
 static void take_member(struct draft *draft, const struct json_member *member)
 {
     enum option_name name;
-    char pointer[TEXT_BYTES] = "/";
+    char pointer[OPTION_TEXT_BYTES] = "/";
     if (json_key_is(member->key, "task"))
         return; /* read first, for the defaults */
     if (json_key_is(member->key, "args")) {
         draft->args = member->value;
     } else if (json_key_is(member->key, "retry")) {
         take_retry(draft, member->value);
-    } else if (find_option(member->key, IN_BODY, &name)) {
-        strcat(pointer, TABLE[name].text);
-        take_option(draft, name, &(struct value){member->value, PLACE_POINTER, pointer});
+    } else if (options_find(member->key, IN_BODY, &name)) {
+        strcat(pointer, option_table[name].text);
+        options_take(&draft->options, name, &(struct value){member->value, PLACE_POINTER, pointer});
     } else {
         add_unknown(draft, member->key, IN_BODY);
     }
@@ -309,9 +127,9 @@ static void find_task(struct draft *draft, const char *name)
     enum err unknown = draft->from->task != NULL ? ERR_NO_SUCH_TASK : ERR_UNKNOWN_TASK;
     draft->task = catalogue_find(draft->from->catalogue, name);
     if (draft->task == NULL) {
-        codec_unknown_task(draft->problem, unknown, draft->from->catalogue, name);
+        codec_unknown_task(draft->options.problem, unknown, draft->from->catalogue, name);
     } else if (draft->task->broken != 0) {
-        problem_set(draft->problem, ERR_BROKEN_TASK, "the task \"%s\" cannot be run: %s", name,
+        problem_set(draft->options.problem, ERR_BROKEN_TASK, "the task \"%s\" cannot be run: %s", name,
                     draft->task->reason);
     }
 }
@@ -320,7 +138,7 @@ static void set_defaults(struct draft *draft)
 {
     const struct config *config = draft->from->config;
     const struct task *task = draft->task;
-    struct job_spec *spec = &draft->job->spec;
+    struct job_spec *spec = &draft->options.job->spec;
     const char *queue = task->queue[0] != '\0' ? task->queue : "default";
     text_copy(spec->task, sizeof spec->task, task->name, strlen(task->name));
     text_copy(spec->queue, sizeof spec->queue, queue, strlen(queue));
@@ -338,20 +156,20 @@ static void set_defaults(struct draft *draft)
     spec->epoch = draft->from->catalogue->epoch;
     spec->id = id_new();
     spec->created_ms = clock_real_ms();
-    draft->job->state = JOB_QUEUED;
+    draft->options.job->state = JOB_QUEUED;
 }
 
 /* A default gives way to what was given; two given ones that contradict each other are a fault. */
 static void reconcile(struct draft *draft)
 {
-    struct retry *retry = &draft->job->spec.retry;
+    struct retry *retry = &draft->options.job->spec.retry;
     if (retry->initial_ms <= retry->max_ms)
         return;
-    if (draft->given[OPTION_INITIAL] && draft->given[OPTION_MAX])
+    if (draft->options.given[OPTION_INITIAL] && draft->options.given[OPTION_MAX])
         problem_add(
-            draft->problem, ERR_INVALID_FIELD, PLACE_POINTER, "/retry/max",
+            draft->options.problem, ERR_INVALID_FIELD, PLACE_POINTER, "/retry/max",
             "retry.max is less than retry.initial; the longest wait cannot be shorter than the first");
-    else if (draft->given[OPTION_MAX])
+    else if (draft->options.given[OPTION_MAX])
         retry->initial_ms = retry->max_ms;
     else
         retry->max_ms = retry->initial_ms;
@@ -369,11 +187,11 @@ static void take_key(struct draft *draft)
     while (printable < bytes && key[printable] >= 0x20 && key[printable] < 0x7f)
         printable++;
     if (bytes == 0 || bytes >= KEY_BYTES || printable < bytes)
-        problem_add(draft->problem, ERR_INVALID_PARAMETER, PLACE_HEADER, "Idempotency-Key",
+        problem_add(draft->options.problem, ERR_INVALID_PARAMETER, PLACE_HEADER, "Idempotency-Key",
                     "Idempotency-Key has %zu bytes%s, but must be 1 to %d printable ASCII characters", bytes,
                     printable < bytes ? ", not all of them printable ASCII" : "", KEY_BYTES - 1);
     else
-        memcpy(draft->job->spec.idempotency_key, key, bytes + 1);
+        memcpy(draft->options.job->spec.idempotency_key, key, bytes + 1);
 }
 
 static bool is_hex(const char *text, size_t bytes, bool *all_zero)
@@ -403,15 +221,18 @@ static void take_traceparent(struct draft *draft)
     if (!is_hex(text + 3, 32, &zero) || zero || !is_hex(text + 36, 16, &zero) || zero ||
         !is_hex(text + 53, 2, &zero))
         return;
-    text_copy(draft->job->spec.traceparent, TRACEPARENT_BYTES, text, KNOWN);
+    text_copy(draft->options.job->spec.traceparent, TRACEPARENT_BYTES, text, KNOWN);
 }
 
 /* -------------------------------------------------------------------------------------------------- the
  * whole */
 
+/* tag may be there several times. */
 static int by_name(const void *a, const void *b)
 {
-    return strcmp(((const struct parameter *)a)->name, ((const struct parameter *)b)->name);
+    const struct parameter *one = a, *two = b;
+    int order = strcmp(one->name, two->name);
+    return order != 0 ? order : strcmp(one->value, two->value);
 }
 
 /* Of what was sent, not of what it means: a changed default must not make an honest repetition look like
@@ -420,7 +241,7 @@ static void set_fingerprint(struct draft *draft)
 {
     const struct submission *from = draft->from;
     BUF_AUTO bytes = {0};
-    if (draft->job->spec.idempotency_key[0] == '\0')
+    if (draft->options.job->spec.idempotency_key[0] == '\0')
         return;
     buf_put(&bytes, from->task != NULL ? from->task : "");
     PUT(&bytes, "\n");
@@ -436,15 +257,15 @@ static void set_fingerprint(struct draft *draft)
     PUT(&bytes, "\n");
     buf_add(&bytes, from->body->data, from->body->bytes);
     if (bytes.failed)
-        problem_set(draft->problem, ERR_NO_MEMORY, "Memory could not be allocated");
+        problem_set(draft->options.problem, ERR_NO_MEMORY, "Memory could not be allocated");
     else
-        draft->job->spec.fingerprint = id_fingerprint(bytes.data, bytes.bytes);
+        draft->options.job->spec.fingerprint = id_fingerprint(bytes.data, bytes.bytes);
 }
 
 /* The arguments outlive the request: a copy, or the body itself if it is large. */
 static void keep_args(struct draft *draft)
 {
-    struct job *job = draft->job;
+    struct job *job = draft->options.job;
     struct buf *body = draft->from->body;
     if (draft->args.at == NULL || draft->args.bytes == 0) {
         job->args = (struct text){"null", 4};
@@ -458,7 +279,7 @@ static void keep_args(struct draft *draft)
     }
     char *copy = malloc(draft->args.bytes);
     if (copy == NULL) {
-        problem_set(draft->problem, ERR_NO_MEMORY, "Memory could not be allocated");
+        problem_set(draft->options.problem, ERR_NO_MEMORY, "Memory could not be allocated");
         return;
     }
     memcpy(copy, draft->args.at, draft->args.bytes);
@@ -475,21 +296,23 @@ static void take_task_member(struct draft *draft, const struct json_scan *scan)
         if (json_text(scan->members[i].value, name, sizeof name) && job_name_ok(name))
             find_task(draft, name);
         else
-            refuse(draft, &(struct value){scan->members[i].value, PLACE_POINTER, "/task"}, "task",
-                   "the name of a task, as GET /v1/tasks lists them");
+            options_refuse(&draft->options, &(struct value){scan->members[i].value, PLACE_POINTER, "/task"},
+                           "task", "the name of a task, as GET /v1/tasks lists them");
         return;
     }
-    problem_hint(draft->problem,
+    problem_hint(draft->options.problem,
                  "send {\"task\":\"NAME\",\"args\":…}, or the arguments alone to /v1/tasks/NAME/jobs");
-    problem_add(draft->problem, ERR_INVALID_FIELD, PLACE_POINTER, "/task", "the field task is missing");
+    problem_add(draft->options.problem, ERR_INVALID_FIELD, PLACE_POINTER, "/task",
+                "the field task is missing");
 }
 
 static void take_document(struct draft *draft, const struct json_scan *scan)
 {
     static const struct task none = {.kill_after_ms = -1};
     if (scan->type != '{') {
-        problem_hint(draft->problem, "send {\"task\":\"NAME\",\"args\":…}");
-        refuse(draft, &(struct value){scan->value, PLACE_POINTER, ""}, "the body", "a JSON object");
+        problem_hint(draft->options.problem, "send {\"task\":\"NAME\",\"args\":…}");
+        options_refuse(&draft->options, &(struct value){scan->value, PLACE_POINTER, ""}, "the body",
+                       "a JSON object");
         return;
     }
     take_task_member(draft, scan);
@@ -512,8 +335,8 @@ static void take_query(struct draft *draft, const struct json_scan *scan)
         enum option_name name;
         struct json_span key = {parameter->name, strlen(parameter->name)};
         struct json_span text = {parameter->value, strlen(parameter->value)};
-        if (find_option(key, IN_QUERY, &name))
-            take_option(draft, name, &(struct value){text, PLACE_PARAMETER, parameter->name});
+        if (options_find(key, IN_QUERY, &name))
+            options_take(&draft->options, name, &(struct value){text, PLACE_PARAMETER, parameter->name});
     }
 }
 
@@ -522,7 +345,7 @@ enum err codec_submission(const struct submission *submission, struct job **job,
     struct json_scan scan;
     struct json_fault fault;
     const struct buf *body = submission->body;
-    struct draft draft = {.from = submission, .problem = problem};
+    struct draft draft = {.from = submission, .options = {.problem = problem}};
     *job = NULL;
     scan.value = (struct json_span){NULL, 0};
     bool no_args = submission->task != NULL && body->bytes == 0;
@@ -530,8 +353,8 @@ enum err codec_submission(const struct submission *submission, struct job **job,
         codec_json_fault(problem, body->data, body->bytes, &fault);
         return problem->err;
     }
-    draft.job = job_new();
-    if (draft.job == NULL) {
+    draft.options.job = job_new();
+    if (draft.options.job == NULL) {
         problem_set(problem, ERR_NO_MEMORY, "Memory could not be allocated");
         return problem->err;
     }
@@ -546,9 +369,12 @@ enum err codec_submission(const struct submission *submission, struct job **job,
         set_fingerprint(&draft);
     if (problem->err == ERR_OK)
         keep_args(&draft);
+    if (problem->err == ERR_OK)
+        options_keep_tags(&draft.options);
+    options_fini(&draft.options);
     if (problem->err != ERR_OK)
-        job_free(draft.job);
+        job_free(draft.options.job);
     else
-        *job = draft.job;
+        *job = draft.options.job;
     return problem->err;
 }

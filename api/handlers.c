@@ -2,6 +2,7 @@
 
 #include "codec.h"
 #include "json.h"
+#include "slots.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -136,6 +137,46 @@ enum answer handler_job_failed(struct request *request, const struct job *job)
     buf_printf(&problem.extra, ",\"job_id\":\"%s\",\"error\":", id);
     codec_error(&problem.extra, &job->attempt);
     return problem_reply(request, &problem);
+}
+
+/* ------------------------------------------------------------------------------------------------------
+ * results */
+
+static enum answer answer_pruned(struct request *request, const struct job *job)
+{
+    char id[ID_TEXT_BYTES];
+    id_format(job->spec.id, id);
+    return problem_answer(request, ERR_PRUNED, NULL,
+                          "the job %s has succeeded; its result was kept for jobs.retain_results and is gone",
+                          id);
+}
+
+enum answer handler_result(struct request *request, const struct job *job)
+{
+    if (job->state != JOB_SUCCEEDED)
+        return handler_job_failed(request, job);
+    if (job->result.at == NULL)
+        return answer_pruned(request, job);
+    struct buf *out = reply_json(request, 200);
+    buf_add(out, job->result.at, job->result.bytes);
+    PUT(out, "\n");
+    return ANSWERED;
+}
+
+void handler_etag(struct request *request)
+{
+    struct reply *reply = &request->reply;
+    const char *known = request->headers[HEADER_IF_NONE_MATCH];
+    if (reply->body.failed)
+        return;
+    const char *tag =
+        request_printf(request, "\"%016" PRIx64 "\"", bytes_sum(reply->body.data, reply->body.bytes));
+    reply_header(request, "ETag", tag);
+    if (known == NULL || tag[0] == '\0' || (strcmp(known, "*") != 0 && strstr(known, tag) == NULL))
+        return;
+    buf_fini(&reply->body);
+    reply->status = 304;
+    reply->content_type = NULL;
 }
 
 /* ------------------------------------------------------------------------------------------------------

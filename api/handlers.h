@@ -11,6 +11,10 @@ handler_fn submit_job, submit_task_job, call_task;
 handler_fn list_jobs;
 /* handlers_job.c */
 handler_fn get_job, get_job_result, get_job_log, list_attempts, cancel_job;
+/* handlers_life.c */
+handler_fn retry_job, delete_job;
+/* handlers_queues.c */
+handler_fn list_queues, get_queue;
 /* handlers_tasks.c */
 handler_fn list_tasks, get_task;
 /* handlers_stats.c */
@@ -32,6 +36,13 @@ enum answer handler_job_error(struct request *request, struct id id, enum err er
 
 /* The problem of a job that ended without a result; with `error` and the job's id in it. */
 enum answer handler_job_failed(struct request *request, const struct job *job);
+
+/* The bare result of a job that has ended; or the problem of one that has none, or has it no longer. */
+enum answer handler_result(struct request *request, const struct job *job);
+
+/* Adds the ETag of the reply's body as it is now, and makes the reply a 304 if the client has that already.
+ */
+void handler_etag(struct request *request);
 
 /* A whole number from a query parameter, `otherwise` if it is not there. False: the reply says why. */
 bool handler_int(struct request *request, const char *name, int64_t least, int64_t most, int64_t otherwise,

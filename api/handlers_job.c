@@ -3,7 +3,6 @@
 #include "codec.h"
 #include "handlers.h"
 #include "paths.h"
-#include "slots.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,18 +18,9 @@
 static enum answer answer_job(struct request *request)
 {
     struct buf *out = reply_json(request, 200);
-    const char *known = request->headers[HEADER_IF_NONE_MATCH];
     codec_job(out, request->job, true);
     PUT(out, "\n");
-    if (out->failed)
-        return ANSWERED;
-    const char *tag = request_printf(request, "\"%016" PRIx64 "\"", bytes_sum(out->data, out->bytes));
-    reply_header(request, "ETag", tag);
-    if (known != NULL && (strcmp(known, "*") == 0 || strstr(known, tag) != NULL)) {
-        buf_fini(out);
-        request->reply.status = 304;
-        request->reply.content_type = NULL;
-    }
+    handler_etag(request);
     return ANSWERED;
 }
 
@@ -54,12 +44,10 @@ static enum answer answer_result(struct request *request)
         return problem_answer(request, ERR_NOT_FINISHED, NULL, "the job %s is %s, so it has no result yet",
                               id, job_state_text(job->state));
     }
-    if (job->state != JOB_SUCCEEDED)
-        return handler_job_failed(request, job);
-    struct buf *out = reply_json(request, 200);
-    buf_add(out, job->result.at, job->result.bytes);
-    PUT(out, "\n");
-    return ANSWERED;
+    enum answer answer = handler_result(request, job);
+    if (request->reply.status == 200)
+        handler_etag(request);
+    return answer;
 }
 
 enum answer get_job_result(struct request *request)
@@ -216,6 +204,6 @@ enum answer cancel_job(struct request *request)
     if (!handler_id(request, &id))
         return ANSWERED;
     request->then = cancel_done;
-    await_cancel(request, id);
+    await_errand(request, ERRAND_CANCEL, id);
     return SUSPENDED;
 }

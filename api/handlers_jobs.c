@@ -1,9 +1,10 @@
-/* GET /v1/jobs: pages of jobs, newest first, with what runs now laid over what is stored. */
+/* GET /v1/jobs: pages of jobs, with what runs now laid over what is stored. */
 #include "clock.h"
 #include "codec.h"
 #include "handlers.h"
 #include "nearest.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,10 +84,53 @@ static bool take_time(struct request *request, const char *parameter, int64_t *r
     return false;
 }
 
+static bool take_tag(struct request *request, char tag[TAG_BYTES])
+{
+    const char *text = request_parameter(request, "tag");
+    if (text == NULL)
+        return true;
+    if (!tag_ok(text)) {
+        handler_bad_parameter(
+            request, "tag",
+            "tag is \"%.64s\", but must be 1 to 64 characters, none of them a control character", text);
+        return false;
+    }
+    text_copy(tag, TAG_BYTES, text, strlen(text));
+    return true;
+}
+
+static bool take_text(struct request *request, char out[FILTER_BYTES])
+{
+    const char *text = request_parameter(request, "q");
+    if (text == NULL)
+        return true;
+    size_t bytes = strlen(text);
+    if (bytes == 0 || bytes >= FILTER_BYTES) {
+        handler_bad_parameter(request, "q", "q has %zu bytes, but must have 1 to %d", bytes,
+                              FILTER_BYTES - 1);
+        return false;
+    }
+    memcpy(out, text, bytes + 1);
+    return true;
+}
+
+/* Rows lie in the order of their creation, and pages follow that: any other order would need an index that
+ * each job pays for. */
+static bool take_sort(struct request *request, bool *ascending)
+{
+    const char *text = request_parameter(request, "sort");
+    *ascending = text != NULL && strcmp(text, "created") == 0;
+    if (text == NULL || *ascending || strcmp(text, "-created") == 0)
+        return true;
+    handler_bad_parameter(request, "sort",
+                          "sort is \"%.64s\", but must be -created (newest first, the default) or created",
+                          text);
+    return false;
+}
+
 static bool take_cursor(struct request *request, int64_t *key)
 {
     const char *text = request_parameter(request, "cursor");
-    *key = INT64_MAX;
     if (text == NULL)
         return true;
     if (strlen(text) == CURSOR_DIGITS && strspn(text, "0123456789abcdef") == CURSOR_DIGITS && text[0] < '8') {
@@ -107,10 +151,13 @@ static bool take_query(struct request *request, struct query *query)
         !take_time(request, "created_after", &query->filter.created_after_ms) ||
         !take_time(request, "created_before", &query->filter.created_before_ms) ||
         !handler_int(request, "limit", 1, LIMIT_MAX, LIMIT_DEFAULT, &limit) ||
-        !take_cursor(request, &query->filter.before_key))
+        !take_tag(request, query->filter.tag) || !take_text(request, query->filter.text) ||
+        !take_sort(request, &query->filter.ascending))
         return false;
+    query->filter.before_key = INT64_MAX;
     query->filter.limit = (size_t)limit;
-    return true;
+    return take_cursor(request,
+                       query->filter.ascending ? &query->filter.after_key : &query->filter.before_key);
 }
 
 /* ---------------------------------------------------------------------------------------------------------
@@ -119,11 +166,24 @@ static bool take_query(struct request *request, struct query *query)
 static bool fits(const struct store_filter *filter, const struct job *job)
 {
     const struct job_spec *spec = &job->spec;
+    int64_t key = id_key(spec->id);
     return (filter->task[0] == '\0' || strcmp(filter->task, spec->task) == 0) &&
            (filter->queue[0] == '\0' || strcmp(filter->queue, spec->queue) == 0) &&
            (filter->created_after_ms < 0 || spec->created_ms > filter->created_after_ms) &&
            (filter->created_before_ms < 0 || spec->created_ms < filter->created_before_ms) &&
-           id_key(spec->id) < filter->before_key;
+           (filter->tag[0] == '\0' || tags_hold(job->tags, filter->tag)) &&
+           store_text_is(filter->text, spec->id, spec->task, job->attempt.error_message) &&
+           (filter->ascending ? key > filter->after_key : key < filter->before_key);
+}
+
+/* They come newest first. */
+static void turn_over(struct running *running)
+{
+    for (size_t i = 0; i < running->count / 2; i++) {
+        struct job *job = running->jobs[i];
+        running->jobs[i] = running->jobs[running->count - 1 - i];
+        running->jobs[running->count - 1 - i] = job;
+    }
 }
 
 /* Keeps what fits, in place; the rest is released. */
@@ -136,6 +196,8 @@ static enum err page_running(struct front *front, const struct store_filter *fil
     page->jobs = running.jobs;
     if (err != ERR_OK)
         return err;
+    if (filter->ascending)
+        turn_over(&running);
     for (size_t i = 0; i < running.count; i++) {
         struct job *job = running.jobs[i];
         bool wanted = fits(filter, job);
@@ -185,15 +247,29 @@ static enum err page_stored(struct request *request, const struct query *query, 
 /* --------------------------------------------------------------------------------------------------------
  * answer */
 
-/* The same query with the next cursor. The values were checked, so only a time's plus sign would need an
- * escape, and here a plus sign stays one. */
+/* A value as a query may hold it (RFC 3986: all but the unreserved characters escaped). */
+static void put_escaped(struct buf *out, const char *text)
+{
+    for (; *text != '\0'; text++) {
+        unsigned char byte = (unsigned char)*text;
+        if (isalnum(byte) || strchr("-._~:", byte) != NULL)
+            buf_add(out, text, 1);
+        else
+            buf_printf(out, "%%%02X", byte);
+    }
+}
+
+/* The same query with the next cursor. */
 static void link_next(struct request *request, const char *cursor)
 {
     BUF_AUTO link = {0};
     PUT(&link, "</v1/jobs?");
     for (size_t i = 0; i < request->parameter_count; i++) {
-        if (strcmp(request->parameters[i].name, "cursor") != 0)
-            buf_printf(&link, "%s=%s&", request->parameters[i].name, request->parameters[i].value);
+        if (strcmp(request->parameters[i].name, "cursor") != 0) {
+            buf_printf(&link, "%s=", request->parameters[i].name);
+            put_escaped(&link, request->parameters[i].value);
+            PUT(&link, "&");
+        }
     }
     buf_printf(&link, "cursor=%s>; rel=\"next\"", cursor);
     if (!link.failed)

@@ -27,12 +27,7 @@ static enum answer answer_call(struct request *request, const struct job *job)
     handler_location(request, job->spec.id);
     if (request->replayed)
         reply_header(request, "Idempotency-Replayed", "true");
-    if (job->state != JOB_SUCCEEDED)
-        return handler_job_failed(request, job);
-    struct buf *out = reply_json(request, 200);
-    buf_add(out, job->result.at, job->result.bytes);
-    PUT(out, "\n");
-    return ANSWERED;
+    return handler_result(request, job);
 }
 
 static enum answer answer_submit(struct request *request, const struct job *job)

@@ -221,9 +221,7 @@ static bool take_parameter(struct request *request, char *pair)
     decode(pair);
     decode(value);
     PROBLEM_AUTO problem = {0};
-    if (request_parameter(request, pair) != NULL)
-        problem_add(&problem, ERR_INVALID_PARAMETER, PLACE_PARAMETER, pair, "%s is given twice", pair);
-    else if (request->parameter_count == PARAMETERS_MAX)
+    if (request->parameter_count == PARAMETERS_MAX)
         problem_set(&problem, ERR_INVALID_PARAMETER, "the query has more than %d parameters", PARAMETERS_MAX);
     else
         request->parameters[request->parameter_count++] = (struct parameter){pair, value};

@@ -10,13 +10,14 @@
 #include <string.h>
 #include <strings.h>
 
-#define SUBMIT_PARAMETERS "queue priority timeout kill_after max_attempts durability wait"
+#define SUBMIT_PARAMETERS "queue priority timeout kill_after max_attempts durability tag wait"
 
 const struct route routes[] = {
     {"POST", "/v1/jobs", submit_job, "submitJob", "wait", ROUTE_BODY, SCOPE_SUBMIT, "Submit a job",
      "--json '{\"task\":\"echo\",\"args\":{\"hello\":\"world\"}}' %s/v1/jobs"},
-    {"GET", "/v1/jobs", list_jobs, "listJobs", "state task queue created_after created_before limit cursor",
-     0, SCOPE_READ, "List jobs, newest first", "'%s/v1/jobs?state=failed&limit=20'"},
+    {"GET", "/v1/jobs", list_jobs, "listJobs",
+     "state task queue tag created_after created_before q sort limit cursor", 0, SCOPE_READ,
+     "List jobs, newest first", "'%s/v1/jobs?state=failed&limit=20'"},
     {"GET", "/v1/jobs/{id}", get_job, "getJob", "wait", 0, SCOPE_READ, "A job; with wait, once it has ended",
      "'%s/v1/jobs/{id}?wait=30'"},
     {"GET", "/v1/jobs/{id}/result", get_job_result, "getJobResult", "wait", 0, SCOPE_READ,
@@ -27,6 +28,10 @@ const struct route routes[] = {
      "Every attempt of a job", "%s/v1/jobs/{id}/attempts"},
     {"POST", "/v1/jobs/{id}/cancel", cancel_job, "cancelJob", "", 0, SCOPE_SUBMIT, "Cancel a job",
      "-X POST %s/v1/jobs/{id}/cancel"},
+    {"POST", "/v1/jobs/{id}/retry", retry_job, "retryJob", "", 0, SCOPE_ADMIN, "Run a finished job again",
+     "-X POST %s/v1/jobs/{id}/retry"},
+    {"DELETE", "/v1/jobs/{id}", delete_job, "deleteJob", "", 0, SCOPE_ADMIN, "Forget a finished job",
+     "-X DELETE %s/v1/jobs/{id}"},
     {"GET", "/v1/tasks", list_tasks, "listTasks", "", 0, SCOPE_READ, "What can be run", "%s/v1/tasks"},
     {"GET", "/v1/tasks/{task}", get_task, "getTask", "", 0, SCOPE_READ, "One task", "%s/v1/tasks/echo"},
     {"POST", "/v1/tasks/{task}/jobs", submit_task_job, "submitTaskJob", SUBMIT_PARAMETERS, ROUTE_BODY,
@@ -35,6 +40,10 @@ const struct route routes[] = {
     {"POST", "/v1/tasks/{task}/call", call_task, "callTask", SUBMIT_PARAMETERS, ROUTE_BODY, SCOPE_SUBMIT,
      "Run a task and answer with its result",
      "--json '{\"hello\":\"world\"}' '%s/v1/tasks/echo/call?wait=5'"},
+    {"GET", "/v1/queues", list_queues, "listQueues", "", 0, SCOPE_READ,
+     "The queues, with how much waits in each", "%s/v1/queues"},
+    {"GET", "/v1/queues/{queue}", get_queue, "getQueue", "", 0, SCOPE_READ, "One queue",
+     "%s/v1/queues/default"},
     {"GET", "/v1/workers", list_workers, "listWorkers", "", 0, SCOPE_READ, "The worker processes",
      "%s/v1/workers"},
     {"GET", "/v1/stats", get_stats, "getStats", "", 0, SCOPE_READ, "Numbers of jobs, slots and workers",
@@ -234,12 +243,30 @@ static bool has_parameter(const struct route *route, const char *name)
     return false;
 }
 
+/* A job has several tags; everything else has one value. */
+static bool may_repeat(const struct route *route, const char *name)
+{
+    return (route->flags & ROUTE_BODY) != 0 && strcmp(name, "tag") == 0;
+}
+
+static bool stood_before(const struct request *request, size_t at)
+{
+    for (size_t i = 0; i < at; i++) {
+        if (strcmp(request->parameters[i].name, request->parameters[at].name) == 0)
+            return true;
+    }
+    return false;
+}
+
 static bool parameters_ok(struct request *request)
 {
     PROBLEM_AUTO problem = {0};
     for (size_t i = 0; i < request->parameter_count; i++) {
-        if (!has_parameter(request->route, request->parameters[i].name))
-            add_unknown_parameter(&problem, request->route, request->parameters[i].name);
+        const char *name = request->parameters[i].name;
+        if (!has_parameter(request->route, name))
+            add_unknown_parameter(&problem, request->route, name);
+        else if (!may_repeat(request->route, name) && stood_before(request, i))
+            problem_add(&problem, ERR_INVALID_PARAMETER, PLACE_PARAMETER, name, "%s is given twice", name);
     }
     if (problem.err == ERR_OK)
         return true;

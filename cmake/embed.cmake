@@ -33,3 +33,4 @@ function(forkpool_embed target file symbol)
 endfunction()
 
 forkpool_embed(fp_server server/schema.sql store_schema_sql)
+forkpool_embed(fp_server server/schema_2.sql store_schema_2_sql)

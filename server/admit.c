@@ -67,7 +67,8 @@ static enum err fill_slot(struct dispatcher *dispatcher, const struct job *job, 
     uint64_t at = 0;
     if (dispatcher->free_count == 0)
         return ERR_FULL;
-    if (job->args.bytes > 0 && arena_alloc(&dispatcher->arena, job->args.bytes, &at) != ERR_OK)
+    size_t bytes = job->args.bytes + job->tags.bytes;
+    if (bytes > 0 && arena_alloc(&dispatcher->arena, bytes, &at) != ERR_OK)
         return ERR_FULL;
     *number = dispatcher->free_slots[--dispatcher->free_count];
     touch_slot(dispatcher->segment->header, *number);
@@ -83,8 +84,11 @@ static enum err fill_slot(struct dispatcher *dispatcher, const struct job *job, 
     slot->result_place = RESULT_NONE;
     slot->args_at = at;
     slot->args_bytes = (uint32_t)job->args.bytes;
+    slot->tags_bytes = (uint32_t)job->tags.bytes;
     if (job->args.bytes > 0)
         memcpy(dispatcher->segment->arena + at, job->args.at, job->args.bytes);
+    if (job->tags.bytes > 0)
+        memcpy(dispatcher->segment->arena + at + job->args.bytes, job->tags.at, job->tags.bytes);
     slot_hold(slot); /* rule 3: everything above before this */
     index_slot(dispatcher, &job->spec, *number);
     return ERR_OK;
@@ -95,7 +99,8 @@ void admit_adopt(struct dispatcher *dispatcher, uint32_t number)
     const struct slot *slot = &dispatcher->segment->slots[number];
     if (slot->spec.priority >= PRIORITY_COUNT || slot->spec.durability >= DURABILITY_COUNT ||
         hot_find(dispatcher->hot, slot->spec.id) != HOT_NONE ||
-        (slot->args_bytes > 0 && arena_claim(&dispatcher->arena, slot->args_at, slot->args_bytes) != ERR_OK))
+        (slot_arena_bytes(slot) > 0 &&
+         arena_claim(&dispatcher->arena, slot->args_at, slot_arena_bytes(slot)) != ERR_OK))
         dispatcher_corrupt("a slot", number);
     index_slot(dispatcher, &slot->spec, number);
 }
@@ -188,8 +193,7 @@ static void admit_filled(struct dispatcher *dispatcher, const struct job *job, u
         cancel_held(dispatcher, slot);
 }
 
-/* A stored, queued job: a slot if nothing of its lane waits in the store before it, else it stays cold. */
-static void admit_stored(struct dispatcher *dispatcher, const struct job *job)
+void admit_stored(struct dispatcher *dispatcher, const struct job *job)
 {
     struct lane *lane = lane_of(dispatcher, &job->spec);
     uint32_t slot;
@@ -403,7 +407,7 @@ void admit_release(struct dispatcher *dispatcher, uint32_t number)
     bool in_tray = claim.state == SLOT_DONE && slot->result_place == RESULT_TRAY;
     uint32_t tray = slot->result_worker;
     hot_remove(dispatcher->hot, number);
-    if (slot->args_bytes > 0)
+    if (slot_arena_bytes(slot) > 0)
         arena_release(&dispatcher->arena, slot->args_at);
     if (dispatcher->cells[number].memory)
         dispatcher->memory_count--;

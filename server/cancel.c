@@ -40,12 +40,6 @@ void cancel_held(struct dispatcher *dispatcher, uint32_t number)
     land_cancelled(dispatcher, number);
 }
 
-static void park(struct dispatcher *dispatcher, struct work *work, uint32_t number)
-{
-    work->parked = dispatcher->cells[number].parked;
-    dispatcher->cells[number].parked = work;
-}
-
 /* It runs: the supervisor is told, the store remembers, then the requester hears that it was asked. */
 static void ask_running(struct dispatcher *dispatcher, struct work *work, uint32_t number, struct claim claim)
 {
@@ -66,17 +60,17 @@ static void cancel_hot(struct dispatcher *dispatcher, struct work *work, uint32_
 {
     struct slot *slot = &dispatcher->segment->slots[number];
     if (dispatcher->cells[number].place == CELL_LANDING) {
-        park(dispatcher, work, number);
+        cells_park(dispatcher, number, work);
         return;
     }
     if (dispatcher->cells[number].place == CELL_READY) {
-        park(dispatcher, work, number);
+        cells_park(dispatcher, number, work);
         cancel_held(dispatcher, number);
         return;
     }
     if (slot_unpublish(slot)) { /* QUEUED → HELD: no worker can have it now */
         cells_leave_live(dispatcher, number);
-        park(dispatcher, work, number);
+        cells_park(dispatcher, number, work);
         land_cancelled(dispatcher, number);
         return;
     }
@@ -84,7 +78,7 @@ static void cancel_hot(struct dispatcher *dispatcher, struct work *work, uint32_
     if (claim.state == SLOT_RUNNING)
         ask_running(dispatcher, work, number, claim);
     else
-        park(dispatcher, work, number); /* DONE: it lands on this turn or the next */
+        cells_park(dispatcher, number, work); /* DONE: it lands on this turn or the next */
 }
 
 void cancel_asked(struct dispatcher *dispatcher, struct work *work)
@@ -120,11 +114,23 @@ void cancel_answered(struct dispatcher *dispatcher, struct work *work)
         landing_notify(waiters_take(dispatcher->waiters, id), NULL);
 }
 
-void cancel_done(struct work *parked)
+static void ask_again(struct dispatcher *dispatcher, struct work *parked)
+{
+    parked->parked = NULL;
+    if (parked->kind == WORK_CANCEL)
+        cancel_asked(dispatcher, parked);
+    else
+        finished_asked(dispatcher, parked);
+}
+
+void cancel_done(struct dispatcher *dispatcher, struct work *parked)
 {
     while (parked != NULL) {
         struct work *next = parked->parked;
-        answer(parked, ERR_OK);
+        if (parked->kind == WORK_CANCEL)
+            answer(parked, ERR_OK);
+        else
+            ask_again(dispatcher, parked);
         parked = next;
     }
 }
@@ -133,8 +139,7 @@ void cancel_unpark(struct dispatcher *dispatcher, struct work *parked)
 {
     while (parked != NULL) {
         struct work *next = parked->parked;
-        parked->parked = NULL;
-        cancel_asked(dispatcher, parked);
+        ask_again(dispatcher, parked);
         parked = next;
     }
 }

@@ -75,6 +75,12 @@ void cells_leave_live(struct dispatcher *dispatcher, uint32_t slot)
     dispatcher->live_by_level[dispatcher->cells[slot].level]--;
 }
 
+void cells_park(struct dispatcher *dispatcher, uint32_t slot, struct work *work)
+{
+    work->parked = dispatcher->cells[slot].parked;
+    dispatcher->cells[slot].parked = work;
+}
+
 void cells_leave_ready(struct dispatcher *dispatcher, uint32_t slot)
 {
     cells_remove(dispatcher, &dispatcher->lanes[dispatcher->cells[slot].level].ready, slot);

@@ -37,9 +37,9 @@ static void sweep(struct checkpointer *checkpointer, int64_t *swept_ms)
         committer_give(checkpointer->committer, work);
 }
 
-static bool sleep_or_stop(struct checkpointer *checkpointer)
+static bool sleep_or_stop(struct checkpointer *checkpointer, int64_t ms)
 {
-    int64_t until = clock_mono_ns() + EVERY_MS * NS_PER_MS;
+    int64_t until = clock_mono_ns() + ms * NS_PER_MS;
     struct timespec end = {.tv_sec = (time_t)(until / NS_PER_SEC), .tv_nsec = (long)(until % NS_PER_SEC)};
     (void)sem_clockwait(&checkpointer->wake, CLOCK_MONOTONIC, &end);
     return atomic_load_explicit(&checkpointer->stop, memory_order_acquire);
@@ -49,10 +49,15 @@ static void *run(void *argument)
 {
     struct checkpointer *checkpointer = argument;
     uint64_t seen = 0;
-    int64_t swept_ms = 0;
+    int64_t swept_ms = 0, copied_ms = 0, sleep_ms = EVERY_MS;
     if (checkpointer->check)
         check_file(checkpointer);
-    while (!sleep_or_stop(checkpointer)) {
+    while (!sleep_or_stop(checkpointer, sleep_ms)) {
+        sleep_ms = retention_turn(&checkpointer->retention, EVERY_MS);
+        int64_t now = clock_mono_ns() / NS_PER_MS;
+        if (now - copied_ms < EVERY_MS)
+            continue;
+        copied_ms = now;
         sweep(checkpointer, &swept_ms);
         uint64_t commits = atomic_load_explicit(&checkpointer->committer->commits, memory_order_relaxed);
         int log_pages;
@@ -65,12 +70,14 @@ static void *run(void *argument)
     return NULL;
 }
 
-enum err checkpointer_start(struct checkpointer *checkpointer, const char *url, struct committer *committer,
-                            bool check)
+enum err checkpointer_start(struct checkpointer *checkpointer, const struct config *config,
+                            struct committer *committer, bool check)
 {
     *checkpointer = (struct checkpointer){.committer = committer, .check = check};
     CHECK(sem_init(&checkpointer->wake, 0, 0) == 0);
-    enum err err = store_checkpointer_open(url, &checkpointer->store);
+    enum err err = store_checkpointer_open(config->store_url, &checkpointer->store);
+    if (err == ERR_OK)
+        err = retention_init(&checkpointer->retention, config, committer);
     if (err != ERR_OK)
         return err;
     if (pthread_create(&checkpointer->thread, NULL, run, checkpointer) != 0) {
@@ -86,5 +93,6 @@ void checkpointer_stop(struct checkpointer *checkpointer)
     sem_post(&checkpointer->wake);
     store_check_stop(checkpointer->store);
     pthread_join(checkpointer->thread, NULL);
+    retention_fini(&checkpointer->retention);
     store_checkpointer_close(checkpointer->store);
 }

@@ -3,6 +3,7 @@
 #include "check.h"
 #include "clock.h"
 #include "log.h"
+#include "retention.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -69,6 +70,15 @@ static enum err run_due(struct committer *committer, struct work *work)
                      &work->next_ms);
 }
 
+static enum err run_retry(struct committer *committer, struct work *work)
+{
+    work->op.retry = (struct store_retry){.id = work->id};
+    enum err err = store_retry(committer->store, &work->op.retry);
+    if (err == ERR_OK)
+        work->job = work->op.retry.job;
+    return err;
+}
+
 static enum err run_one(struct committer *committer, struct work *work)
 {
     switch (work->kind) {
@@ -86,6 +96,13 @@ static enum err run_one(struct committer *committer, struct work *work)
         return run_due(committer, work);
     case WORK_SWEEP:
         return store_sweep_keys(committer->store, clock_real_ms(), WORK_BATCH);
+    case WORK_RETRY:
+        return run_retry(committer, work);
+    case WORK_FORGET:
+        work->op.past = (struct store_past){.id = work->id};
+        return store_forget(committer->store, &work->op.past);
+    case WORK_RETAIN:
+        return retention_run(committer->store, work->retain);
     case WORK_LOAD:
         break;
     }
@@ -124,6 +141,14 @@ static void hand_out_submit(struct committer *committer, struct work *work)
     }
 }
 
+/* What a finished job was asked for: the dispatcher hears of it before the client does. */
+static void hand_back(struct committer *committer, struct work *work, enum err err)
+{
+    work->err = err;
+    work->answered = true;
+    committer->deliver(committer->dispatcher, work);
+}
+
 static void hand_out(struct committer *committer, struct work *work)
 {
     work->err = ERR_OK;
@@ -139,6 +164,16 @@ static void hand_out(struct committer *committer, struct work *work)
     case WORK_DUE:
     case WORK_LOAD:
         committer->deliver(committer->dispatcher, work);
+        break;
+    case WORK_RETRY:
+        hand_back(committer, work, work->op.retry.err);
+        break;
+    case WORK_FORGET:
+        hand_back(committer, work, work->op.past.err);
+        break;
+    case WORK_RETAIN:
+        retention_done(work->retain, ERR_OK);
+        work_free(work);
         break;
     case WORK_SWEEP:
         work_free(work);
@@ -162,6 +197,14 @@ static void refuse(struct committer *committer, struct work *work, enum err err)
         *committer->unlanded_end = work;
         committer->unlanded_end = (struct work **)(void *)&work->node.next;
         break;
+    case WORK_RETRY:
+    case WORK_FORGET:
+        hand_back(committer, work, err);
+        break;
+    case WORK_RETAIN:
+        retention_done(work->retain, err);
+        work_free(work);
+        break;
     case WORK_CANCEL:
     case WORK_DUE:
     case WORK_LOAD:
@@ -176,7 +219,8 @@ static enum durability level_of(const struct work *work)
 {
     if (work->kind == WORK_SUBMIT || work->kind == WORK_LAND)
         return (enum durability)work->job->spec.durability;
-    return work->kind == WORK_CANCEL ? DURABILITY_FULL : DURABILITY_PROCESS;
+    bool asked = work->kind == WORK_CANCEL || work->kind == WORK_RETRY || work->kind == WORK_FORGET;
+    return asked ? DURABILITY_FULL : DURABILITY_PROCESS;
 }
 
 /* A submission of durability memory without a key touches nothing. */

@@ -62,6 +62,13 @@ static void take_in(struct dispatcher *dispatcher, struct work *work)
     case WORK_SUBMIT:
         admit_submitted(dispatcher, work);
         break;
+    case WORK_RETRY:
+    case WORK_FORGET:
+        if (work->answered)
+            finished_answered(dispatcher, work);
+        else
+            finished_asked(dispatcher, work);
+        break;
     case WORK_CANCEL:
         if (work->op.cancel.now_ms != 0 || work->err != ERR_OK)
             cancel_answered(dispatcher, work); /* it has been to the store */
@@ -78,6 +85,7 @@ static void take_in(struct dispatcher *dispatcher, struct work *work)
         admit_loaded(dispatcher, work);
         break;
     case WORK_SWEEP:
+    case WORK_RETAIN:
         work_free(work);
         break;
     }

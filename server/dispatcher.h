@@ -10,6 +10,7 @@
  *     landing     a finished attempt becomes a verdict, a commit, a free slot
  *     deaths      what a dead worker leaves behind
  *     cancel      waiting, running, cold
+ *     finished    what is asked of a finished job: run again, be forgotten
  *     recovery    a new front on a live segment; charging the black box
  *
  * A slot's place here (cell.place), beside its claim word:
@@ -43,10 +44,11 @@ enum {
 struct cell {
     uint32_t next, prev; /* in the list of its place */
     enum cell_place place;
-    uint8_t level;       /* the job's priority, kept here because plugins can write to the slot */
-    bool memory;         /* the job lies nowhere but in this slot */
-    uint64_t key_sum;    /* of its idempotency key, if memory */
-    struct work *parked; /* cancels that wait until the slot has landed */
+    uint8_t level;    /* the job's priority, kept here because plugins can write to the slot */
+    bool memory;      /* the job lies nowhere but in this slot */
+    uint64_t key_sum; /* of its idempotency key, if memory */
+    struct work
+        *parked; /* cancels, and what is asked of a finished job, that wait until the slot has landed */
 };
 
 /* A list of slots through cell.next and cell.prev. */
@@ -132,9 +134,13 @@ void cells_go_live(struct dispatcher *dispatcher, uint32_t slot);
 void cells_leave_live(struct dispatcher *dispatcher, uint32_t slot);
 /* Out of its lane's ready list. */
 void cells_leave_ready(struct dispatcher *dispatcher, uint32_t slot);
+/* Work that waits until the slot has landed; cancel_unpark or cancel_done takes it up again. */
+void cells_park(struct dispatcher *dispatcher, uint32_t slot, struct work *work);
 
 /* admit.c */
 void admit_submitted(struct dispatcher *dispatcher, struct work *work);
+/* A stored, queued job: a slot if nothing of its lane waits in the store before it, else it stays cold. */
+void admit_stored(struct dispatcher *dispatcher, const struct job *job);
 void admit_loaded(struct dispatcher *dispatcher, struct work *work);
 void admit_due(struct dispatcher *dispatcher, struct work *work);
 void admit_ask(struct dispatcher *dispatcher); /* loads and due retries whose time has come */
@@ -173,10 +179,15 @@ void cancel_answered(struct dispatcher *dispatcher, struct work *work);
 /* Everything that waited for a load, or for this slot, is looked at again. */
 void cancel_undefer(struct dispatcher *dispatcher);
 void cancel_unpark(struct dispatcher *dispatcher, struct work *parked);
-/* Everything that waited for this slot is answered: the job is cancelled. */
-void cancel_done(struct work *parked);
+/* The job of this slot is cancelled: the cancels that waited for it are answered, the rest looked at again.
+ */
+void cancel_done(struct dispatcher *dispatcher, struct work *parked);
 /* The job in this HELD slot is to be cancelled (its requester has been answered). */
 void cancel_held(struct dispatcher *dispatcher, uint32_t slot);
+
+/* finished.c */
+void finished_asked(struct dispatcher *dispatcher, struct work *work);
+void finished_answered(struct dispatcher *dispatcher, struct work *work);
 
 /* recovery.c */
 void recovery_take_over(struct dispatcher *dispatcher);

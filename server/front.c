@@ -46,9 +46,10 @@ void front_submit(struct front *front, struct errand *errand)
     committer_give(&front->committer, work);
 }
 
-void front_cancel(struct front *front, struct errand *errand)
+/* Of a job that stands already: the dispatcher knows whether it has a slot. */
+static void ask(struct front *front, struct errand *errand, enum work_kind kind)
 {
-    struct work *work = work_new(WORK_CANCEL);
+    struct work *work = work_new(kind);
     if (work == NULL) {
         errand->err = ERR_NO_MEMORY;
         errand->notify(errand);
@@ -57,6 +58,21 @@ void front_cancel(struct front *front, struct errand *errand)
     work->errand = errand;
     work->id = errand->id;
     dispatcher_give(&front->dispatcher, work);
+}
+
+void front_cancel(struct front *front, struct errand *errand)
+{
+    ask(front, errand, WORK_CANCEL);
+}
+
+void front_retry(struct front *front, struct errand *errand)
+{
+    ask(front, errand, WORK_RETRY);
+}
+
+void front_forget(struct front *front, struct errand *errand)
+{
+    ask(front, errand, WORK_FORGET);
 }
 
 void front_wait(struct front *front, struct waiter *waiter)
@@ -284,7 +300,7 @@ static void start(struct front *front)
         give_up("out of memory", FRONT_EXIT_FATAL);
     recovery_take_over(&front->dispatcher);
     if (committer_start(&front->committer) != ERR_OK ||
-        checkpointer_start(&front->checkpointer, setup->config->store_url, &front->committer,
+        checkpointer_start(&front->checkpointer, setup->config, &front->committer,
                            store_was_unclean(front->store)) != ERR_OK)
         give_up("a thread could not be started", FRONT_EXIT_FATAL);
     refresh_catalogue(front);

@@ -22,20 +22,22 @@
 
 struct front;
 
-enum errand_kind { ERRAND_SUBMIT, ERRAND_CANCEL };
+enum errand_kind { ERRAND_SUBMIT, ERRAND_CANCEL, ERRAND_RETRY, ERRAND_FORGET };
 
 /* One request's business with the server. Owned by the HTTP side; lent to the server until notify. */
 struct errand {
     struct inbox_node node; /* the server's */
     enum errand_kind kind;
-    struct id id;    /* SUBMIT: the job's id; CANCEL: which */
+    struct id id;    /* SUBMIT: the job's id; else: which */
     struct job *job; /* SUBMIT: a reference is held by the errand's owner; the server takes its own */
     void (*notify)(struct errand *errand);
 
     /* The answer, valid from notify on.
      * SUBMIT: OK (durable as asked), KEY_REUSED, STORE_FULL, STORE_FAILED, MEMORY_FULL, DRAINING.
      * CANCEL: OK (cancelled now, recorded), AGAIN (it runs: asked to stop), ALREADY_FINISHED, UNKNOWN_JOB,
-     *         STORE_FULL, STORE_FAILED. */
+     *         STORE_FULL, STORE_FAILED.
+     * RETRY, FORGET: OK (queued again, or gone, synced), NOT_FINISHED, UNKNOWN_JOB, STORE_FULL, STORE_FAILED.
+     */
     enum err err;
     bool replayed; /* SUBMIT: the idempotency key stood already; `original` is that job */
     struct id original;
@@ -43,6 +45,8 @@ struct errand {
 
 void front_submit(struct front *front, struct errand *errand);
 void front_cancel(struct front *front, struct errand *errand);
+void front_retry(struct front *front, struct errand *errand);
+void front_forget(struct front *front, struct errand *errand);
 
 /* One request waiting for the end of one job. Owned by the HTTP side until notify or a true front_unwait. */
 struct waiter {

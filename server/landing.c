@@ -39,7 +39,8 @@ struct job *landing_job(struct dispatcher *dispatcher, uint32_t number)
     job->attempt = slot->attempt;
     job->state = JOB_RUNNING;
     job->cancel_requested = atomic_load_explicit(&slot->cancel_requested, memory_order_relaxed) != 0;
-    if (slot_args(dispatcher->segment, slot, &job->args) != ERR_OK)
+    if (slot_args(dispatcher->segment, slot, &job->args) != ERR_OK ||
+        slot_tags(dispatcher->segment, slot, &job->tags) != ERR_OK)
         dispatcher_corrupt("arguments", number);
     return job;
 }
@@ -47,8 +48,8 @@ struct job *landing_job(struct dispatcher *dispatcher, uint32_t number)
 /* Copies what the job borrows, for readers that outlive its slot. */
 static enum err own_texts(struct job *job)
 {
-    struct text *texts[2] = {&job->args, &job->result};
-    for (int i = 0; i < 2; i++) {
+    struct text *texts[3] = {&job->args, &job->result, &job->tags};
+    for (int i = 0; i < 3; i++) {
         if (texts[i]->at == NULL || job->owned[i] != NULL)
             continue;
         char *copy = malloc(texts[i]->bytes + 1);
@@ -300,7 +301,7 @@ void landing_outcome(struct dispatcher *dispatcher, struct work *work)
     }
     deaths_landed(dispatcher, number);
     if (work->op.land.landed && job->state == JOB_CANCELLED)
-        cancel_done(parked);
+        cancel_done(dispatcher, parked);
     else
         cancel_unpark(dispatcher, parked);
     work_free(work);

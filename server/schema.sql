@@ -1,5 +1,6 @@
 -- The schema of the store, version 1. Embedded in the program and run once, on a new file (store_sqlite.c); also what
--- to read before asking the file questions with the sqlite3 shell. Later versions are migrations from this one.
+-- to read before asking the file questions with the sqlite3 shell. Later versions are migrations from this one: what
+-- version 2 adds (tags, debris), and why it lies in tables of its own, is in schema_2.sql.
 --
 -- States are the numbers of JOB_STATES in shared/job.h:
 --   0 queued   2 retrying   3 succeeded   4 failed   5 cancelled      (1, running, is never stored: it reads as 0)

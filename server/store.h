@@ -20,6 +20,7 @@
 
 #include "buf.h"
 #include "job.h"
+#include "tags.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -124,6 +125,8 @@ struct store_reader *store_own_reader(struct store *store);
 enum err store_attempts(struct store_reader *reader, struct id id, struct attempt **attempts,
                         size_t *count) MUST_USE;
 
+enum { FILTER_BYTES = 129 };
+
 struct store_filter {
     bool by_state;
     enum job_state state;                        /* a stored state: never RUNNING */
@@ -131,7 +134,18 @@ struct store_filter {
     int64_t created_after_ms, created_before_ms; /* exclusive; -1: any */
     int64_t before_key;                          /* the cursor: keys below this one; INT64_MAX at the start */
     size_t limit;
+    char tag[TAG_BYTES];     /* "": any */
+    char text[FILTER_BYTES]; /* "": any; see store_text_is */
+    bool ascending; /* oldest id first; then after_key is the cursor instead: keys above it, 0 at the start */
+    int64_t after_key;
 };
+
+/* What a free text means. It is found, whatever the case of its ASCII letters, in the task and in the error
+ * message of the last attempt, and at the beginning of the id. A text that has at least the first dash of an
+ * id and is the beginning of one means an id and nothing else: then store_text_keys gives the range of keys
+ * in which it lies (from ≤ key < below), else false. */
+bool store_text_is(const char *text, struct id id, const char *task, const char *message);
+bool store_text_keys(const char *text, int64_t *from, int64_t *below);
 
 /* A page, newest id first, without args and result. At most `limit` jobs; it also ends after having looked at
  * 50,000 rows, so that no read takes long. *next_key continues it, or is -1 at the end. Jobs owned by the
@@ -146,5 +160,61 @@ struct store_count {
     int64_t jobs;
 };
 enum err store_counts(struct store_reader *reader, struct store_count **counts, size_t *count) MUST_USE;
+
+/* Jobs stored as queued in the order in which they would run: of each priority, 9 first, at most 5,000. visit
+ * returns false when it has seen enough of that priority. */
+struct store_waiting {
+    struct id id;
+    int64_t created_ms;
+    int priority;
+    char queue[NAME_BYTES];
+};
+typedef bool store_visit_fn(void *context, const struct store_waiting *waiting);
+enum err store_line(struct store_reader *reader, store_visit_fn *visit, void *context) MUST_USE;
+
+/* --- finished jobs: again, forgotten, pruned --- */
+
+/* A finished job is queued again with a new seq; errors, crashes and lost begin anew, `attempt` goes on, and
+ * its last attempt moves to the table of attempts. err: ERR_OK (`job` is what it is now, owned by the
+ * caller), ERR_UNKNOWN_JOB, ERR_NOT_FINISHED. Inside begin … commit. */
+struct store_retry {
+    struct id id;
+    struct job *job;
+    enum err err;
+};
+enum err store_retry(struct store *store, struct store_retry *retry) MUST_USE;
+
+/* A finished job: to be forgotten (row, attempts, tags, key; its logs become debris), or its result alone.
+ * With finished_ms only if that is still when it ended: a job found to be old may have been run again
+ * meanwhile. err: ERR_OK, ERR_UNKNOWN_JOB, ERR_NOT_FINISHED. Inside begin … commit. */
+struct store_past {
+    struct id id;
+    int64_t finished_ms; /* 0: whenever */
+    enum err err;
+};
+enum err store_forget(struct store *store, struct store_past *past) MUST_USE;
+enum err store_prune(struct store *store, struct store_past *past) MUST_USE;
+
+/* Jobs in a terminal state that ended before before_ms; `results`: only those that have a result. In order of
+ * keys, from after_key on; at most `limit`, and after having looked at 5,000 rows. *seen_key: the last key
+ * looked at. *end: there is no older row beyond it. */
+struct store_ageing {
+    enum job_state state;
+    bool results;
+    int64_t before_ms, after_key;
+    size_t limit;
+};
+enum err store_find_past(struct store_reader *reader, const struct store_ageing *ageing,
+                         struct store_past *past, size_t *count, int64_t *seen_key, bool *end) MUST_USE;
+
+/* Forgotten jobs whose log files may still be there, so that a kill between the commit and the unlinking
+ * leaves none behind: read, unlinked, then told to be gone (inside begin … commit). */
+struct store_debris {
+    struct id id;
+    uint32_t attempts; /* logs have numbers from 1 up to this one */
+};
+enum err store_debris_read(struct store_reader *reader, size_t limit, struct store_debris *debris,
+                           size_t *count) MUST_USE;
+enum err store_debris_gone(struct store *store, const struct store_debris *debris) MUST_USE;
 
 #endif

@@ -5,6 +5,8 @@
  *   store_sqlite_open.c   open with its refusals, migrations, close
  *   store_sqlite_write.c  what happens between begin and commit
  *   store_sqlite_read.c   get, list, attempts, counts
+ *   store_sqlite_life.c   finished jobs: again, forgotten, pruned
+ *   store_sqlite_tags.c   tags beside the rows
  *
  *  1. One thread uses a connection; so it has no mutex (SQLITE_OPEN_NOMUTEX).
  *  2. A statement is prepared at its first use and kept. Whoever stepped it to a row resets it.
@@ -23,8 +25,8 @@
 
 #include <sqlite3.h>
 
-/* schema.sql, by cmake/embed.cmake. */
-extern const char store_schema_sql[];
+/* schema.sql and schema_2.sql, by cmake/embed.cmake. */
+extern const char store_schema_sql[], store_schema_2_sql[];
 
 /* C(kind, column, member of struct job). Fixed by the submission: */
 #define JOB_FIXED(C)                                                                                         \
@@ -79,16 +81,26 @@ extern const char store_schema_sql[];
 #define MARK_OF(kind, column, member) ", ?"
 #define SET_OF(kind, column, member)  ", " #column " = ?"
 
-#define SELECT_JOB    "SELECT id_key, id_random" JOB_FIXED(NAME_OF) JOB_MOVING(NAME_OF) ATTEMPT_COLUMNS(NAME_OF)
+#define TAGS_OF_JOB ", (SELECT tags FROM tagged WHERE tagged.id_key = jobs.id_key)"
+#define SELECT_JOB                                                                                           \
+    "SELECT id_key, id_random" JOB_FIXED(NAME_OF) JOB_MOVING(NAME_OF) ATTEMPT_COLUMNS(NAME_OF) TAGS_OF_JOB
 #define SELECT_GLANCE "SELECT id_key, state, created_ms, queue, task FROM jobs "
 #define SAME_JOB      " WHERE id_key = ? AND id_random = ? AND state = ? AND attempt = ?"
+#define SELECT_TAGGED                                                                                        \
+    "SELECT jobs.id_key, state, created_ms, queue, task FROM tags CROSS JOIN jobs ON jobs.id_key = "         \
+    "tags.id_key "                                                                                           \
+    "WHERE tags.id_key < ? AND tags.id_key >= ? AND tag = ?"
+/* Columns of a finished row that tell whether its time is over; typeof looks at no byte of the result. */
+#define SELECT_PAST "SELECT id_key, id_random, state, finished_ms, typeof(result) <> 'null' FROM jobs "
+#define IS_PAST     " WHERE id_key = ?1 AND id_random = ?2 AND state >= 3 AND (?3 IS NULL OR finished_ms = ?3)"
 
 /* The states that partial indexes of schema.sql name; a query must name them in the same words to use them.
  */
 #define IS_QUEUED   "state = 0"
 #define IS_RETRYING "state = 2"
 #define IS_LISTED   "state <> 0 AND state <> 3"
-_Static_assert(JOB_QUEUED == 0 && JOB_RETRYING == 2 && JOB_SUCCEEDED == 3, "schema.sql");
+_Static_assert(JOB_QUEUED == 0 && JOB_RETRYING == 2 && JOB_SUCCEEDED == 3 && JOB_STATE_COUNT == 6,
+               "schema.sql");
 
 /* Every statement that is kept. INDEXED BY fails rather than scan 10 million rows. */
 #define STORE_SQL(S)                                                                                         \
@@ -134,6 +146,30 @@ _Static_assert(JOB_QUEUED == 0 && JOB_RETRYING == 2 && JOB_SUCCEEDED == 3, "sche
                                  " ORDER BY id_key DESC")                                                    \
     S(WALK_LISTED, SELECT_GLANCE "INDEXED BY jobs_listed WHERE id_key < ? AND id_key >= ? AND " IS_LISTED    \
                                  " AND state = ? ORDER BY id_key DESC")                                      \
+    S(WALK_TAG, SELECT_TAGGED " ORDER BY tags.id_key DESC")                                                  \
+    S(WALK_UP, SELECT_GLANCE "NOT INDEXED WHERE id_key < ? AND id_key >= ? ORDER BY id_key")                 \
+    S(WALK_QUEUED_UP, SELECT_GLANCE "INDEXED BY jobs_ready WHERE id_key < ? AND id_key >= ? AND " IS_QUEUED  \
+                                    " ORDER BY id_key")                                                      \
+    S(WALK_LISTED_UP, SELECT_GLANCE "INDEXED BY jobs_listed WHERE id_key < ? AND id_key >= ? AND " IS_LISTED \
+                                    " AND state = ? ORDER BY id_key")                                        \
+    S(WALK_TAG_UP, SELECT_TAGGED " ORDER BY tags.id_key")                                                    \
+    S(TEXTS, "SELECT id_random, error_message FROM jobs WHERE id_key = ?")                                   \
+    S(LINE, "SELECT id_key, id_random, created_ms, queue FROM jobs INDEXED BY jobs_ready "                   \
+            "WHERE " IS_QUEUED " AND priority = ? ORDER BY seq LIMIT ?")                                     \
+    S(FORGET, "DELETE FROM jobs" IS_PAST " RETURNING state, queue, task, attempt, number, idempotency_key")  \
+    S(FORGET_ATTEMPTS, "DELETE FROM attempts WHERE id_key = ?")                                              \
+    S(FORGET_KEY, "DELETE FROM keys WHERE key = ? AND job_key = ? AND job_random = ?")                       \
+    S(PRUNE, "UPDATE jobs SET result = NULL" IS_PAST)                                                        \
+    S(PAST, SELECT_PAST "NOT INDEXED WHERE id_key > ? AND id_key < ? ORDER BY id_key LIMIT ?")               \
+    S(PAST_LISTED, SELECT_PAST "INDEXED BY jobs_listed WHERE id_key > ? AND id_key < ? AND " IS_LISTED       \
+                               " AND state = ? ORDER BY id_key LIMIT ?")                                     \
+    S(DEBRIS_ADD, "INSERT OR REPLACE INTO debris (id_key, id_random, attempts) VALUES (?, ?, ?)")            \
+    S(DEBRIS_READ, "SELECT id_key, id_random, attempts FROM debris ORDER BY id_key LIMIT ?")                 \
+    S(DEBRIS_GONE, "DELETE FROM debris WHERE id_key = ?")                                                    \
+    S(TAGGED_ADD, "INSERT INTO tagged (id_key, tags) VALUES (?, ?)")                                         \
+    S(TAGGED_FORGET, "DELETE FROM tagged WHERE id_key = ? RETURNING tags")                                   \
+    S(TAG_ADD, "INSERT INTO tags (tag, id_key) VALUES (?, ?)")                                               \
+    S(TAG_FORGET, "DELETE FROM tags WHERE tag = ? AND id_key = ?")                                           \
     S(COUNTS, "SELECT queue, task, state, jobs FROM counts WHERE jobs <> 0")                                 \
     S(COUNT_QUEUED, "SELECT coalesce(sum(jobs), 0) FROM counts WHERE " IS_QUEUED)
 
@@ -206,5 +242,22 @@ enum err store_row_read(sqlite3_stmt *statement, bool with_bytes, struct job **j
 
 /* Writes the gathered changes of counts; part of the commit. */
 enum err store_changes_write(struct store *store) MUST_USE;
+
+/* What the files that write share (store_sqlite_write.c). store_checked: after any error nothing of the group
+ * has happened. store_change: the row goes from (from, before) to what `job` says, with the attempt unless
+ * that is NULL, and the counts; *changed is false if the row is not in that state. */
+enum err store_checked(struct store *store, enum err err) MUST_USE;
+enum err store_corrupt(const char *operation, struct id id) MUST_USE;
+enum err store_count_add(struct store *store, const struct job_spec *spec, enum job_state state,
+                         int difference) MUST_USE;
+enum err store_change(struct store *store, const struct job *job, const struct attempt *attempt,
+                      enum job_state from, uint32_t before, bool *changed) MUST_USE;
+
+/* The tables of tags (store_sqlite_tags.c). */
+enum err store_tags_write(struct store *store, const struct job *job) MUST_USE;
+enum err store_tags_forget(struct store *store, struct id id) MUST_USE;
+
+/* Keys of ids made at that time. */
+int64_t store_key_at_ms(int64_t ms);
 
 #endif

@@ -6,7 +6,8 @@
 #include <string.h>
 
 enum {
-    LOOK_MAX = 50000,  /* rows that one page of a list looks at */
+    LOOK_MAX = 50000, /* rows that one page of a list looks at */
+    LINE_MAX_ROWS = 5000,
     SORTED_MAX = 10000 /* queued jobs that are sorted by id; more are found by walking all jobs */
 };
 
@@ -80,7 +81,8 @@ enum err store_row_read(sqlite3_stmt *statement, bool with_bytes, struct job **j
     read->spec.stored = 1;
     read_spec(statement, &at, read);
     read_attempt(statement, &at, &read->attempt);
-    if (with_bytes)
+    err = read_bytes(statement, at++, &read->tags, &read->owned[2]);
+    if (with_bytes && err == ERR_OK)
         err = read_bytes(statement, at++, &read->args, &read->owned[0]);
     if (with_bytes && err == ERR_OK)
         err = read_bytes(statement, at, &read->result, &read->owned[1]);
@@ -190,6 +192,7 @@ enum err store_attempts(struct store_reader *reader, struct id id, struct attemp
 /* Lists. A walk goes over the few columns that filters need; what passes is fetched whole by its key. */
 
 struct walk {
+    enum { WALK_ALL, WALK_QUEUED, WALK_LISTED, WALK_TAG } kind;
     enum sql sql;
     sqlite3_stmt *statement; /* of SELECT_GLANCE */
     int64_t below, from;     /* keys: below > key ≥ from */
@@ -202,7 +205,7 @@ static bool text_is(sqlite3_stmt *statement, int at, const char *text)
            (strlen(text) == bytes && memcmp(sqlite3_column_blob(statement, at), text, bytes) == 0);
 }
 
-static bool wanted(const struct store_filter *filter, sqlite3_stmt *glance)
+static bool passes(const struct store_filter *filter, sqlite3_stmt *glance)
 {
     int64_t created_ms = sqlite3_column_int64(glance, 2);
     return (!filter->by_state || sqlite3_column_int(glance, 1) == (int)filter->state) &&
@@ -211,10 +214,22 @@ static bool wanted(const struct store_filter *filter, sqlite3_stmt *glance)
            text_is(glance, 3, filter->queue) && text_is(glance, 4, filter->task);
 }
 
-static int64_t key_at_ms(int64_t ms)
+int64_t store_key_at_ms(int64_t ms)
 {
     const int64_t most = INT64_MAX >> 13;
     return (ms < 0 ? 0 : ms > most ? most : ms) << 12;
+}
+
+/* A text that can only be an id says itself where its key lies. */
+static void bound_by_text(const struct store_filter *filter, struct walk *walk)
+{
+    int64_t from, below;
+    if (!store_text_keys(filter->text, &from, &below))
+        return;
+    if (from > walk->from)
+        walk->from = from;
+    if (below < walk->below)
+        walk->below = below;
 }
 
 /* Where keys of jobs created in that time can lie: ids and created_ms are never further apart than skew_ms.
@@ -223,51 +238,84 @@ static enum err bound_by_time(struct store_reader *reader, const struct store_fi
                               struct walk *walk)
 {
     int64_t skew_ms;
-    walk->below = filter->before_key;
-    walk->from = 0;
+    walk->below = filter->ascending ? INT64_MAX : filter->before_key;
+    walk->from = filter->ascending ? filter->after_key + 1 : 0;
+    bound_by_text(filter, walk);
     if (filter->created_after_ms < 0 && filter->created_before_ms < 0)
         return ERR_OK;
     enum err err = store_meta_get(&reader->connection, "skew_ms", &skew_ms);
-    if (filter->created_after_ms >= 0)
-        walk->from = key_at_ms(filter->created_after_ms - skew_ms);
-    if (filter->created_before_ms >= 0 && key_at_ms(filter->created_before_ms + skew_ms) < walk->below)
-        walk->below = key_at_ms(filter->created_before_ms + skew_ms);
+    if (filter->created_after_ms >= 0 && store_key_at_ms(filter->created_after_ms - skew_ms) > walk->from)
+        walk->from = store_key_at_ms(filter->created_after_ms - skew_ms);
+    if (filter->created_before_ms >= 0 && store_key_at_ms(filter->created_before_ms + skew_ms) < walk->below)
+        walk->below = store_key_at_ms(filter->created_before_ms + skew_ms);
     return err;
 }
 
 /* The rarer states have an index in order of keys. Queued jobs have one in order of running: good to find few
  * among many others; if there are many, walking all jobs meets them soon. */
-static enum err choose_walk(struct store_reader *reader, const struct store_filter *filter, enum sql *sql)
+static enum err choose_walk(struct store_reader *reader, const struct store_filter *filter, struct walk *walk)
 {
     struct connection *connection = &reader->connection;
     bool row;
-    *sql = SQL_WALK;
-    if (!filter->by_state || filter->state == JOB_SUCCEEDED)
+    walk->kind = filter->tag[0] != '\0' ? WALK_TAG : WALK_ALL;
+    if (walk->kind == WALK_TAG || !filter->by_state || filter->state == JOB_SUCCEEDED)
         return ERR_OK;
     if (filter->state != JOB_QUEUED) {
-        *sql = SQL_WALK_LISTED;
+        walk->kind = WALK_LISTED;
         return ERR_OK;
     }
     enum err err = store_sql_row(connection, SQL_COUNT_QUEUED, &row);
     if (row && sqlite3_column_int64(connection->statements[SQL_COUNT_QUEUED], 0) <= SORTED_MAX)
-        *sql = SQL_WALK_QUEUED;
+        walk->kind = WALK_QUEUED;
     store_sql_reset(connection, SQL_COUNT_QUEUED);
     return err;
 }
 
 static enum err walk_begin(struct store_reader *reader, const struct store_filter *filter, struct walk *walk)
 {
+    static const enum sql SQLS[][2] = {[WALK_ALL] = {SQL_WALK, SQL_WALK_UP},
+                                       [WALK_QUEUED] = {SQL_WALK_QUEUED, SQL_WALK_QUEUED_UP},
+                                       [WALK_LISTED] = {SQL_WALK_LISTED, SQL_WALK_LISTED_UP},
+                                       [WALK_TAG] = {SQL_WALK_TAG, SQL_WALK_TAG_UP}};
     enum err err = bound_by_time(reader, filter, walk);
     if (err == ERR_OK)
-        err = choose_walk(reader, filter, &walk->sql);
+        err = choose_walk(reader, filter, walk);
+    walk->sql = SQLS[walk->kind][filter->ascending];
     if (err == ERR_OK)
         err = store_sql_get(&reader->connection, walk->sql, &walk->statement);
     if (err != ERR_OK)
         return err;
     sqlite3_bind_int64(walk->statement, 1, walk->below);
     sqlite3_bind_int64(walk->statement, 2, walk->from);
-    if (walk->sql == SQL_WALK_LISTED)
+    if (walk->kind == WALK_LISTED)
         sqlite3_bind_int64(walk->statement, 3, filter->state);
+    if (walk->kind == WALK_TAG)
+        sqlite3_bind_text(walk->statement, 3, filter->tag, -1, SQLITE_STATIC);
+    return ERR_OK;
+}
+
+/* Looked at last, since it costs a look at the row by its key; so a walk without a text pays nothing for it.
+ */
+static enum err passes_text(struct store_reader *reader, const struct store_filter *filter,
+                            sqlite3_stmt *glance, bool *found)
+{
+    struct connection *connection = &reader->connection;
+    sqlite3_stmt *statement;
+    int64_t key = sqlite3_column_int64(glance, 0);
+    char task[NAME_BYTES], message[MESSAGE_BYTES];
+    bool row;
+    enum err err = store_sql_get(connection, SQL_TEXTS, &statement);
+    if (err != ERR_OK)
+        return err;
+    sqlite3_bind_int64(statement, 1, key);
+    err = store_sql_row(connection, SQL_TEXTS, &row);
+    if (err != ERR_OK)
+        return err;
+    CHECK(row); /* the walk is on it, in the same snapshot */
+    read_text(glance, 4, task, sizeof task);
+    read_text(statement, 1, message, sizeof message);
+    *found = store_text_is(filter->text, id_join(key, sqlite3_column_int64(statement, 0)), task, message);
+    store_sql_reset(connection, SQL_TEXTS);
     return ERR_OK;
 }
 
@@ -296,14 +344,18 @@ static enum err walk_page(struct store_reader *reader, const struct store_filter
 {
     struct walk walk;
     bool row;
-    int64_t last_key = filter->before_key;
+    int64_t last_key = filter->ascending ? filter->after_key : filter->before_key;
     enum err err = walk_begin(reader, filter, &walk);
     if (err != ERR_OK)
         return err;
     *next_key = -1;
     for (int looked = 0; (err = store_sql_row(&reader->connection, walk.sql, &row)) == ERR_OK && row;
          looked++) {
-        bool found = wanted(filter, walk.statement);
+        bool found = passes(filter, walk.statement);
+        if (found && filter->text[0] != '\0')
+            err = passes_text(reader, filter, walk.statement, &found);
+        if (err != ERR_OK)
+            break;
         if (looked == LOOK_MAX || (found && *count == filter->limit)) {
             *next_key = last_key;
             break;
@@ -331,6 +383,38 @@ enum err store_list(struct store_reader *reader, const struct store_filter *filt
         err = snapshot_end(reader, begun, walk_page(reader, filter, jobs, count, next_key));
     while (err != ERR_OK && *count > 0)
         job_free(jobs[--*count]);
+    return err;
+}
+
+/* The line. */
+
+static enum err visit_level(struct store_reader *reader, int level, store_visit_fn *visit, void *context)
+{
+    struct connection *connection = &reader->connection;
+    sqlite3_stmt *statement;
+    bool row, more = true;
+    enum err err = store_sql_get(connection, SQL_LINE, &statement);
+    if (err != ERR_OK)
+        return err;
+    sqlite3_bind_int64(statement, 1, level);
+    sqlite3_bind_int64(statement, 2, LINE_MAX_ROWS);
+    while (more && (err = store_sql_row(connection, SQL_LINE, &row)) == ERR_OK && row) {
+        struct store_waiting waiting;
+        waiting.id = id_join(sqlite3_column_int64(statement, 0), sqlite3_column_int64(statement, 1));
+        waiting.priority = level;
+        waiting.created_ms = sqlite3_column_int64(statement, 2);
+        read_text(statement, 3, waiting.queue, sizeof waiting.queue);
+        more = visit(context, &waiting);
+    }
+    store_sql_reset(connection, SQL_LINE);
+    return err;
+}
+
+enum err store_line(struct store_reader *reader, store_visit_fn *visit, void *context)
+{
+    enum err err = ERR_OK;
+    for (int level = PRIORITY_COUNT - 1; level >= 0 && err == ERR_OK; level--)
+        err = visit_level(reader, level, visit, context);
     return err;
 }
 

@@ -75,15 +75,14 @@ static void bind_same(sqlite3_stmt *statement, int *at, struct id id, enum job_s
     sqlite3_bind_int64(statement, ++*at, attempt);
 }
 
-/* After any error nothing of the group has happened. */
-static enum err checked(struct store *store, enum err err)
+enum err store_checked(struct store *store, enum err err)
 {
     if (err != ERR_OK)
         store_rollback(store);
     return err;
 }
 
-static enum err corrupt(const char *operation, struct id id)
+enum err store_corrupt(const char *operation, struct id id)
 {
     LOG(STORE_ERROR, LOG_TEXT("operation", operation), LOG_TEXT("error", "the row is not as it must be"),
         LOG_ID(id));
@@ -124,7 +123,8 @@ static struct count_change *grow_changes(struct store *store)
 }
 
 /* A group knows few queues and tasks, so a list will do; hashes keep it cheap if it is long all the same. */
-static enum err count(struct store *store, const struct job_spec *spec, enum job_state state, int difference)
+enum err store_count_add(struct store *store, const struct job_spec *spec, enum job_state state,
+                         int difference)
 {
     uint64_t hash = hash_names(spec->queue, spec->task, state);
     for (size_t i = store->change_count; i-- > 0;) {
@@ -147,8 +147,8 @@ static enum err count_move(struct store *store, const struct job_spec *spec, enu
 {
     if (from == to)
         return ERR_OK;
-    enum err err = count(store, spec, from, -1);
-    return err != ERR_OK ? err : count(store, spec, to, 1);
+    enum err err = store_count_add(store, spec, from, -1);
+    return err != ERR_OK ? err : store_count_add(store, spec, to, 1);
 }
 
 enum err store_changes_write(struct store *store)
@@ -190,7 +190,7 @@ static enum err next_seq(struct store *store, int64_t *seq)
 enum err store_next_seq(struct store *store, int64_t *seq)
 {
     CHECK(store->in_group);
-    return checked(store, next_seq(store, seq));
+    return store_checked(store, next_seq(store, seq));
 }
 
 /* How far ids and created_ms lie apart at most: lists by time find their place by key. */
@@ -229,9 +229,11 @@ static enum err insert(struct store *store, const struct job *job, const struct 
         bind_attempt(statement, &at, attempt);
     }
     err = store_sql_done(connection, sql);
+    if (err == ERR_OK && job->tags.at != NULL)
+        err = store_tags_write(store, job);
     if (err == ERR_OK)
         err = note_skew(store, &job->spec);
-    return err != ERR_OK ? err : count(store, &job->spec, job->state, 1);
+    return err != ERR_OK ? err : store_count_add(store, &job->spec, job->state, 1);
 }
 
 /* *taken is false if the key stands already. */
@@ -281,7 +283,7 @@ static enum err find_key(struct store *store, struct store_submit *submit)
 
 enum err store_find_key(struct store *store, struct store_submit *submit)
 {
-    return store->in_group ? checked(store, find_key(store, submit)) : find_key(store, submit);
+    return store->in_group ? store_checked(store, find_key(store, submit)) : find_key(store, submit);
 }
 
 enum err store_submit(struct store *store, struct store_submit *submit)
@@ -295,9 +297,9 @@ enum err store_submit(struct store *store, struct store_submit *submit)
     if (spec->idempotency_key[0] != '\0')
         err = take_key(store, spec, &taken);
     if (err != ERR_OK)
-        return checked(store, err);
-    return checked(store,
-                   taken ? insert(store, submit->job, &submit->job->attempt) : find_key(store, submit));
+        return store_checked(store, err);
+    return store_checked(store,
+                         taken ? insert(store, submit->job, &submit->job->attempt) : find_key(store, submit));
 }
 
 /* Moving. */
@@ -339,10 +341,8 @@ static enum err archive(struct store *store, struct id id, enum job_state from, 
     return store_sql_done(connection, SQL_ARCHIVE);
 }
 
-/* Changes the row from (from, before) to what `job` says, with the attempt unless that is NULL, and the
- * counts. *changed is false if the row is not in that state. */
-static enum err change(struct store *store, const struct job *job, const struct attempt *attempt,
-                       enum job_state from, uint32_t before, bool *changed)
+enum err store_change(struct store *store, const struct job *job, const struct attempt *attempt,
+                      enum job_state from, uint32_t before, bool *changed)
 {
     struct connection *connection = &store->reader.connection;
     enum sql sql = attempt != NULL ? SQL_LAND : SQL_MOVE;
@@ -401,13 +401,13 @@ static enum err land(struct store *store, struct store_land *land)
         return land_late(store, job, attempt);
     }
     if (err == ERR_OK)
-        err = change(store, job, attempt, JOB_QUEUED, land->before, &land->landed);
+        err = store_change(store, job, attempt, JOB_QUEUED, land->before, &land->landed);
     if (err != ERR_OK || land->landed)
         return err;
     err = glance_at(store, job->spec.id, &glance);
     if (err == ERR_OK &&
         (!glance.found || (!job_is_terminal(glance.state) && glance.attempt <= land->before)))
-        return corrupt("land", job->spec.id);
+        return store_corrupt("land", job->spec.id);
     return err;
 }
 
@@ -415,7 +415,7 @@ enum err store_land(struct store *store, struct store_land *operation)
 {
     CHECK(store->in_group);
     operation->landed = false;
-    return checked(store, land(store, operation));
+    return store_checked(store, land(store, operation));
 }
 
 static enum err cancel(struct store *store, struct store_cancel *cancel)
@@ -441,14 +441,14 @@ static enum err cancel(struct store *store, struct store_cancel *cancel)
         job->state = JOB_CANCELLED;
         job->spec.run_at_ms = 0;
     }
-    err = change(store, job, cancel->ask_only ? NULL : &none, from, job->spec.attempt, &changed);
-    return err != ERR_OK || changed ? err : corrupt("cancel", cancel->id);
+    err = store_change(store, job, cancel->ask_only ? NULL : &none, from, job->spec.attempt, &changed);
+    return err != ERR_OK || changed ? err : store_corrupt("cancel", cancel->id);
 }
 
 enum err store_cancel(struct store *store, struct store_cancel *operation)
 {
     CHECK(store->in_group);
-    return checked(store, cancel(store, operation));
+    return store_checked(store, cancel(store, operation));
 }
 
 /* What is due, and what is loaded. */
@@ -466,8 +466,8 @@ static enum err requeue(struct store *store, struct job *job)
     job->spec.run_at_ms = 0;
     enum err err = next_seq(store, &job->spec.seq);
     if (err == ERR_OK)
-        err = change(store, job, NULL, JOB_RETRYING, job->spec.attempt, &changed);
-    return err != ERR_OK || changed ? err : corrupt("due", job->spec.id);
+        err = store_change(store, job, NULL, JOB_RETRYING, job->spec.attempt, &changed);
+    return err != ERR_OK || changed ? err : store_corrupt("due", job->spec.id);
 }
 
 static enum err next_due(struct store *store, int64_t *next_ms)
@@ -519,7 +519,7 @@ enum err store_due(struct store *store, int64_t now_ms, size_t limit, struct job
         err = next_due(store, next_ms);
     if (err != ERR_OK)
         free_jobs(jobs, count);
-    return checked(store, err);
+    return store_checked(store, err);
 }
 
 enum err store_load(struct store *store, unsigned priority, int64_t after, size_t limit, size_t most_bytes,
@@ -566,5 +566,5 @@ enum err store_sweep_keys(struct store *store, int64_t now_ms, size_t limit)
         sqlite3_bind_int64(statement, 2, (sqlite3_int64)limit);
         err = store_sql_done(connection, SQL_KEY_SWEEP);
     }
-    return checked(store, err);
+    return store_checked(store, err);
 }

@@ -72,6 +72,12 @@
     K("jobs", "max_result", BYTES, jobs_max_result, "1MiB", 1024, 67108864, "largest result")                \
     K("jobs", "max_log", BYTES, jobs_max_log, "1MiB", 1024, 1073741824,                                      \
       "largest log of an attempt; the rest is cut")                                                          \
+    K("jobs", "retain_succeeded", DURATION, jobs_retain_succeeded_ms, "7d", 0, 315360000000,                 \
+      "how long a succeeded job is kept after its end; 0: for ever")                                         \
+    K("jobs", "retain_failed", DURATION, jobs_retain_failed_ms, "30d", 0, 315360000000,                      \
+      "how long a failed or cancelled job is kept after its end; 0: for ever")                               \
+    K("jobs", "retain_results", DURATION, jobs_retain_results_ms, "0s", 0, 315360000000,                     \
+      "how long a result is kept, if not as long as its job; 0: as long")                                    \
     K("memory", "slots", INT, memory_slots, "16384", 64, 4194304, "jobs in shared memory at a time")         \
     K("memory", "arena", BYTES, memory_arena, "64MiB", 1048576, 17179869184,                                 \
       "shared memory for arguments, used as touched")                                                        \
@@ -116,6 +122,8 @@ struct config {
     int64_t workers_count;    /* resolved: never 0 after config_load */
     int64_t jobs_timeout_ms, jobs_kill_after_ms, jobs_max_attempts, jobs_backoff, jobs_backoff_initial_ms,
         jobs_backoff_max_ms, jobs_jitter, jobs_max_crashes, jobs_max_lost, jobs_max_result, jobs_max_log;
+    int64_t jobs_retain_succeeded_ms, jobs_retain_failed_ms,
+        jobs_retain_results_ms; /* 0: for ever; as long */
     int64_t memory_slots, memory_arena, memory_tray;
     char *tasks_dir;               /* "" if none */
     int64_t log_level, log_format; /* enum log_level, enum log_format */

@@ -39,8 +39,10 @@
     E(KEY_REUSED, "idempotency_key_reused", 422, "The Idempotency-Key was used for another request")         \
     E(UNKNOWN_JOB, "unknown_job", 404, "There is no such job")                                               \
     E(NO_SUCH_ATTEMPT, "unknown_attempt", 404, "The job has no such attempt")                                \
+    E(UNKNOWN_QUEUE, "unknown_queue", 404, "There is no such queue")                                         \
     E(NOT_FINISHED, "not_finished", 409, "The job has not finished")                                         \
     E(ALREADY_FINISHED, "already_finished", 409, "The job has already finished")                             \
+    E(PRUNED, "pruned", 410, "The result was kept for its time and is gone")                                 \
     E(JOB_FAILED, "job_failed", 500, "The job failed")                                                       \
     E(JOB_CANCELLED, "job_cancelled", 500, "The job was cancelled")                                          \
     /* the server's own condition */                                                                         \

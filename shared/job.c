@@ -162,5 +162,6 @@ void job_free(struct job *job)
         return;
     free(job->owned[0]);
     free(job->owned[1]);
+    free(job->owned[2]);
     free(job);
 }

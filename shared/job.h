@@ -6,10 +6,12 @@
  *               │          ├─────▶ cancelled ◀─ queued, retrying
  *            retrying ◀────┘        (a crash or loss goes straight back to queued)
  *
+ * A finished job never changes by itself; asked to (POST …/retry), it is queued again.
+ *
  * `running` is never stored: it is what a slot adds to a stored `queued`. The structs here hold no pointers,
  * so the same bytes serve a slot in shared memory and a job in the front's heap.
  *
- * Four counters that are never mixed:
+ * Four counters that are never mixed; a retry on request begins anew but for the first:
  *   attempt  the number of recorded runs; never falls
  *   errors   runs that failed, against max_attempts
  *   crashes  workers that died of the task, against jobs.max_crashes
@@ -49,7 +51,10 @@ enum job_state {
     MOVE(RUNNING, CANCELLED, "the attempt was stopped on request")                                           \
     MOVE(RUNNING, QUEUED, "the worker died or was stopped; the job runs again")                              \
     MOVE(RETRYING, QUEUED, "its backoff has passed")                                                         \
-    MOVE(RETRYING, CANCELLED, "cancelled while it waited to retry")
+    MOVE(RETRYING, CANCELLED, "cancelled while it waited to retry")                                          \
+    MOVE(SUCCEEDED, QUEUED, "retried on request")                                                            \
+    MOVE(FAILED, QUEUED, "retried on request")                                                               \
+    MOVE(CANCELLED, QUEUED, "retried on request")
 
 /* The text of a state; CHECKs the number. */
 const char *job_state_text(enum job_state state);
@@ -179,7 +184,8 @@ struct job {
     enum job_state state;
     bool cancel_requested;
     struct text args, result; /* JSON text */
-    void *owned[2]; /* what the last job_free releases besides the struct: the bytes of args and of result */
+    struct text tags;         /* a JSON array (tags.h), or absent */
+    void *owned[3]; /* what the last job_free releases besides the struct: bytes of args, result, tags */
     _Atomic int references; /* shared jobs do not change any more */
 };
 

@@ -46,6 +46,9 @@ enum log_format { LOG_AUTO, LOG_TEXT_LINES, LOG_JSON_LINES };
     V(JOB_LOST, "job.lost", WARN, "the worker of a job was killed from outside")                             \
     V(JOB_TIMEOUT, "job.timeout", WARN, "a job passed its deadline")                                         \
     V(JOB_CANCEL, "job.cancel", INFO, "a running job is asked to stop")                                      \
+    V(JOB_AGAIN, "job.again", INFO, "a finished job runs again on request")                                  \
+    V(JOB_FORGET, "job.forget", INFO, "a finished job was deleted on request")                               \
+    V(STORE_RETAIN, "store.retain", DEBUG, "jobs or results whose time was over were deleted")               \
     V(BOX_CHARGE, "box.charge", WARN, "these jobs ran when everything died")                                 \
     V(BOX_KILL, "box.kill", WARN, "a process left over from an earlier life was killed")                     \
     V(STORE_OPEN, "store.open", INFO, "the store is open")                                                   \

@@ -128,21 +128,30 @@ static void copy_progress(const struct slot *slot, struct attempt *attempt)
     }
 }
 
-/* The bytes of args into memory the job owns. */
-static enum err copy_args(const struct segment *segment, const struct slot *slot, struct job *job)
+static enum err copy_text(struct text from, struct text *to, void **owned)
 {
-    struct text args;
-    enum err err = slot_args(segment, slot, &args);
-    if (err != ERR_OK)
-        return err;
-    char *copy = malloc(args.bytes + 1);
+    char *copy = malloc(from.bytes + 1);
     if (copy == NULL)
         return ERR_NO_MEMORY;
-    memcpy(copy, args.at, args.bytes);
-    copy[args.bytes] = '\0';
-    job->owned[0] = copy;
-    job->args = (struct text){copy, args.bytes};
+    memcpy(copy, from.at, from.bytes);
+    copy[from.bytes] = '\0';
+    *owned = copy;
+    *to = (struct text){copy, from.bytes};
     return ERR_OK;
+}
+
+/* The bytes of args and tags into memory the job owns. */
+static enum err copy_args(const struct segment *segment, const struct slot *slot, struct job *job)
+{
+    struct text args, tags;
+    enum err err = slot_args(segment, slot, &args);
+    if (err == ERR_OK)
+        err = slot_tags(segment, slot, &tags);
+    if (err == ERR_OK)
+        err = copy_text(args, &job->args, &job->owned[0]);
+    if (err == ERR_OK && tags.at != NULL)
+        err = copy_text(tags, &job->tags, &job->owned[2]);
+    return err;
 }
 
 static void copy_running(const struct slot *slot, struct claim claim, struct job *job)
@@ -200,6 +209,23 @@ enum err slot_args(const struct segment *segment, const struct slot *slot, struc
         return ERR_CORRUPT;
     *args = (struct text){(const char *)segment->arena + at, bytes};
     return ERR_OK;
+}
+
+enum err slot_tags(const struct segment *segment, const struct slot *slot, struct text *tags)
+{
+    uint64_t at = slot->args_at + slot->args_bytes, bytes = slot->tags_bytes;
+    *tags = (struct text){NULL, 0};
+    if (bytes == 0)
+        return ERR_OK;
+    if (at > segment->shape.arena_bytes || bytes > segment->shape.arena_bytes - at)
+        return ERR_CORRUPT;
+    *tags = (struct text){(const char *)segment->arena + at, bytes};
+    return ERR_OK;
+}
+
+size_t slot_arena_bytes(const struct slot *slot)
+{
+    return (size_t)slot->args_bytes + slot->tags_bytes;
 }
 
 enum err slot_result(const struct segment *segment, const struct slot *slot, struct text *result)

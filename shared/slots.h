@@ -49,8 +49,9 @@ struct slot {
     alignas(CACHE_LINE) _Atomic uint64_t claim;
     _Atomic uint32_t cancel_requested; /* front: set once, kept until FREE */
     uint32_t args_bytes;
-    uint64_t args_at;  /* in the arena; meaningless if args_bytes is 0 */
-    int64_t queued_ns; /* monotonic: when it became ready to run */
+    uint64_t args_at;    /* in the arena; meaningless if args_bytes is 0 */
+    int64_t queued_ns;   /* monotonic: when it became ready to run */
+    uint32_t tags_bytes; /* in the arena too, behind the arguments */
 
     alignas(CACHE_LINE) struct job_spec spec;
 
@@ -141,6 +142,10 @@ enum err slot_copy(const struct segment *segment, uint32_t number, struct id id,
  * impossible. */
 enum err slot_result(const struct segment *segment, const struct slot *slot, struct text *result) MUST_USE;
 enum err slot_args(const struct segment *segment, const struct slot *slot, struct text *args) MUST_USE;
+/* Absent if there are none. */
+enum err slot_tags(const struct segment *segment, const struct slot *slot, struct text *tags) MUST_USE;
+/* What the slot takes up in the arena: arguments and tags. */
+size_t slot_arena_bytes(const struct slot *slot);
 
 /* A cheap 64-bit checksum of a result. Not cryptographic. */
 uint64_t bytes_sum(const void *data, size_t bytes);

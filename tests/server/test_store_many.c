@@ -63,15 +63,32 @@ static void requeue_some(void)
         job_free(jobs[--count]);
 }
 
+static void retry_some(struct id id)
+{
+    struct store_retry retry = {.id = id};
+    ok(store_retry(store, &retry));
+    job_free(retry.job);
+}
+
+static void forget_some(struct id id)
+{
+    struct store_past past = {.id = id};
+    ok(store_forget(store, &past));
+}
+
 static void do_something(void)
 {
-    unsigned what = dice(10);
+    unsigned what = dice(13);
     if (what < 4 || id_count == 0)
         submit_some();
     else if (what < 8)
         land_some(ids[dice((unsigned)id_count)]);
     else if (what == 8)
         cancel_some(ids[dice((unsigned)id_count)]);
+    else if (what < 11)
+        retry_some(ids[dice((unsigned)id_count)]);
+    else if (what == 11)
+        forget_some(ids[dice((unsigned)id_count)]);
     else
         requeue_some();
 }
@@ -165,6 +182,9 @@ START_TEST(counts_equal_the_rows_after_any_operations_and_rollbacks)
     for (size_t i = 0; i < id_count; i++)
         attempts_are_whole(ids[i]);
     ck_assert_int_gt(look("SELECT count(*) FROM attempts"), 50);
+    ck_assert_int_gt(look("SELECT count(*) FROM debris"), 10);
+    ck_assert_int_eq(look("SELECT count(*) FROM attempts WHERE id_key NOT IN (SELECT id_key FROM jobs)"), 0);
+    ck_assert_int_eq(look("SELECT count(*) FROM keys WHERE job_key NOT IN (SELECT id_key FROM jobs)"), 0);
     struct store_count *counts;
     size_t count;
     int64_t jobs = 0;

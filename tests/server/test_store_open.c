@@ -1,6 +1,6 @@
 /* The store: what it refuses to open and how it says so, what it remembers, the checkpointer, memory that
  * runs out. */
-#include "store_fixture.h"
+#include "scarce_fixture.h"
 
 #include <signal.h>
 #include <sys/stat.h>
@@ -130,7 +130,7 @@ START_TEST(a_newer_schema_is_refused_with_both_versions)
     open_store();
     close_store();
     change_file("PRAGMA user_version = 7");
-    refused("schema version 7", "versions up to 1");
+    refused("schema version 7", "versions up to 2");
 }
 END_TEST
 
@@ -223,26 +223,6 @@ START_TEST(the_check_finds_damage)
 }
 END_TEST
 
-/* Memory that runs out: SQLite's own allocations fail from the nth on. */
-
-static sqlite3_mem_methods real_memory;
-static int allocations_left = -1;
-
-static bool may_allocate(void)
-{
-    return allocations_left < 0 || allocations_left-- > 0 || (allocations_left = 0, false);
-}
-
-static void *scarce_malloc(int bytes)
-{
-    return may_allocate() ? real_memory.xMalloc(bytes) : NULL;
-}
-
-static void *scarce_realloc(void *old, int bytes)
-{
-    return may_allocate() ? real_memory.xRealloc(old, bytes) : NULL;
-}
-
 /* One group of a submit, a cancel, a land, and a due. */
 static enum err try_group(struct job *fresh, struct job *run, struct job *waiting)
 {
@@ -268,12 +248,7 @@ static enum err try_group(struct job *fresh, struct job *run, struct job *waitin
 
 START_TEST(memory_that_runs_out_anywhere_in_a_group_undoes_all_of_it)
 {
-    sqlite3_shutdown();
-    sqlite3_config(SQLITE_CONFIG_GETMALLOC, &real_memory);
-    sqlite3_mem_methods scarce = real_memory;
-    scarce.xMalloc = scarce_malloc;
-    scarce.xRealloc = scarce_realloc;
-    ck_assert_int_eq(sqlite3_config(SQLITE_CONFIG_MALLOC, &scarce), SQLITE_OK);
+    make_memory_scarce();
     open_store();
     JOB_AUTO fresh = make_job("q", "t"), *run = submitted(), *waiting = submitted();
     strcpy(fresh->spec.idempotency_key, "k");

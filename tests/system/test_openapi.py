@@ -95,7 +95,8 @@ def test_every_error_code_a_client_can_see_is_in_the_file(document):
     table = (ROOT / "shared" / "err.h").read_text()
     codes = set(re.findall(r'E\([A-Z_]+, "([a-z_0-9]+)", \d+,', table))
     text = json.dumps(document, default=str)
-    for code in ("unknown_task", "unknown_job", "invalid_json", "invalid_field", "idempotency_key_reused", "job_failed"):
+    for code in ("unknown_task", "unknown_job", "unknown_queue", "invalid_json", "invalid_field",
+                 "idempotency_key_reused", "not_finished", "pruned", "job_failed"):
         assert code in codes and code in text, code
 
 
@@ -152,6 +153,7 @@ class Checker:
         content = stated.get("content")
         if not content:
             assert not answer.content, f"{where}: a body that is not in the file"
+            self.covered.add((method, path, answer.status_code))
             return
         kind = answer.headers["Content-Type"]
         assert kind in content, f"{where}: {kind}, not {list(content)}"
@@ -170,7 +172,7 @@ def test_live_answers_of_every_route_match_their_schemas(document, server, clien
     call = check.call
 
     # Submitting: accepted, waited for, failed, refused.
-    job = call("POST", "/v1/jobs", 202, {"task": "echo", "args": {"n": 1}, "priority": 3, "timeout": 9,
+    job = call("POST", "/v1/jobs", 202, {"task": "echo", "args": {"n": 1}, "priority": 3, "timeout": 9, "tags": ["one", "two"],
                                          "retry": {"max_attempts": 2, "jitter": 0.5}}).json()["id"]
     call("POST", "/v1/jobs", 200, {"task": "echo"}, query="?wait=10")
     call("POST", "/v1/jobs", 202, {"task": "echo"}, headers={"Idempotency-Key": "one", "Prefer": "wait=0"})
@@ -207,7 +209,8 @@ def test_live_answers_of_every_route_match_their_schemas(document, server, clien
         call("GET", "/v1/jobs/{id}/log", 200, values={"id": one}) if one in (failed, crashed, command) else None
     etag = client.get(f"/v1/jobs/{job}").headers["ETag"]
     call("GET", "/v1/jobs/{id}", 304, values={"id": job}, headers={"If-None-Match": etag})
-    call("GET", "/v1/jobs/{id}/result", 200, values={"id": job})
+    result = call("GET", "/v1/jobs/{id}/result", 200, values={"id": job})
+    call("GET", "/v1/jobs/{id}/result", 304, values={"id": job}, headers={"If-None-Match": result.headers["ETag"]})
     call("GET", "/v1/jobs/{id}/result", 409, values={"id": running})
     call("GET", "/v1/jobs/{id}/result", 500, values={"id": failed})
     call("GET", "/v1/jobs/{id}/log", 404, values={"id": failed}, query="?attempt=7")
@@ -215,6 +218,11 @@ def test_live_answers_of_every_route_match_their_schemas(document, server, clien
     call("GET", "/v1/jobs", 200, query="?state=running&limit=1")
     call("GET", "/v1/jobs", 200, query="?limit=2")
     call("GET", "/v1/jobs", 422, query="?limit=0")
+    call("GET", "/v1/jobs", 422, query="?sort=finished")
+    call("GET", "/v1/jobs", 200, query="?tag=one&q=ech&sort=created")
+    call("GET", "/v1/queues", 200)
+    call("GET", "/v1/queues/{queue}", 200, values={"queue": "default"})
+    call("GET", "/v1/queues/{queue}", 404, values={"queue": "nope"})
     call("GET", "/v1/workers", 200)
     call("GET", "/v1/stats", 200)
     call("POST", "/v1/jobs/{id}/cancel", 200, values={"id": queued})
@@ -226,6 +234,16 @@ def test_live_answers_of_every_route_match_their_schemas(document, server, clien
     for path in ("/v1/jobs/{id}", "/v1/jobs/{id}/result", "/v1/jobs/{id}/log", "/v1/jobs/{id}/attempts"):
         call("GET", path, 404, values={"id": UNKNOWN})
     call("POST", "/v1/jobs/{id}/cancel", 404, values={"id": UNKNOWN})
+
+    # Again, and gone.
+    call("POST", "/v1/jobs/{id}/retry", 202, values={"id": failed})
+    client.wait(failed)
+    call("POST", "/v1/jobs/{id}/retry", 404, values={"id": UNKNOWN})
+    held = client.submit("fail", {}, retry={"initial": 60})["id"]
+    call("POST", "/v1/jobs/{id}/retry", 409, values={"id": held})
+    call("DELETE", "/v1/jobs/{id}", 409, values={"id": held})
+    call("DELETE", "/v1/jobs/{id}", 204, values={"id": failed})
+    call("DELETE", "/v1/jobs/{id}", 404, values={"id": failed})
 
     # The rest.
     call("GET", "/v1/tasks", 200)
@@ -240,6 +258,15 @@ def test_live_answers_of_every_route_match_their_schemas(document, server, clien
     assert not missed, f"no good answer was seen from {missed}"
     errors = [key for key in operations(document) if "{" in key[1] and (*key, 404) not in check.covered]
     assert not errors, f"no 404 was seen from {errors}"
+
+
+def test_a_pruned_result_is_answered_as_the_file_says(document, start_server):
+    server = start_server(jobs_retain_results="1s", workers_count=1)
+    check = Checker(document, server.client)
+    job = server.client.submit("echo", 1, wait=10)["id"]
+    until(lambda: server.client.job(job)["result_pruned"], 10)
+    check.call("GET", "/v1/jobs/{id}", 200, values={"id": job})
+    check.call("GET", "/v1/jobs/{id}/result", 410, values={"id": job})
 
 
 def test_what_the_file_promises_of_headers_holds(client):

@@ -1,0 +1,44 @@
+#include "dispatcher.h"
+
+#include "log.h"
+
+static void answer(struct work *work, enum err err)
+{
+    struct errand *errand = work->errand;
+    work_free(work);
+    if (errand == NULL)
+        return;
+    errand->err = err;
+    errand->notify(errand);
+}
+
+/* A finished job has no slot. One whose end is being committed is waited for: a list may have shown it as
+ * finished already. That no load brings a row into a slot that is finished by now needs no care: a job that a
+ * load has read as queued ends by a commit behind that load, whose outcome comes here behind it too. */
+void finished_asked(struct dispatcher *dispatcher, struct work *work)
+{
+    uint32_t slot = hot_find(dispatcher->hot, work->id);
+    if (slot == HOT_NONE) {
+        committer_give(dispatcher->committer, work);
+        return;
+    }
+    bool ending = dispatcher->cells[slot].place == CELL_LANDING ||
+                  slot_claim_load(&dispatcher->segment->slots[slot]).state == SLOT_DONE;
+    if (ending)
+        cells_park(dispatcher, slot, work);
+    else
+        answer(work, ERR_NOT_FINISHED);
+}
+
+/* From the store, where it is queued again or gone, or neither. */
+void finished_answered(struct dispatcher *dispatcher, struct work *work)
+{
+    enum err err = work->err;
+    if (err == ERR_OK && work->kind == WORK_RETRY) {
+        LOG(JOB_AGAIN, LOG_ID(work->id), LOG_TEXT("task", work->job->spec.task));
+        admit_stored(dispatcher, work->job);
+    } else if (err == ERR_OK) {
+        LOG(JOB_FORGET, LOG_ID(work->id));
+    }
+    answer(work, err);
+}
