@@ -44,6 +44,7 @@ static void park(struct dispatcher *dispatcher, struct work *work, uint32_t numb
 {
     work->parked = dispatcher->cells[number].parked;
     dispatcher->cells[number].parked = work;
+    dispatcher->any_parked = true;
 }
 
 /* It runs: the supervisor is told, the store remembers, then the requester hears that it was asked. */
@@ -120,13 +121,18 @@ void cancel_answered(struct dispatcher *dispatcher, struct work *work)
         landing_notify(waiters_take(dispatcher->waiters, id), NULL);
 }
 
-void cancel_done(struct work *parked)
+static void answer_all(struct work *parked, enum err err)
 {
     while (parked != NULL) {
         struct work *next = parked->parked;
-        answer(parked, ERR_OK);
+        answer(parked, err);
         parked = next;
     }
+}
+
+void cancel_done(struct work *parked)
+{
+    answer_all(parked, ERR_OK);
 }
 
 void cancel_unpark(struct dispatcher *dispatcher, struct work *parked)
@@ -136,6 +142,22 @@ void cancel_unpark(struct dispatcher *dispatcher, struct work *parked)
         parked->parked = NULL;
         cancel_asked(dispatcher, parked);
         parked = next;
+    }
+}
+
+void cancel_refuse_parked(struct dispatcher *dispatcher)
+{
+    if (!dispatcher->any_parked || !atomic_load_explicit(&dispatcher->committer->full, memory_order_relaxed))
+        return;
+    dispatcher->any_parked = false;
+    for (uint32_t i = 0; i < dispatcher->segment->shape.slot_count; i++) {
+        struct cell *cell = &dispatcher->cells[i];
+        if (cell->place != CELL_LANDING) {
+            dispatcher->any_parked = dispatcher->any_parked || cell->parked != NULL;
+            continue;
+        }
+        answer_all(cell->parked, ERR_STORE_FULL);
+        cell->parked = NULL;
     }
 }
 

@@ -1,5 +1,6 @@
 #include "front.h"
 
+#include "care.h"
 #include "check.h"
 #include "checkpointer.h"
 #include "clock.h"
@@ -18,6 +19,7 @@ enum { SETTLE_MS = 3000 };
 struct front {
     const struct front_setup *setup;
     struct store *store; /* owned */
+    struct ballast ballast;
     struct metrics *metrics;
     struct hot hot;
     struct waiters waiters;
@@ -248,7 +250,7 @@ static void open_store(struct front *front)
     const struct config *config = front->setup->config;
     BUF_AUTO message = {0};
     int64_t begun = clock_mono_ns();
-    if (store_open(config->store_url, &front->store, &message) != ERR_OK) {
+    if (care_open_store(config, &front->ballast, &front->store, &message) != ERR_OK) {
         buf_add(&message, "", 1);
         give_up(message.failed ? "the store cannot be opened" : message.data, FRONT_EXIT_FATAL);
     }
@@ -268,6 +270,7 @@ static void start(struct front *front)
     waiters_init(&front->waiters);
     open_store(front);
     committer_init(&front->committer, front->store, front->metrics, dispatcher_give, &front->dispatcher);
+    front->committer.ballast = &front->ballast;
     struct dispatcher_setup with = {.config = setup->config,
                                     .segment = setup->segment,
                                     .hot = &front->hot,

@@ -1,7 +1,9 @@
 #include "store_sqlite.h"
 
 #include "check.h"
+#include "clock.h"
 #include "log.h"
+#include "marker.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -11,7 +13,8 @@
 enum {
     BUSY_TIMEOUT_MS = 5000,
     LOG_CAP_PAGES = 16384, /* 64 MB: from here on the checkpointer makes the log begin anew */
-    RESTART_WAIT_MS = 20   /* how long that may wait for readers, with writing held up */
+    RESTART_WAIT_MS = 20,  /* how long that may wait for readers, with writing held up */
+    REMIND_MS = 10000      /* a full disk is tried twice a second and logged so often */
 };
 
 static const char READER_PRAGMAS[] =
@@ -31,26 +34,51 @@ static const struct {
 
 /* Statements. */
 
+static bool is_sync(int code)
+{
+    return code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC;
+}
+
+/* Nothing is broken, it only cannot be done now. Of a failed sync nobody knows what it has left behind. */
+static bool is_for_now(int code, int number)
+{
+    switch (code & 0xff) {
+    case SQLITE_FULL:
+    case SQLITE_BUSY:
+        return true;
+    case SQLITE_IOERR: /* no space for the log's index, say; or a disk that was made read-only */
+    case SQLITE_CANTOPEN:
+        return (number == ENOSPC || number == EDQUOT || number == EROFS) && !is_sync(code);
+    default:
+        return code == SQLITE_READONLY_DIRECTORY;
+    }
+}
+
+static void log_failure(struct connection *connection, const char *operation, int code, int number)
+{
+    bool system = (code & 0xff) == SQLITE_IOERR || (code & 0xff) == SQLITE_CANTOPEN;
+    const char *reason = system ? strerrordesc_np(number) : NULL;
+    LOG(STORE_ERROR, LOG_TEXT("operation", operation), LOG_TEXT("error", sqlite3_errmsg(connection->db)),
+        LOG_INT("code", code), LOG_INT("errno", system ? number : 0),
+        LOG_TEXT("reason", reason == NULL ? "" : reason));
+}
+
 enum err store_sql_fail(struct connection *connection, const char *operation)
 {
     int code = sqlite3_extended_errcode(connection->db), number = sqlite3_system_errno(connection->db);
-    LOG(STORE_ERROR, LOG_TEXT("operation", operation), LOG_TEXT("error", sqlite3_errmsg(connection->db)),
-        LOG_INT("code", code), LOG_INT("errno", number));
-    bool syncing = code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC;
-    switch (code & 0xff) {
-    case SQLITE_NOMEM:
-        return ERR_NO_MEMORY;
-    case SQLITE_FULL:
-    case SQLITE_BUSY:
+    if (is_for_now(code, number)) {
+        int64_t now = clock_mono_ns();
+        if (connection->reminded_ns == 0 || now - connection->reminded_ns >= REMIND_MS * NS_PER_MS) {
+            connection->reminded_ns = now;
+            log_failure(connection, operation, code, number);
+        }
         return ERR_STORE_FULL;
-    case SQLITE_IOERR:
-        /* No space for the log's index, say. But nobody knows what a failed sync has left behind. */
-        if ((number == ENOSPC || number == EDQUOT) && !syncing)
-            return ERR_STORE_FULL;
-        break;
-    default:
-        break;
     }
+    log_failure(connection, operation, code, number);
+    if ((code & 0xff) == SQLITE_NOMEM)
+        return ERR_NO_MEMORY;
+    if (is_sync(code))
+        marker_leave(sqlite3_db_filename(connection->db, "main"), operation, number);
     connection->failed = true;
     return ERR_STORE_FAILED;
 }

@@ -5,6 +5,7 @@
  *   store_sqlite_open.c   open with its refusals, migrations, close
  *   store_sqlite_write.c  what happens between begin and commit
  *   store_sqlite_read.c   get, list, attempts, counts
+ *   store_sqlite_care.c   copies: backup, and the rewrite after a failed sync; is there room again
  *
  *  1. One thread uses a connection; so it has no mutex (SQLITE_OPEN_NOMUTEX).
  *  2. A statement is prepared at its first use and kept. Whoever stepped it to a row resets it.
@@ -22,6 +23,8 @@
 #include "store.h"
 
 #include <sqlite3.h>
+
+enum { APPLICATION_ID = 0x666f726b }; /* "fork", in the header of the file */
 
 /* schema.sql, by cmake/embed.cmake. */
 extern const char store_schema_sql[];
@@ -147,7 +150,8 @@ enum sql {
 struct connection {
     sqlite3 *db;
     sqlite3_stmt *statements[SQL_COUNT];
-    bool failed; /* something worse than no space or no memory has happened */
+    bool failed;         /* something worse than no space or no memory has happened */
+    int64_t reminded_ns; /* when "not now" was logged last */
 };
 
 struct store_reader {

@@ -2,6 +2,7 @@
 #ifndef FORKPOOL_PATHS_H
 #define FORKPOOL_PATHS_H
 
+#include "err.h"
 #include "ids.h"
 
 #include <stddef.h>
@@ -13,5 +14,11 @@ enum err log_path(const char *state_dir, struct id id, unsigned attempt, char pa
 
 /* Makes STATE_DIR/logs and its 256 folders, mode 0750. ERR_SYSTEM, logged. */
 enum err log_dirs_create(const char *state_dir) MUST_USE;
+
+/* The folder that a file lies in; "." without a slash. */
+void path_folder(const char *path, char folder[PATH_BYTES]);
+
+/* The entries of a folder survive a power loss from now on. ERR_SYSTEM, logged. */
+enum err path_sync_folder(const char *folder) MUST_USE;
 
 #endif
