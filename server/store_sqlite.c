@@ -39,6 +39,17 @@ static bool is_sync(int code)
     return code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC;
 }
 
+/* Codes of calls that tell by errno; there it says more than the code does. sqlite3_system_errno knows
+ * nothing of what failed inside a COMMIT, but nothing that SQLite does afterwards touches errno. */
+static int errno_of(struct connection *connection, int code, int number)
+{
+    bool tells = is_sync(code) || code == SQLITE_IOERR_WRITE || code == SQLITE_IOERR_READ ||
+                 code == SQLITE_IOERR_TRUNCATE || code == SQLITE_IOERR_SHMSIZE ||
+                 code == SQLITE_IOERR_SHMMAP || code == SQLITE_IOERR_SHMOPEN ||
+                 (code & 0xff) == SQLITE_CANTOPEN;
+    return !tells ? 0 : number != 0 ? number : sqlite3_system_errno(connection->db);
+}
+
 /* Nothing is broken, it only cannot be done now. Of a failed sync nobody knows what it has left behind. */
 static bool is_for_now(int code, int number)
 {
@@ -56,16 +67,16 @@ static bool is_for_now(int code, int number)
 
 static void log_failure(struct connection *connection, const char *operation, int code, int number)
 {
-    bool system = (code & 0xff) == SQLITE_IOERR || (code & 0xff) == SQLITE_CANTOPEN;
-    const char *reason = system ? strerrordesc_np(number) : NULL;
+    const char *reason = number == 0 ? NULL : strerrordesc_np(number);
     LOG(STORE_ERROR, LOG_TEXT("operation", operation), LOG_TEXT("error", sqlite3_errmsg(connection->db)),
-        LOG_INT("code", code), LOG_INT("errno", system ? number : 0),
-        LOG_TEXT("reason", reason == NULL ? "" : reason));
+        LOG_INT("code", code), LOG_INT("errno", number), LOG_TEXT("reason", reason == NULL ? "" : reason));
 }
 
+/* Called at once after the failure: it reads errno. */
 enum err store_sql_fail(struct connection *connection, const char *operation)
 {
-    int code = sqlite3_extended_errcode(connection->db), number = sqlite3_system_errno(connection->db);
+    int number = errno, code = sqlite3_extended_errcode(connection->db);
+    number = errno_of(connection, code, number);
     if (is_for_now(code, number)) {
         int64_t now = clock_mono_ns();
         if (connection->reminded_ns == 0 || now - connection->reminded_ns >= REMIND_MS * NS_PER_MS) {

@@ -1,6 +1,5 @@
 #include "store_sqlite.h"
 
-#include "clock.h"
 #include "paths.h"
 
 #include <errno.h>
@@ -17,14 +16,12 @@ enum { STEP_PAGES = 256, STOP_EVERY = 100000, FILE_BYTES = PATH_BYTES + 16, MB =
 
 enum err store_probe(struct store *store)
 {
-    char text[128]; /* a new value each time: an unchanged page would not be written */
-    snprintf(text, sizeof text,
-             "INSERT INTO meta VALUES ('probed_ms', %lld) "
-             "ON CONFLICT DO UPDATE SET value = excluded.value",
-             (long long)clock_real_ms());
+    /* A new value each time: an unchanged page would not be written. */
+    static const char PROBE[] =
+        "INSERT INTO meta VALUES ('probes', 1) ON CONFLICT DO UPDATE SET value = value + 1";
     enum err err = store_begin(store, DURABILITY_FULL);
     if (err == ERR_OK)
-        err = store_sql_exec(&store->reader.connection, "probe", text);
+        err = store_sql_exec(&store->reader.connection, "probe", PROBE);
     if (err == ERR_OK)
         return store_commit(store);
     store_rollback(store);
@@ -76,7 +73,7 @@ static enum err refuse_damaged(struct copy *copy, const char *found)
 
 static enum err refuse_sqlite(struct copy *copy, sqlite3 *db, int code)
 {
-    int number = sqlite3_system_errno(db);
+    int number = errno; /* sqlite3_system_errno does not know all of them */
     switch (code & 0xff) {
     case SQLITE_NOMEM:
         return ERR_NO_MEMORY;
@@ -89,7 +86,6 @@ static enum err refuse_sqlite(struct copy *copy, sqlite3 *db, int code)
     case SQLITE_CORRUPT:
         return refuse_damaged(copy, sqlite3_errmsg(db));
     case SQLITE_IOERR:
-        errno = number;
         if (db == copy->to && number != 0)
             return refuse_errno(copy);
         return REFUSE(copy, "The store %s cannot be read: %s (%s).", copy->source, sqlite3_errmsg(db),

@@ -103,7 +103,8 @@ static enum err prepare_file(const char *path, struct buf *message)
         return refuse_errno(path, folder, errno, message);
     if (!S_ISREG(status.st_mode))
         return REFUSE(message, "The store %s is not a file. Set store.url to the path of a file.", path);
-    if (access(path, R_OK | W_OK) != 0 || access(folder, W_OK | X_OK) != 0)
+    if (faccessat(AT_FDCWD, path, R_OK | W_OK, AT_EACCESS) != 0 ||
+        faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS) != 0)
         return refuse_errno(path, folder, errno, message);
     return ERR_OK;
 }
