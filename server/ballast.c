@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 enum { NOISE_BYTES = 65536, BLOCK_BYTES = 512, BALLAST_PATH_BYTES = PATH_BYTES + sizeof BALLAST_FILE };
@@ -16,15 +15,6 @@ enum { NOISE_BYTES = 65536, BLOCK_BYTES = 512, BALLAST_PATH_BYTES = PATH_BYTES +
 static void ballast_path(const char *folder, char path[BALLAST_PATH_BYTES])
 {
     snprintf(path, BALLAST_PATH_BYTES, "%s/" BALLAST_FILE, folder);
-}
-
-/* Bytes that an ordinary user may still take; unknown counts as much, and the write that fails will tell. */
-static int64_t free_bytes(const char *folder)
-{
-    struct statvfs status;
-    if (statvfs(folder, &status) != 0)
-        return INT64_MAX;
-    return (int64_t)status.f_bavail * (int64_t)status.f_frsize;
 }
 
 static int64_t size_of(const char *folder)
@@ -87,7 +77,7 @@ enum err ballast_make(struct ballast *ballast)
     int64_t size = size_of(ballast->folder), missing = ballast->bytes - (size > 0 ? size : 0);
     if (ballast->bytes == 0 || (ballast->stands && missing == 0))
         return ERR_OK;
-    if (missing > 0 && free_bytes(ballast->folder) < missing + BALLAST_SPARE_BYTES)
+    if (missing > 0 && path_free_bytes(ballast->folder) < missing + BALLAST_SPARE_BYTES)
         return ERR_FULL;
     ballast_path(ballast->folder, path);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
@@ -134,11 +124,11 @@ int64_t ballast_release(struct ballast *ballast)
 
 bool ballast_room(const struct ballast *ballast)
 {
-    return free_bytes(ballast->folder) >= (ballast->released ? ballast->bytes : 0) + BALLAST_SPARE_BYTES;
+    return path_free_bytes(ballast->folder) >= (ballast->released ? ballast->bytes : 0) + BALLAST_SPARE_BYTES;
 }
 
 void ballast_ease(const char *state_dir)
 {
-    if (free_bytes(state_dir) < BALLAST_SPARE_BYTES)
+    if (path_free_bytes(state_dir) < BALLAST_SPARE_BYTES)
         (void)cut(state_dir);
 }

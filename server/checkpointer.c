@@ -54,7 +54,12 @@ static bool sleep_or_stop(struct checkpointer *checkpointer)
 static bool checkpoint(struct checkpointer *checkpointer)
 {
     int log_pages;
+    struct committer *committer = checkpointer->committer;
+    if (atomic_load_explicit(&committer->full, memory_order_relaxed))
+        return false; /* then the committer does it */
     enum err err = store_checkpoint(checkpointer->store, &log_pages);
+    if (err == ERR_STORE_FULL)
+        atomic_store_explicit(&committer->cramped, true, memory_order_relaxed);
     if (err == ERR_OK || err == ERR_STORE_FULL || err == ERR_NO_MEMORY)
         return err == ERR_OK;
     LOG(SERVER_FAIL, LOG_TEXT("reason", "the store failed"), LOG_TEXT("code", err_code(err)),
@@ -65,7 +70,7 @@ static bool checkpoint(struct checkpointer *checkpointer)
 static void *run(void *argument)
 {
     struct checkpointer *checkpointer = argument;
-    uint64_t seen = 0;
+    uint64_t seen = UINT64_MAX; /* once at the start: an earlier life's log takes room until it is copied */
     int64_t swept_ms = 0;
     if (checkpointer->check)
         check_file(checkpointer);

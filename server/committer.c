@@ -240,23 +240,34 @@ static bool is_full(const struct committer *committer)
     return atomic_load_explicit(&committer->full, memory_order_relaxed);
 }
 
+/* The log goes into the file and gives its room back, if the file has room to grow. */
+static bool settle(struct committer *committer)
+{
+    enum err err = store_settle(committer->store);
+    if (err != ERR_OK && err != ERR_STORE_FULL)
+        store_broken(err, "checkpoint");
+    return err == ERR_OK;
+}
+
 static void turn_full(struct committer *committer)
 {
     int64_t freed = committer->ballast == NULL ? 0 : ballast_release(committer->ballast);
     committer->full_since_ns = clock_mono_ns();
     committer->look_ns = committer->full_since_ns + RETRY_MS * NS_PER_MS;
+    committer->stuck = false;
     atomic_store_explicit(&committer->full, true, memory_order_relaxed);
     LOG(STORE_FULL, LOG_INT("ballast_freed", freed));
+    (void)settle(committer);
 }
 
-/* Takes out of the group what a full store turns away; how much is left. A result goes behind those that
+/* Takes out of the group what a full store turns away; how much is left. Results go behind those that
  * wait. */
 static size_t turn_away(struct committer *committer, size_t count)
 {
     size_t left = 0;
     for (size_t i = 0; i < count; i++) {
         struct work *work = committer->group[i];
-        if (can_wait(work) || (work->kind == WORK_LAND && committer->unlanded != NULL))
+        if (can_wait(work) || work->kind == WORK_LAND)
             refuse(committer, work, ERR_STORE_FULL);
         else
             committer->group[left++] = work;
@@ -266,6 +277,8 @@ static size_t turn_away(struct committer *committer, size_t count)
 
 static void commit_group(struct committer *committer, size_t count)
 {
+    if (!is_full(committer) && atomic_load_explicit(&committer->cramped, memory_order_relaxed))
+        turn_full(committer);
     if (is_full(committer))
         count = turn_away(committer, count);
     enum err err = try_group(committer, count);
@@ -291,42 +304,62 @@ static void load(struct committer *committer, struct work *work)
     committer->deliver(committer->dispatcher, work);
 }
 
-/* Results that were refused go first, by themselves. True if none is left. */
+/* The oldest results that wait, few enough that a try which fails takes little room; *rest is what comes
+ * after them. */
+static size_t gather_unlanded(struct committer *committer, struct work **rest)
+{
+    size_t count = 0, bytes = 0;
+    struct work *work = committer->unlanded;
+    for (; work != NULL && count < GROUP_MOST && bytes < LAND_BYTES; work = next_of(work)) {
+        committer->group[count++] = work;
+        bytes += work->job->args.bytes + work->job->result.bytes; /* a row is written whole */
+    }
+    *rest = work;
+    return count;
+}
+
+/* Full: results land by themselves, oldest first, and after each group the log gives its room back. True if
+ * none is left. */
 static bool land_unlanded(struct committer *committer)
 {
     while (committer->unlanded != NULL) {
-        size_t count = 0;
-        struct work *rest = committer->unlanded, **rest_end = committer->unlanded_end;
-        for (; rest != NULL && count < GROUP_MOST; rest = next_of(rest))
-            committer->group[count++] = rest;
-        committer->unlanded = NULL;
-        committer->unlanded_end = &committer->unlanded;
-        commit_group(committer, count);
-        bool failed = committer->unlanded != NULL;
-        *committer->unlanded_end = rest; /* behind what was refused again */
-        if (rest != NULL)
-            committer->unlanded_end = rest_end;
-        if (failed)
+        struct work *rest;
+        size_t count = gather_unlanded(committer, &rest);
+        if (try_group(committer, count) != ERR_OK)
             return false;
+        committer->unlanded = rest;
+        if (rest == NULL)
+            committer->unlanded_end = &committer->unlanded;
+        for (size_t i = 0; i < count; i++)
+            hand_out(committer, committer->group[i]);
+        (void)settle(committer);
     }
     return true;
 }
 
-/* Full: is there room again? Submissions are taken again only when all of it is as before. */
-static void look_for_room(struct committer *committer)
+/* Is there room again? Submissions are taken again only when all of it is as before. */
+static bool room_again(struct committer *committer, bool settled)
 {
     struct ballast *ballast = committer->ballast;
+    if (!settled || committer->stuck || (ballast != NULL && !ballast_room(ballast)))
+        return false;
+    enum err err = store_probe(committer->store);
+    if (err != ERR_OK && err != ERR_STORE_FULL)
+        store_broken(err, "probe");
+    return err == ERR_OK && (ballast == NULL || ballast_make(ballast) == ERR_OK || !ballast->released);
+}
+
+static void look_for_room(struct committer *committer)
+{
     int64_t now = clock_mono_ns();
     if (!is_full(committer) || now < committer->look_ns)
         return;
     committer->look_ns = now + RETRY_MS * NS_PER_MS;
-    if (!land_unlanded(committer) || (ballast != NULL && !ballast_room(ballast)))
+    bool settled = settle(committer);
+    committer->stuck = !land_unlanded(committer);
+    if (!room_again(committer, settled))
         return;
-    enum err err = store_probe(committer->store);
-    if (err != ERR_OK && err != ERR_STORE_FULL)
-        store_broken(err, "probe");
-    if (err != ERR_OK || (ballast != NULL && ballast_make(ballast) != ERR_OK && ballast->released))
-        return;
+    atomic_store_explicit(&committer->cramped, false, memory_order_relaxed);
     atomic_store_explicit(&committer->full, false, memory_order_relaxed);
     LOG(STORE_ROOM, LOG_INT("after_ms", (now - committer->full_since_ns) / NS_PER_MS));
 }
@@ -388,6 +421,8 @@ static void *run(void *argument)
         look_for_room(committer);
         CHECK(is_full(committer) || committer->unlanded == NULL);
         commit_queue(committer);
+        if (is_full(committer) && !committer->stuck)
+            committer->stuck = !land_unlanded(committer);
         if (idle && stop)
             return NULL;
         if (idle)

@@ -200,7 +200,8 @@ void front_numbers(struct front *front, struct front_numbers *numbers)
         .slots_memory = atomic_load_explicit(&dispatcher->slots_memory, memory_order_relaxed),
         .arena_bytes = (int64_t)segment->shape.arena_bytes,
         .arena_used = (int64_t)atomic_load_explicit(&dispatcher->arena_used, memory_order_relaxed),
-        .started_ms = front->started_ms};
+        .started_ms = front->started_ms,
+        .store_full = atomic_load_explicit(&front->committer.full, memory_order_relaxed)};
     for (uint32_t i = 0; i < segment->shape.worker_count; i++)
         numbers->slots_running +=
             run_phase(atomic_load_explicit(&segment->boards[i].run, memory_order_relaxed)) != RUN_IDLE;

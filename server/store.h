@@ -114,6 +114,10 @@ enum err store_check(struct store_checkpointer *checkpointer, struct buf *messag
 void store_check_stop(struct store_checkpointer *checkpointer);
 void store_checkpointer_close(struct store_checkpointer *checkpointer);
 
+/* On a full disk: copies the log into the file and cuts it, so that its room is free again. ERR_STORE_FULL:
+ * the file has no room for that. Outside of begin … commit. */
+enum err store_settle(struct store *store) MUST_USE;
+
 /* Whether it can be written again after ERR_STORE_FULL: a small commit of its own, synced. */
 enum err store_probe(struct store *store) MUST_USE;
 

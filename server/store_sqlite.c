@@ -11,7 +11,6 @@
 #include <string.h>
 
 enum {
-    BUSY_TIMEOUT_MS = 5000,
     LOG_CAP_PAGES = 16384, /* 64 MB: from here on the checkpointer makes the log begin anew */
     RESTART_WAIT_MS = 20,  /* how long that may wait for readers, with writing held up */
     REMIND_MS = 10000      /* a full disk is tried twice a second and logged so often */
@@ -336,7 +335,9 @@ enum err store_checkpoint(struct store_checkpointer *checkpointer, int *log_page
 {
     struct connection *connection = &checkpointer->connection;
     int left;
-    enum err err = checkpoint(connection, SQLITE_CHECKPOINT_PASSIVE, log_pages);
+    enum err err = store_checkpoint_room(connection);
+    if (err == ERR_OK)
+        err = checkpoint(connection, SQLITE_CHECKPOINT_PASSIVE, log_pages);
     if (err != ERR_OK || *log_pages < LOG_CAP_PAGES)
         return err;
     err = checkpoint(connection, SQLITE_CHECKPOINT_PASSIVE, &left);

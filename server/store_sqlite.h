@@ -25,6 +25,7 @@
 #include <sqlite3.h>
 
 enum { APPLICATION_ID = 0x666f726b }; /* "fork", in the header of the file */
+enum { BUSY_TIMEOUT_MS = 5000 };
 
 /* schema.sql, by cmake/embed.cmake. */
 extern const char store_schema_sql[];
@@ -200,6 +201,11 @@ void store_connection_close(struct connection *connection);
 
 /* Whether commits sync. Outside of begin … commit. */
 enum err store_set_synchronous(struct store *store, bool full) MUST_USE;
+
+/* A checkpoint makes the main file grow by what the log has added. Begun without room for all of that, it
+ * would take what results need, and give nothing back: a log is used anew only once all of it has been
+ * copied. ERR_STORE_FULL: there is not enough. */
+enum err store_checkpoint_room(struct connection *connection) MUST_USE;
 
 /* A number in meta. */
 enum err store_meta_get(struct connection *connection, const char *name, int64_t *value) MUST_USE;

@@ -10,9 +10,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { STEP_PAGES = 256, STOP_EVERY = 100000, FILE_BYTES = PATH_BYTES + 16, MB = 1000000 };
+enum {
+    STEP_PAGES = 256,
+    STOP_EVERY = 100000,
+    FILE_BYTES = PATH_BYTES + 16,
+    MB = 1000000,
+    SPARE_BYTES = 1048576,
+    SETTLE_WAIT_MS = 50
+};
 
-/* --- is there room again --- */
+/* --- a full disk --- */
 
 enum err store_probe(struct store *store)
 {
@@ -25,6 +32,37 @@ enum err store_probe(struct store *store)
     if (err == ERR_OK)
         return store_commit(store);
     store_rollback(store);
+    return err;
+}
+
+enum err store_checkpoint_room(struct connection *connection)
+{
+    char folder[PATH_BYTES];
+    const char *path = sqlite3_db_filename(connection->db, "main");
+    int64_t pages, page_bytes;
+    struct stat status;
+    enum err err = store_sql_ask(connection, "PRAGMA page_count", &pages);
+    if (err == ERR_OK)
+        err = store_sql_ask(connection, "PRAGMA page_size", &page_bytes);
+    if (err != ERR_OK || stat(path, &status) != 0)
+        return err;
+    int64_t growth = pages * page_bytes - status.st_size;
+    path_folder(path, folder);
+    return growth <= 0 || path_free_bytes(folder) >= growth + SPARE_BYTES ? ERR_OK : ERR_STORE_FULL;
+}
+
+/* Readers that are in the middle of a page are not waited for long: then the log is cut the next time. */
+enum err store_settle(struct store *store)
+{
+    struct connection *connection = &store->reader.connection;
+    enum err err = store_checkpoint_room(connection);
+    if (err != ERR_OK)
+        return err;
+    sqlite3_busy_timeout(connection->db, SETTLE_WAIT_MS);
+    int code = sqlite3_wal_checkpoint_v2(connection->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    err =
+        code == SQLITE_OK || (code & 0xff) == SQLITE_BUSY ? ERR_OK : store_sql_fail(connection, "checkpoint");
+    sqlite3_busy_timeout(connection->db, BUSY_TIMEOUT_MS);
     return err;
 }
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 enum err log_path(const char *state_dir, struct id id, unsigned attempt, char path[PATH_BYTES])
@@ -50,6 +51,14 @@ void path_folder(const char *path, char folder[PATH_BYTES])
         snprintf(folder, PATH_BYTES, ".");
     else
         snprintf(folder, PATH_BYTES, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+}
+
+int64_t path_free_bytes(const char *folder)
+{
+    struct statvfs status;
+    if (statvfs(folder, &status) != 0)
+        return INT64_MAX;
+    return (int64_t)status.f_bavail * (int64_t)status.f_frsize;
 }
 
 enum err path_sync_folder(const char *folder)

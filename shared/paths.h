@@ -6,6 +6,7 @@
 #include "ids.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 enum { PATH_BYTES = 1024 };
 
@@ -17,6 +18,10 @@ enum err log_dirs_create(const char *state_dir) MUST_USE;
 
 /* The folder that a file lies in; "." without a slash. */
 void path_folder(const char *path, char folder[PATH_BYTES]);
+
+/* Bytes that an ordinary user may still take on the folder's disk. INT64_MAX if that cannot be told: the
+ * write that fails will tell. */
+int64_t path_free_bytes(const char *folder);
 
 /* The entries of a folder survive a power loss from now on. ERR_SYSTEM, logged. */
 enum err path_sync_folder(const char *folder) MUST_USE;

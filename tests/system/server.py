@@ -64,6 +64,7 @@ class Server:
             "jobs_backoff_initial": "50ms",
             **config,
         }
+        self.environment = {}
         self.process = None
         self.sessions = []
         self.log_start = 0
@@ -80,7 +81,8 @@ class Server:
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 [str(BINARY), "serve", *flags_of(self.config)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True, preexec_fn=_die_with_the_tests, env=environment())
+                start_new_session=True, preexec_fn=_die_with_the_tests,
+                env={**environment(), **self.environment})
         self.sessions.append(self.process.pid)
         self.address = processes.until(self._listening, 20, "server.listen in the log")
         self.client = Client(self.url)
