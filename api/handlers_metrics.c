@@ -183,6 +183,8 @@ static void put_memory(struct buf *out, const struct front_numbers *numbers)
     put_value(out, SLOTS, LABELS({"state", "running"}), (double)numbers->slots_running);
     put_gauge(out, "forkpool_memory_jobs", "Jobs of durability memory in the table.",
               (double)numbers->slots_memory);
+    put_gauge(out, "forkpool_store_full", "1 while the store cannot be written and submissions are refused.",
+              numbers->store_full ? 1 : 0);
     put_gauge(out, "forkpool_arena_bytes", "Shared memory for arguments.", (double)numbers->arena_bytes);
     put_gauge(out, "forkpool_arena_used_bytes", "Shared memory that holds arguments now.",
               (double)numbers->arena_used);

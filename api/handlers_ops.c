@@ -35,9 +35,13 @@ enum answer get_openapi(struct request *request)
 /* ---------------------------------------------------------------------------------------------------------
  * ready */
 
-static void put_broken(struct buf *out, const struct catalogue *catalogue)
+/* What does not prevent it, but somebody should know. */
+static void put_verbose(struct buf *out, struct front *front, const struct catalogue *catalogue)
 {
     bool first = true;
+    struct front_numbers numbers;
+    front_numbers(front, &numbers);
+    buf_printf(out, ",\"store_full\":%s", numbers.store_full ? "true" : "false");
     PUT(out, ",\"broken_tasks\":[");
     for (uint32_t i = 0; i < catalogue->task_count; i++) {
         const struct task *task = &catalogue->tasks[i];
@@ -73,14 +77,14 @@ enum answer get_ready(struct request *request)
         struct buf *out = reply_json(request, 200);
         PUT(out, "{\"status\":\"ready\"");
         if (ref != NULL)
-            put_broken(out, ref->catalogue);
+            put_verbose(out, request->front, ref->catalogue);
         PUT(out, "}\n");
     } else {
         PROBLEM_AUTO problem = {0};
         problem_set(&problem, front_draining(request->front) ? ERR_DRAINING : ERR_STARTING, "%s",
                     why != NULL ? why : "the server is not ready");
         if (ref != NULL)
-            put_broken(&problem.extra, ref->catalogue);
+            put_verbose(&problem.extra, request->front, ref->catalogue);
         problem_reply(request, &problem);
     }
     if (ref != NULL)

@@ -49,7 +49,9 @@ static const char *const HINTS[ERR_COUNT] = {
     [ERR_STARTING] = "send the request again after Retry-After seconds",
     [ERR_MEMORY_FULL] = "wait, or submit with durability process or full: those jobs wait on disk",
     [ERR_OVERLOADED] = "send the request again after Retry-After seconds",
-    [ERR_STORE_FULL] = "free space on the disk of the store; running jobs go on, and their results are kept",
+    [ERR_STORE_FULL] = "free space on the disk of the store, or make it writable again (the server's log "
+                       "says which); running "
+                       "jobs go on, their results are kept, and submissions are taken again by themselves",
 };
 
 static const char USUAL_HINT[] = "the server's log says what happened";
@@ -159,7 +161,7 @@ enum answer problem_reply(struct request *request, const struct problem *problem
     reply->fixed = NULL;
     reply->status = err_status(problem->err);
     reply->content_type = "application/problem+json";
-    if (reply->status == 503 || reply->status == 429)
+    if (reply->status == 503 || reply->status == 429 || reply->status == 507)
         reply_header(request, "Retry-After", "1");
     problem_write(problem, request->id, &reply->body);
     return ANSWERED;

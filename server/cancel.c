@@ -135,12 +135,37 @@ void cancel_done(struct dispatcher *dispatcher, struct work *parked)
     }
 }
 
+static void answer_all(struct work *parked, enum err err)
+{
+    while (parked != NULL) {
+        struct work *next = parked->parked;
+        answer(parked, err);
+        parked = next;
+    }
+}
+
 void cancel_unpark(struct dispatcher *dispatcher, struct work *parked)
 {
     while (parked != NULL) {
         struct work *next = parked->parked;
         ask_again(dispatcher, parked);
         parked = next;
+    }
+}
+
+void cancel_refuse_parked(struct dispatcher *dispatcher)
+{
+    if (!dispatcher->any_parked || !atomic_load_explicit(&dispatcher->committer->full, memory_order_relaxed))
+        return;
+    dispatcher->any_parked = false;
+    for (uint32_t i = 0; i < dispatcher->segment->shape.slot_count; i++) {
+        struct cell *cell = &dispatcher->cells[i];
+        if (cell->place != CELL_LANDING) {
+            dispatcher->any_parked = dispatcher->any_parked || cell->parked != NULL;
+            continue;
+        }
+        answer_all(cell->parked, ERR_STORE_FULL);
+        cell->parked = NULL;
     }
 }
 

@@ -79,6 +79,7 @@ void cells_park(struct dispatcher *dispatcher, uint32_t slot, struct work *work)
 {
     work->parked = dispatcher->cells[slot].parked;
     dispatcher->cells[slot].parked = work;
+    dispatcher->any_parked = true;
 }
 
 void cells_leave_ready(struct dispatcher *dispatcher, uint32_t slot)

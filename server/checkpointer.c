@@ -14,14 +14,18 @@ static void check_file(struct checkpointer *checkpointer)
     BUF_AUTO message = {0};
     int64_t begun = clock_mono_ns();
     enum err err = store_check(checkpointer->store, &message);
-    if (err == ERR_AGAIN)
-        return; /* we are to stop: the next start after an unclean stop checks again */
+    if (err == ERR_AGAIN || err == ERR_STORE_FULL || err == ERR_NO_MEMORY)
+        return; /* we are to stop, or it cannot be done now: the next start after an unclean stop checks again
+                 */
     if (err == ERR_OK) {
         LOG(STORE_CHECK, LOG_INT("ms", (clock_mono_ns() - begun) / NS_PER_MS));
         return;
     }
     buf_add(&message, "", 1);
-    LOG(SERVER_FAIL, LOG_TEXT("reason", "the store is damaged; the file is left as it is"),
+    LOG(SERVER_FAIL,
+        LOG_TEXT("reason",
+                 "the store is damaged and was left as it is: restore a backup, or rescue what can be read "
+                 "with sqlite3 FILE .recover (docs/operations.md)"),
         LOG_TEXT("found", message.failed ? "" : message.data));
     _exit(FRONT_EXIT_STORE);
 }
@@ -45,10 +49,28 @@ static bool sleep_or_stop(struct checkpointer *checkpointer, int64_t ms)
     return atomic_load_explicit(&checkpointer->stop, memory_order_acquire);
 }
 
+/* False: no room for now. What the main file did not take, the log still holds; but nobody goes on with a
+ * disk that fails. */
+static bool checkpoint(struct checkpointer *checkpointer)
+{
+    int log_pages;
+    struct committer *committer = checkpointer->committer;
+    if (atomic_load_explicit(&committer->full, memory_order_relaxed))
+        return false; /* then the committer does it */
+    enum err err = store_checkpoint(checkpointer->store, &log_pages);
+    if (err == ERR_STORE_FULL)
+        atomic_store_explicit(&committer->cramped, true, memory_order_relaxed);
+    if (err == ERR_OK || err == ERR_STORE_FULL || err == ERR_NO_MEMORY)
+        return err == ERR_OK;
+    LOG(SERVER_FAIL, LOG_TEXT("reason", "the store failed"), LOG_TEXT("code", err_code(err)),
+        LOG_TEXT("operation", "checkpoint"));
+    _exit(FRONT_EXIT_STORE);
+}
+
 static void *run(void *argument)
 {
     struct checkpointer *checkpointer = argument;
-    uint64_t seen = 0;
+    uint64_t seen = UINT64_MAX; /* once at the start: an earlier life's log takes room until it is copied */
     int64_t swept_ms = 0, copied_ms = 0, sleep_ms = EVERY_MS;
     if (checkpointer->check)
         check_file(checkpointer);
@@ -60,12 +82,11 @@ static void *run(void *argument)
         copied_ms = now;
         sweep(checkpointer, &swept_ms);
         uint64_t commits = atomic_load_explicit(&checkpointer->committer->commits, memory_order_relaxed);
-        int log_pages;
         if (commits == seen)
             continue;
         seen = commits;
-        if (store_checkpoint(checkpointer->store, &log_pages) != ERR_OK)
-            seen = 0; /* logged there; the log keeps growing until one succeeds */
+        if (!checkpoint(checkpointer))
+            seen = commits - 1; /* the log keeps growing until one succeeds */
     }
     return NULL;
 }

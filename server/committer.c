@@ -244,19 +244,95 @@ static enum err write_group(struct committer *committer, size_t count)
     return err;
 }
 
-static void commit_group(struct committer *committer, size_t count)
+/* ERR_OK or ERR_STORE_FULL. */
+static enum err try_group(struct committer *committer, size_t count)
 {
     int64_t begun = clock_mono_ns();
     bool store = false;
     for (size_t i = 0; i < count; i++)
         store = store || needs_store(committer->group[i]);
-    enum err err = write_group(committer, count);
+    enum err err = count == 0 ? ERR_OK : write_group(committer, count);
     if (err != ERR_OK && err != ERR_STORE_FULL)
         store_broken(err, "commit");
     if (err == ERR_OK && store) {
         metrics_observe(committer->metrics, HISTOGRAM_COMMIT, clock_mono_ns() - begun);
         metrics_observe(committer->metrics, HISTOGRAM_COMMIT_JOBS, (int64_t)count);
         atomic_fetch_add_explicit(&committer->commits, 1, memory_order_relaxed);
+    }
+    return err;
+}
+
+/* What may be turned away while results wait for room. */
+static bool can_wait(const struct work *work)
+{
+    switch (work->kind) {
+    case WORK_SUBMIT:
+        return needs_store(work);
+    case WORK_DUE:
+    case WORK_SWEEP:
+    case WORK_RETRY:
+        return true;
+    case WORK_LAND:
+    case WORK_CANCEL:
+    case WORK_LOAD:
+    case WORK_FORGET: /* deletes make room */
+    case WORK_RETAIN:
+        return false;
+    }
+    CHECK_NEVER("a kind of work");
+}
+
+static bool is_full(const struct committer *committer)
+{
+    return atomic_load_explicit(&committer->full, memory_order_relaxed);
+}
+
+/* The log goes into the file and gives its room back, if the file has room to grow. */
+static bool settle(struct committer *committer)
+{
+    enum err err = store_settle(committer->store);
+    if (err != ERR_OK && err != ERR_STORE_FULL)
+        store_broken(err, "checkpoint");
+    return err == ERR_OK;
+}
+
+static void turn_full(struct committer *committer)
+{
+    int64_t freed = committer->ballast == NULL ? 0 : ballast_release(committer->ballast);
+    committer->full_since_ns = clock_mono_ns();
+    committer->look_ns = committer->full_since_ns + RETRY_MS * NS_PER_MS;
+    committer->stuck = false;
+    atomic_store_explicit(&committer->full, true, memory_order_relaxed);
+    LOG(STORE_FULL, LOG_INT("ballast_freed", freed));
+    (void)settle(committer);
+}
+
+/* Takes out of the group what a full store turns away; how much is left. Results go behind those that
+ * wait. */
+static size_t turn_away(struct committer *committer, size_t count)
+{
+    size_t left = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct work *work = committer->group[i];
+        if (can_wait(work) || work->kind == WORK_LAND)
+            refuse(committer, work, ERR_STORE_FULL);
+        else
+            committer->group[left++] = work;
+    }
+    return left;
+}
+
+static void commit_group(struct committer *committer, size_t count)
+{
+    if (!is_full(committer) && atomic_load_explicit(&committer->cramped, memory_order_relaxed))
+        turn_full(committer);
+    if (is_full(committer))
+        count = turn_away(committer, count);
+    enum err err = try_group(committer, count);
+    if (err == ERR_STORE_FULL && !is_full(committer)) {
+        turn_full(committer);
+        count = turn_away(committer, count);
+        err = try_group(committer, count);
     }
     for (size_t i = 0; i < count; i++) {
         if (err == ERR_OK)
@@ -275,28 +351,64 @@ static void load(struct committer *committer, struct work *work)
     committer->deliver(committer->dispatcher, work);
 }
 
-/* Results that were refused go first, by themselves. True if none is left. */
+/* The oldest results that wait, few enough that a try which fails takes little room; *rest is what comes
+ * after them. */
+static size_t gather_unlanded(struct committer *committer, struct work **rest)
+{
+    size_t count = 0, bytes = 0;
+    struct work *work = committer->unlanded;
+    for (; work != NULL && count < GROUP_MOST && bytes < LAND_BYTES; work = next_of(work)) {
+        committer->group[count++] = work;
+        bytes += work->job->args.bytes + work->job->result.bytes; /* a row is written whole */
+    }
+    *rest = work;
+    return count;
+}
+
+/* Full: results land by themselves, oldest first, and after each group the log gives its room back. True if
+ * none is left. */
 static bool land_unlanded(struct committer *committer)
 {
     while (committer->unlanded != NULL) {
-        struct work *before = committer->unlanded;
-        size_t count = 0;
-        while (committer->unlanded != NULL && count < GROUP_MOST) {
-            committer->group[count++] = committer->unlanded;
-            committer->unlanded = next_of(committer->unlanded);
-        }
-        struct work *rest = committer->unlanded, **rest_end = committer->unlanded_end;
-        committer->unlanded = NULL;
-        committer->unlanded_end = &committer->unlanded;
-        commit_group(committer, count);
-        bool failed = committer->unlanded == before;
-        *committer->unlanded_end = rest;
-        if (rest != NULL)
-            committer->unlanded_end = rest_end;
-        if (failed)
+        struct work *rest;
+        size_t count = gather_unlanded(committer, &rest);
+        if (try_group(committer, count) != ERR_OK)
             return false;
+        committer->unlanded = rest;
+        if (rest == NULL)
+            committer->unlanded_end = &committer->unlanded;
+        for (size_t i = 0; i < count; i++)
+            hand_out(committer, committer->group[i]);
+        (void)settle(committer);
     }
     return true;
+}
+
+/* Is there room again? Submissions are taken again only when all of it is as before. */
+static bool room_again(struct committer *committer, bool settled)
+{
+    struct ballast *ballast = committer->ballast;
+    if (!settled || committer->stuck || (ballast != NULL && !ballast_room(ballast)))
+        return false;
+    enum err err = store_probe(committer->store);
+    if (err != ERR_OK && err != ERR_STORE_FULL)
+        store_broken(err, "probe");
+    return err == ERR_OK && (ballast == NULL || ballast_make(ballast) == ERR_OK || !ballast->released);
+}
+
+static void look_for_room(struct committer *committer)
+{
+    int64_t now = clock_mono_ns();
+    if (!is_full(committer) || now < committer->look_ns)
+        return;
+    committer->look_ns = now + RETRY_MS * NS_PER_MS;
+    bool settled = settle(committer);
+    committer->stuck = !land_unlanded(committer);
+    if (!room_again(committer, settled))
+        return;
+    atomic_store_explicit(&committer->cramped, false, memory_order_relaxed);
+    atomic_store_explicit(&committer->full, false, memory_order_relaxed);
+    LOG(STORE_ROOM, LOG_INT("after_ms", (now - committer->full_since_ns) / NS_PER_MS));
 }
 
 static void commit_queue(struct committer *committer)
@@ -319,25 +431,45 @@ static void commit_queue(struct committer *committer)
 
 static void sleep_until_given(struct committer *committer)
 {
-    if (committer->unlanded == NULL) {
+    if (!is_full(committer)) {
         while (sem_wait(&committer->wake) != 0)
             CHECK(errno == EINTR);
         return;
     }
-    int64_t until = clock_mono_ns() + RETRY_MS * NS_PER_MS;
+    int64_t until = committer->look_ns;
     struct timespec end = {.tv_sec = (time_t)(until / NS_PER_SEC), .tv_nsec = (long)(until % NS_PER_SEC)};
     (void)sem_clockwait(&committer->wake, CLOCK_MONOTONIC, &end);
+}
+
+/* An empty ballast file: an earlier life gave it up. */
+static void begin(struct committer *committer)
+{
+    struct ballast *ballast = committer->ballast;
+    if (ballast == NULL)
+        return;
+    if (ballast_make(ballast) == ERR_OK)
+        return;
+    if (ballast->released)
+        turn_full(committer);
+    else
+        LOG(STORE_BALLAST, LOG_INT("bytes", ballast->bytes));
 }
 
 static void *run(void *argument)
 {
     struct committer *committer = argument;
+    begin(committer);
     for (;;) {
         bool stop = atomic_load_explicit(&committer->stop, memory_order_acquire); /* before the last look */
         committer->queue = work_of(inbox_take(&committer->inbox));
         bool idle = committer->queue == NULL;
-        land_unlanded(committer);
+        if (stop)
+            committer->look_ns = 0;
+        look_for_room(committer);
+        CHECK(is_full(committer) || committer->unlanded == NULL);
         commit_queue(committer);
+        if (is_full(committer) && !committer->stuck)
+            committer->stuck = !land_unlanded(committer);
         if (idle && stop)
             return NULL;
         if (idle)
@@ -356,7 +488,15 @@ enum err committer_start(struct committer *committer)
 
 void committer_stop(struct committer *committer)
 {
+    int64_t dropped = 0;
     atomic_store_explicit(&committer->stop, true, memory_order_release);
     sem_post(&committer->wake);
     pthread_join(committer->thread, NULL);
+    for (struct work *work = committer->unlanded, *next; work != NULL; work = next, dropped++) {
+        next = next_of(work);
+        work_free(work);
+    }
+    committer->unlanded = NULL;
+    if (dropped > 0)
+        LOG(STORE_FULL, LOG_INT("results_dropped", dropped));
 }

@@ -118,6 +118,7 @@ void dispatcher_turn(struct dispatcher *dispatcher)
     take_inbox(dispatcher);
     deaths_resolve(dispatcher);
     landing_collect(dispatcher);
+    cancel_refuse_parked(dispatcher);
     admit_ask(dispatcher);
     publish_ready(dispatcher);
 }

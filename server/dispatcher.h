@@ -92,6 +92,7 @@ struct dispatcher {
     bool stalled; /* a row did not fit: no load before something is released, or STALL_MS have passed */
     int64_t stalled_ns;
     struct work *deferred; /* cancels of jobs without a slot, while a load or due runs */
+    bool any_parked;       /* some cell may have cancels that wait for its landing */
     int64_t scanned_ns;
     bool scan_now;
 };
@@ -182,6 +183,9 @@ void cancel_unpark(struct dispatcher *dispatcher, struct work *parked);
 /* The job of this slot is cancelled: the cancels that waited for it are answered, the rest looked at again.
  */
 void cancel_done(struct dispatcher *dispatcher, struct work *parked);
+/* While the store is full, landings take as long as the disk: requesters that wait for one are refused. Their
+ * jobs are cancelled all the same once there is room, unless everything dies before. */
+void cancel_refuse_parked(struct dispatcher *dispatcher);
 /* The job in this HELD slot is to be cancelled (its requester has been answered). */
 void cancel_held(struct dispatcher *dispatcher, uint32_t slot);
 

@@ -1,5 +1,6 @@
 #include "front.h"
 
+#include "care.h"
 #include "check.h"
 #include "checkpointer.h"
 #include "clock.h"
@@ -18,6 +19,7 @@ enum { SETTLE_MS = 3000 };
 struct front {
     const struct front_setup *setup;
     struct store *store; /* owned */
+    struct ballast ballast;
     struct metrics *metrics;
     struct hot hot;
     struct waiters waiters;
@@ -219,7 +221,8 @@ void front_numbers(struct front *front, struct front_numbers *numbers)
         .slots_memory = atomic_load_explicit(&dispatcher->slots_memory, memory_order_relaxed),
         .arena_bytes = (int64_t)segment->shape.arena_bytes,
         .arena_used = (int64_t)atomic_load_explicit(&dispatcher->arena_used, memory_order_relaxed),
-        .started_ms = front->started_ms};
+        .started_ms = front->started_ms,
+        .store_full = atomic_load_explicit(&front->committer.full, memory_order_relaxed)};
     for (uint32_t i = 0; i < segment->shape.worker_count; i++)
         numbers->slots_running +=
             run_phase(atomic_load_explicit(&segment->boards[i].run, memory_order_relaxed)) != RUN_IDLE;
@@ -269,7 +272,7 @@ static void open_store(struct front *front)
     const struct config *config = front->setup->config;
     BUF_AUTO message = {0};
     int64_t begun = clock_mono_ns();
-    if (store_open(config->store_url, &front->store, &message) != ERR_OK) {
+    if (care_open_store(config, &front->ballast, &front->store, &message) != ERR_OK) {
         buf_add(&message, "", 1);
         give_up(message.failed ? "the store cannot be opened" : message.data, FRONT_EXIT_FATAL);
     }
@@ -289,6 +292,7 @@ static void start(struct front *front)
     waiters_init(&front->waiters);
     open_store(front);
     committer_init(&front->committer, front->store, front->metrics, dispatcher_give, &front->dispatcher);
+    front->committer.ballast = &front->ballast;
     struct dispatcher_setup with = {.config = setup->config,
                                     .segment = setup->segment,
                                     .hot = &front->hot,

@@ -94,6 +94,7 @@ struct front_numbers {
     int64_t slots_total, slots_used, slots_running, slots_memory;
     int64_t arena_bytes, arena_used;
     int64_t started_ms; /* of this front process */
+    bool store_full;    /* submissions that need the store are refused */
 };
 void front_numbers(struct front *front, struct front_numbers *numbers);
 

@@ -1,5 +1,6 @@
 /* forkpool: the executable. Parses the command line, takes hold of the state folder and the socket, and hands
  * the processes' main functions to the supervisor: the one place that knows every folder. */
+#include "backup.h"
 #include "config.h"
 #include "front.h"
 #include "health.h"
@@ -84,15 +85,17 @@ static int serve(int argc, char **argv)
 static int help(void)
 {
     BUF_AUTO text = {0};
-    buf_put(&text, "forkpool " FORKPOOL_VERSION ": a job server in one binary\n\n"
-                   "usage: forkpool serve [--config FILE] [flags]   run the server\n"
-                   "       forkpool health [--url URL | flags]      exit 0 if the server is ready, else 1\n"
-                   "       forkpool token [--name NAME] [--scopes read,submit]\n"
-                   "                                                make a token for clients\n"
-                   "       forkpool version                         print the version\n"
-                   "       forkpool routes                          print the HTTP routes\n"
-                   "       forkpool reference                       print the configuration as Markdown\n"
-                   "       forkpool help                            print this\n\n");
+    buf_put(&text,
+            "forkpool " FORKPOOL_VERSION ": a job server in one binary\n\n"
+            "usage: forkpool serve [--config FILE] [flags]   run the server\n"
+            "       forkpool health [--url URL | flags]      exit 0 if the server is ready, else 1\n"
+            "       forkpool backup [flags] OUTPUT           copy the store, while it is in use or not\n"
+            "       forkpool token [--name NAME] [--scopes read,submit]\n"
+            "                                                make a token for clients\n"
+            "       forkpool version                         print the version\n"
+            "       forkpool routes                          print the HTTP routes\n"
+            "       forkpool reference                       print the configuration as Markdown\n"
+            "       forkpool help                            print this\n\n");
     config_help(&text);
     return print_buf(&text, stdout);
 }
@@ -137,6 +140,8 @@ int main(int argc, char **argv)
         return health_main(argc - 2, argv + 2);
     if (strcmp(command, "token") == 0)
         return mint_main(argc - 2, argv + 2);
+    if (strcmp(command, "backup") == 0)
+        return backup_main(argc - 2, argv + 2);
     if (strcmp(command, "version") == 0 || strcmp(command, "--version") == 0) {
         puts("forkpool " FORKPOOL_VERSION);
         return 0;

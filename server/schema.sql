@@ -110,6 +110,7 @@ CREATE TABLE counts (
 
 -- id: of this store, 16 bytes.  clean: 1 if it was closed in order, 0 while open.  seq: the end of the block of
 -- places in the order that is in use.  skew_ms: no job's id is further from its created_ms, in either direction.
+-- probes: how often a full disk was asked whether it has room again (absent: never).
 CREATE TABLE meta (
     name            TEXT PRIMARY KEY,
     value

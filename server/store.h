@@ -7,9 +7,10 @@
  * error it holds none. Reading is by readers, one per thread, each with its own connection, each call its own
  * short snapshot. Handles never cross a fork.
  *
- * Errors: ERR_STORE_FULL (no space, or another program keeps the file locked: nothing is broken, try later),
- * ERR_STORE_FAILED (anything else; logged as STORE_ERROR where it happened), ERR_STORE_UNUSABLE (cannot be
- * opened: `message` says why, for people), ERR_NO_MEMORY.
+ * Errors: ERR_STORE_FULL (no space, read-only, or another program keeps the file locked: nothing is broken,
+ * try later), ERR_STORE_FAILED (anything else; logged as STORE_ERROR where it happened; a failed sync has
+ * left its marker, marker.h), ERR_STORE_UNUSABLE (cannot be opened: `message` says why, for people),
+ * ERR_NO_MEMORY.
  *
  *     store_begin(store, highest level of the group);
  *     for each: store_submit / store_land / store_cancel / store_due;
@@ -29,7 +30,8 @@
 struct store;
 struct store_reader;
 
-/* Opens and, if need be, makes or migrates the store. url as in the configuration (sqlite:///path). */
+/* Opens and, if need be, makes or migrates the store. url as in the configuration (sqlite:///path).
+ * ERR_STORE_FULL, with `message`: its disk is full. */
 enum err store_open(const char *url, struct store **store, struct buf *message) MUST_USE;
 void store_close(struct store *store);
 
@@ -112,6 +114,33 @@ enum err store_check(struct store_checkpointer *checkpointer, struct buf *messag
 /* From another thread: a store_check that is under way ends soon, with ERR_AGAIN. */
 void store_check_stop(struct store_checkpointer *checkpointer);
 void store_checkpointer_close(struct store_checkpointer *checkpointer);
+
+/* On a full disk: copies the log into the file and cuts it, so that its room is free again. ERR_STORE_FULL:
+ * the file has no room for that. Outside of begin … commit. */
+enum err store_settle(struct store *store) MUST_USE;
+
+/* Whether it can be written again after ERR_STORE_FULL: a small commit of its own, synced. */
+enum err store_probe(struct store *store) MUST_USE;
+
+/* A copy of the whole store, whether a server writes it or not: one snapshot, copied in steps that hold up no
+ * commit, checked page by page and row by row, synced, and only then under its name, which must be free. On
+ * any error nothing is left behind and `message` says what to do: ERR_STORE_UNUSABLE, ERR_STORE_FULL (no
+ * room), ERR_AGAIN (stop said so), ERR_NO_MEMORY. */
+struct store_watch {
+    void (*progress)(void *argument, int64_t pages, int64_t of); /* equal: copied, being checked */
+    bool (*stop)(void *argument);                                /* asked often, from this thread */
+    void *argument;
+};
+struct store_copied {
+    int64_t bytes, jobs;
+};
+enum err store_backup(const char *url, const char *output, const struct store_watch *watch,
+                      struct store_copied *copied, struct buf *message) MUST_USE;
+
+/* After a failed sync, before store_open: the store, as it can be read now, becomes a new file, checked and
+ * synced, in the place of the old one. A crash at any moment leaves the old or the new one. Errors as of
+ * store_backup. */
+enum err store_rewrite(const char *url, struct buf *message) MUST_USE;
 
 /* Reading. */
 enum err store_reader_open(const char *url, struct store_reader **reader) MUST_USE;

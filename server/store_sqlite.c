@@ -1,7 +1,9 @@
 #include "store_sqlite.h"
 
 #include "check.h"
+#include "clock.h"
 #include "log.h"
+#include "marker.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -9,9 +11,9 @@
 #include <string.h>
 
 enum {
-    BUSY_TIMEOUT_MS = 5000,
     LOG_CAP_PAGES = 16384, /* 64 MB: from here on the checkpointer makes the log begin anew */
-    RESTART_WAIT_MS = 20   /* how long that may wait for readers, with writing held up */
+    RESTART_WAIT_MS = 20,  /* how long that may wait for readers, with writing held up */
+    REMIND_MS = 10000      /* a full disk is tried twice a second and logged so often */
 };
 
 static const char READER_PRAGMAS[] =
@@ -31,26 +33,62 @@ static const struct {
 
 /* Statements. */
 
-enum err store_sql_fail(struct connection *connection, const char *operation)
+static bool is_sync(int code)
 {
-    int code = sqlite3_extended_errcode(connection->db), number = sqlite3_system_errno(connection->db);
-    LOG(STORE_ERROR, LOG_TEXT("operation", operation), LOG_TEXT("error", sqlite3_errmsg(connection->db)),
-        LOG_INT("code", code), LOG_INT("errno", number));
-    bool syncing = code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC;
+    return code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC;
+}
+
+/* Codes of calls that tell by errno; there it says more than the code does. sqlite3_system_errno knows
+ * nothing of what failed inside a COMMIT, but nothing that SQLite does afterwards touches errno. */
+static int errno_of(struct connection *connection, int code, int number)
+{
+    bool tells = is_sync(code) || code == SQLITE_IOERR_WRITE || code == SQLITE_IOERR_READ ||
+                 code == SQLITE_IOERR_TRUNCATE || code == SQLITE_IOERR_SHMSIZE ||
+                 code == SQLITE_IOERR_SHMMAP || code == SQLITE_IOERR_SHMOPEN ||
+                 (code & 0xff) == SQLITE_CANTOPEN;
+    return !tells ? 0 : number != 0 ? number : sqlite3_system_errno(connection->db);
+}
+
+/* Nothing is broken, it only cannot be done now. Of a failed sync nobody knows what it has left behind. */
+static bool is_for_now(int code, int number)
+{
     switch (code & 0xff) {
-    case SQLITE_NOMEM:
-        return ERR_NO_MEMORY;
     case SQLITE_FULL:
     case SQLITE_BUSY:
-        return ERR_STORE_FULL;
-    case SQLITE_IOERR:
-        /* No space for the log's index, say. But nobody knows what a failed sync has left behind. */
-        if ((number == ENOSPC || number == EDQUOT) && !syncing)
-            return ERR_STORE_FULL;
-        break;
+        return true;
+    case SQLITE_IOERR: /* no space for the log's index, say; or a disk that was made read-only */
+    case SQLITE_CANTOPEN:
+        return (number == ENOSPC || number == EDQUOT || number == EROFS) && !is_sync(code);
     default:
-        break;
+        return code == SQLITE_READONLY_DIRECTORY;
     }
+}
+
+static void log_failure(struct connection *connection, const char *operation, int code, int number)
+{
+    const char *reason = number == 0 ? NULL : strerrordesc_np(number);
+    LOG(STORE_ERROR, LOG_TEXT("operation", operation), LOG_TEXT("error", sqlite3_errmsg(connection->db)),
+        LOG_INT("code", code), LOG_INT("errno", number), LOG_TEXT("reason", reason == NULL ? "" : reason));
+}
+
+/* Called at once after the failure: it reads errno. */
+enum err store_sql_fail(struct connection *connection, const char *operation)
+{
+    int number = errno, code = sqlite3_extended_errcode(connection->db);
+    number = errno_of(connection, code, number);
+    if (is_for_now(code, number)) {
+        int64_t now = clock_mono_ns();
+        if (connection->reminded_ns == 0 || now - connection->reminded_ns >= REMIND_MS * NS_PER_MS) {
+            connection->reminded_ns = now;
+            log_failure(connection, operation, code, number);
+        }
+        return ERR_STORE_FULL;
+    }
+    log_failure(connection, operation, code, number);
+    if ((code & 0xff) == SQLITE_NOMEM)
+        return ERR_NO_MEMORY;
+    if (is_sync(code))
+        marker_leave(sqlite3_db_filename(connection->db, "main"), operation, number);
     connection->failed = true;
     return ERR_STORE_FAILED;
 }
@@ -297,7 +335,9 @@ enum err store_checkpoint(struct store_checkpointer *checkpointer, int *log_page
 {
     struct connection *connection = &checkpointer->connection;
     int left;
-    enum err err = checkpoint(connection, SQLITE_CHECKPOINT_PASSIVE, log_pages);
+    enum err err = store_checkpoint_room(connection);
+    if (err == ERR_OK)
+        err = checkpoint(connection, SQLITE_CHECKPOINT_PASSIVE, log_pages);
     if (err != ERR_OK || *log_pages < LOG_CAP_PAGES)
         return err;
     err = checkpoint(connection, SQLITE_CHECKPOINT_PASSIVE, &left);

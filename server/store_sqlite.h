@@ -7,6 +7,7 @@
  *   store_sqlite_read.c   get, list, attempts, counts
  *   store_sqlite_life.c   finished jobs: again, forgotten, pruned
  *   store_sqlite_tags.c   tags beside the rows
+ *   store_sqlite_care.c   copies: backup, and the rewrite after a failed sync; is there room again
  *
  *  1. One thread uses a connection; so it has no mutex (SQLITE_OPEN_NOMUTEX).
  *  2. A statement is prepared at its first use and kept. Whoever stepped it to a row resets it.
@@ -27,6 +28,8 @@
 
 /* schema.sql and schema_2.sql, by cmake/embed.cmake. */
 extern const char store_schema_sql[], store_schema_2_sql[];
+enum { APPLICATION_ID = 0x666f726b }; /* "fork", in the header of the file */
+enum { BUSY_TIMEOUT_MS = 5000 };
 
 /* C(kind, column, member of struct job). Fixed by the submission: */
 #define JOB_FIXED(C)                                                                                         \
@@ -183,7 +186,8 @@ enum sql {
 struct connection {
     sqlite3 *db;
     sqlite3_stmt *statements[SQL_COUNT];
-    bool failed; /* something worse than no space or no memory has happened */
+    bool failed;         /* something worse than no space or no memory has happened */
+    int64_t reminded_ns; /* when "not now" was logged last */
 };
 
 struct store_reader {
@@ -232,6 +236,11 @@ void store_connection_close(struct connection *connection);
 
 /* Whether commits sync. Outside of begin … commit. */
 enum err store_set_synchronous(struct store *store, bool full) MUST_USE;
+
+/* A checkpoint makes the main file grow by what the log has added. Begun without room for all of that, it
+ * would take what results need, and give nothing back: a log is used anew only once all of it has been
+ * copied. ERR_STORE_FULL: there is not enough. */
+enum err store_checkpoint_room(struct connection *connection) MUST_USE;
 
 /* A number in meta. */
 enum err store_meta_get(struct connection *connection, const char *name, int64_t *value) MUST_USE;

@@ -1,17 +1,17 @@
 #include "store_sqlite.h"
 
 #include "log.h"
+#include "paths.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { APPLICATION_ID = 0x666f726b }; /* "fork", in the header of the file */
+enum { CLOSE_WAIT_MS = 500 };
 
 /* The writer: synchronous is set per group; checkpoints are the checkpointer's. The cache is small because
  * the system's own holds the file as well, and memory must not grow with the store. No mmap: an I/O error
@@ -31,30 +31,19 @@ enum { SCHEMA_VERSION = sizeof MIGRATIONS / sizeof *MIGRATIONS };
 
 #define REFUSE(message, ...) (buf_printf(message, __VA_ARGS__), ERR_STORE_UNUSABLE)
 
-static void folder_of(const char *path, char folder[PATH_MAX])
+static enum err refuse_full(const char *path, struct buf *message)
 {
-    const char *slash = strrchr(path, '/');
-    if (slash == NULL)
-        snprintf(folder, PATH_MAX, ".");
-    else
-        snprintf(folder, PATH_MAX, "%.*s", slash == path ? 1 : (int)(slash - path), path);
-}
-
-/* The entry of a new file must survive a power loss as well as its contents. */
-static enum err sync_folder(const char *folder)
-{
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool synced = fd >= 0 && fsync(fd) == 0;
-    if (!synced)
-        log_errno("fsync", folder);
-    if (fd >= 0)
-        close(fd);
-    return synced ? ERR_OK : ERR_STORE_UNUSABLE;
+    buf_printf(message, "The disk of the store %s is full. Make room, or set store.url to another place.",
+               path);
+    return ERR_STORE_FULL;
 }
 
 static enum err refuse_errno(const char *path, const char *folder, int number, struct buf *message)
 {
     switch (number) {
+    case ENOSPC:
+    case EDQUOT:
+        return refuse_full(path, message);
     case ENOENT:
         return REFUSE(
             message,
@@ -79,24 +68,43 @@ static enum err refuse_errno(const char *path, const char *folder, int number, s
     }
 }
 
+/* An empty or missing file beside a log that holds something was a store: SQLite would drop the log. */
+static enum err check_log(const char *path, struct buf *message)
+{
+    char log[PATH_BYTES + 8];
+    struct stat file, status;
+    snprintf(log, sizeof log, "%s-wal", path);
+    bool empty = stat(path, &file) != 0 ? errno == ENOENT : S_ISREG(file.st_mode) && file.st_size == 0;
+    if (!empty || stat(log, &status) != 0 || status.st_size == 0)
+        return ERR_OK;
+    return REFUSE(
+        message,
+        "The store %s is empty or gone, but its write-ahead log %s is there: the file was cut or "
+        "removed. Restore a backup (move the log away as well), or move the log away to begin anew.",
+        path, log);
+}
+
 /* Makes the file if there is none (0640: it holds what people submit; SQLite gives its other files the same
  * mode), and finds out what SQLite would report less plainly. An existing file is not opened: to close it
  * would drop the locks that SQLite holds on it in this process. */
 static enum err prepare_file(const char *path, struct buf *message)
 {
-    char folder[PATH_MAX];
-    folder_of(path, folder);
+    char folder[PATH_BYTES];
+    path_folder(path, folder);
+    if (check_log(path, message) != ERR_OK)
+        return ERR_STORE_UNUSABLE;
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
-    if (fd >= 0) {
+    if (fd >= 0) { /* the entry must survive a power loss as well as the contents */
         close(fd);
-        return sync_folder(folder) == ERR_OK ? ERR_OK : refuse_errno(path, folder, EIO, message);
+        return path_sync_folder(folder) == ERR_OK ? ERR_OK : refuse_errno(path, folder, EIO, message);
     }
     struct stat status;
     if (errno != EEXIST || stat(path, &status) != 0)
         return refuse_errno(path, folder, errno, message);
     if (!S_ISREG(status.st_mode))
         return REFUSE(message, "The store %s is not a file. Set store.url to the path of a file.", path);
-    if (access(path, R_OK | W_OK) != 0 || access(folder, W_OK | X_OK) != 0)
+    if (faccessat(AT_FDCWD, path, R_OK | W_OK, AT_EACCESS) != 0 ||
+        faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS) != 0)
         return refuse_errno(path, folder, errno, message);
     return ERR_OK;
 }
@@ -116,7 +124,7 @@ static enum err refuse_sqlite(struct store *store, const char *path, struct buf 
         return REFUSE(
             message,
             "The store %s is damaged (%s). It was left as it is; restore a backup, or rescue what can "
-            "be read with: sqlite3 %s .recover",
+            "be read with: sqlite3 %s .recover (docs/operations.md)",
             path, sqlite3_errmsg(db), path);
     case SQLITE_BUSY:
         return REFUSE(
@@ -125,8 +133,7 @@ static enum err refuse_sqlite(struct store *store, const char *path, struct buf 
             "file.",
             path);
     case SQLITE_FULL:
-        return REFUSE(
-            message, "The disk of the store %s is full. Make room, or set store.url to another place.", path);
+        return refuse_full(path, message);
     case SQLITE_NOMEM:
         return ERR_NO_MEMORY;
     default:
@@ -283,6 +290,7 @@ static void end_life(struct store *store)
     struct connection *connection = &store->reader.connection;
     if (store_set_synchronous(store, true) != ERR_OK)
         return;
+    sqlite3_busy_timeout(connection->db, CLOSE_WAIT_MS); /* a backup may be reading */
     int code = sqlite3_wal_checkpoint_v2(connection->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
     if (code != SQLITE_OK && code != SQLITE_BUSY) {
         (void)!store_sql_fail(connection, "checkpoint");

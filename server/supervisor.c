@@ -1,5 +1,6 @@
 #include "supervisor.h"
 
+#include "ballast.h"
 #include "check.h"
 #include "clock.h"
 #include "front.h"
@@ -47,6 +48,7 @@ static enum err make_memory(struct supervisor *supervisor)
     struct segment_header *header = supervisor->segment.header;
     atomic_store_explicit(&header->supervisor_pid, getpid(), memory_order_relaxed);
     atomic_store_explicit(&header->log_level, (uint32_t)config->log_level, memory_order_relaxed);
+    ballast_ease(config->state_dir); /* the black box needs a block even of a full disk */
     return blackbox_create(config->state_dir, supervisor->worker_count, &supervisor->box);
 }
 

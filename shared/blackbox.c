@@ -162,8 +162,10 @@ static enum err write_box(int fd, uint32_t worker_count)
     read_boot_id(header.boot_id);
     header.pid_namespace = pid_namespace();
     /* Fully written, so that a store to the mapping never needs a block of a full disk. */
-    if (posix_fallocate(fd, 0, (off_t)box_bytes(worker_count)) != 0 ||
-        write(fd, &header, sizeof header) != (ssize_t)sizeof header || fsync(fd) < 0)
+    int number = posix_fallocate(fd, 0, (off_t)box_bytes(worker_count));
+    if (number != 0)
+        errno = number;
+    if (number != 0 || write(fd, &header, sizeof header) != (ssize_t)sizeof header || fsync(fd) < 0)
         return ERR_SYSTEM;
     return ERR_OK;
 }

@@ -54,6 +54,8 @@
       "sqlite:///absolute/path or sqlite:relative/path; logs and the black box lie beside it")               \
     K("store", "durability", ENUM, store_durability, "full", 0, 0,                                           \
       "what 202 means unless a job says otherwise: full, process or memory")                                 \
+    K("store", "ballast", BYTES, store_ballast, "16MiB", 0, 1073741824,                                      \
+      "space kept beside the store, so that results can be recorded when its disk is full; 0: none")         \
     K("workers", "count", INT, workers_count, "0", 0, 1024, "preforked workers; 0: max(2, cores)")           \
     K("jobs", "timeout", DURATION, jobs_timeout_ms, "1h", 1, 2592000000, "how long an attempt may run")      \
     K("jobs", "kill_after", DURATION, jobs_kill_after_ms, "5s", 0, 3600000,                                  \
@@ -119,7 +121,8 @@ struct config {
     char *auth_token_file, *auth_tokens_file; /* "" if none */
     char *store_url;
     int64_t store_durability; /* enum durability */
-    int64_t workers_count;    /* resolved: never 0 after config_load */
+    int64_t store_ballast;
+    int64_t workers_count; /* resolved: never 0 after config_load */
     int64_t jobs_timeout_ms, jobs_kill_after_ms, jobs_max_attempts, jobs_backoff, jobs_backoff_initial_ms,
         jobs_backoff_max_ms, jobs_jitter, jobs_max_crashes, jobs_max_lost, jobs_max_result, jobs_max_log;
     int64_t jobs_retain_succeeded_ms, jobs_retain_failed_ms,

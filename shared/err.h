@@ -50,7 +50,7 @@
     E(STARTING, "starting", 503, "The server is starting")                                                   \
     E(MEMORY_FULL, "memory_full", 503, "Too many jobs of durability memory are waiting")                     \
     E(OVERLOADED, "overloaded", 503, "Too many requests are in progress")                                    \
-    E(STORE_FULL, "store_full", 507, "The disk of the store is full")                                        \
+    E(STORE_FULL, "store_full", 507, "The disk of the store is full or cannot be written")                   \
     E(STORE_FAILED, "store_failed", 500, "The store reported an error")                                      \
     E(STORE_UNUSABLE, "store_unusable", 500, "The store cannot be opened")                                   \
     E(CORRUPT, "segment_corrupt", 500, "Shared memory holds an impossible value")                            \

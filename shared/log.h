@@ -55,6 +55,11 @@ enum log_format { LOG_AUTO, LOG_TEXT_LINES, LOG_JSON_LINES };
     V(STORE_ERROR, "store.error", ERROR, "the store reported an error")                                      \
     V(STORE_CHECK, "store.check", INFO, "the store was checked")                                             \
     V(ACCESS_LOAD, "access.load", INFO, "from now on these tokens, and no others, are taken")                \
+    V(STORE_FULL, "store.full", WARN, "nothing can be written: submissions are refused, results wait")       \
+    V(STORE_ROOM, "store.room", INFO, "the store can be written again")                                      \
+    V(STORE_BALLAST, "store.ballast", WARN, "there is no room for the ballast; the server goes on without")  \
+    V(STORE_UNSYNCED, "store.unsynced", ERROR, "a sync failed; the next start rewrites the store")           \
+    V(STORE_REWRITE, "store.rewrite", WARN, "the store was rewritten into a new, synced file")               \
     V(CONFIG_ERROR, "config.error", ERROR, "the configuration is not acceptable")                            \
     V(HTTP_ERROR, "http.error", WARN, "the HTTP library reported an error")                                  \
     V(SYSTEM_ERROR, "system.error", ERROR, "a call to the operating system failed")

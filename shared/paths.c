@@ -3,9 +3,12 @@
 #include "log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
 
 enum err log_path(const char *state_dir, struct id id, unsigned attempt, char path[PATH_BYTES])
 {
@@ -38,5 +41,33 @@ enum err log_dirs_create(const char *state_dir)
         snprintf(path + bytes, sizeof path - (size_t)bytes, "/%02x", i);
         err = make_dir(path);
     }
+    return err;
+}
+
+void path_folder(const char *path, char folder[PATH_BYTES])
+{
+    const char *slash = strrchr(path, '/');
+    if (slash == NULL)
+        snprintf(folder, PATH_BYTES, ".");
+    else
+        snprintf(folder, PATH_BYTES, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+}
+
+int64_t path_free_bytes(const char *folder)
+{
+    struct statvfs status;
+    if (statvfs(folder, &status) != 0)
+        return INT64_MAX;
+    return (int64_t)status.f_bavail * (int64_t)status.f_frsize;
+}
+
+enum err path_sync_folder(const char *folder)
+{
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    enum err err = fd >= 0 && fsync(fd) == 0 ? ERR_OK : ERR_SYSTEM;
+    if (err != ERR_OK)
+        log_errno("fsync", folder);
+    if (fd >= 0)
+        close(fd);
     return err;
 }

@@ -67,6 +67,7 @@ class Server:
             "jobs_backoff_initial": "50ms",
             **config,
         }
+        self.environment = {}
         self.process = None
         self.sessions = []
         self.log_start = 0
@@ -84,7 +85,7 @@ class Server:
             self.process = subprocess.Popen(
                 [str(BINARY), "serve", *flags_of(self.config)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True, preexec_fn=_die_with_the_tests,
-                env={**environment(), **self.env})
+                env={**environment(), **self.env, **self.environment})
         self.sessions.append(self.process.pid)
         self.address = processes.until(self._listening, 20, "server.listen in the log")
         self.client = self.new_client()
