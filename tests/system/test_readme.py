@@ -77,5 +77,5 @@ def test_a_block_that_nobody_runs_is_found_out(tmp_path):
 
 def test_every_command_of_the_readme_is_in_a_section_that_is_run(tmp_path):
     listed = run(tmp_path, "--list").stdout.splitlines()
-    assert {line.split("\t")[0] for line in listed} == {"Two commands", "A first job", "Running it"}
+    assert {line.split("\t")[0] for line in listed} == {"Two commands", "A first job", "Running it", "In a container"}
     assert [line.split("\t")[1].split()[0] for line in listed if line.startswith("Two")] == ["./run.sh", "./test.sh"]
