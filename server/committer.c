@@ -107,13 +107,13 @@ static void answer(struct errand *errand, enum err err)
 static void hand_out_submit(struct committer *committer, struct work *work)
 {
     struct errand *errand = work->errand;
-    const struct store_submit *submit = &work->op.submit;
-    bool stands = submit->replayed || submit->err == ERR_KEY_REUSED;
+    struct store_submit submit = work->op.submit; /* a copy: it outlives the work */
+    bool stands = submit.replayed || submit.err == ERR_KEY_REUSED;
     if (stands) {
-        errand->replayed = submit->replayed;
-        errand->original = submit->original;
+        errand->replayed = submit.replayed;
+        errand->original = submit.original;
         work_free(work);
-        answer(errand, submit->err);
+        answer(errand, submit.err);
     } else if (work->job->spec.durability == DURABILITY_MEMORY) {
         committer->deliver(committer->dispatcher, work);
     } else {
