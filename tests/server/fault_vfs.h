@@ -26,7 +26,7 @@ static const char *_Atomic fault_ending;
 struct fault_file {
     sqlite3_file base; /* first */
     const char *name;
-    _Alignas(16) char real[]; /* the file of the real VFS */
+    _Alignas(8) char real[]; /* the file of the real VFS; SQLite aligns to 8 */
 };
 
 static inline sqlite3_file *fault_real_of(sqlite3_file *file)

@@ -98,7 +98,7 @@ START_TEST(a_store_that_nobody_uses_is_copied_and_stays_as_it_is)
     ck_assert(!store_was_unclean(store));
     open_copy();
     ck_assert(!store_was_unclean(store));
-    JOB_AUTO read = get(job->spec.id);
+    job_free(get(job->spec.id));
 }
 END_TEST
 

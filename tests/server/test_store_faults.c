@@ -152,7 +152,7 @@ START_TEST(a_full_disk_stops_the_checkpointer_for_a_while_only)
     fault_off();
     ok(store_checkpoint(checkpointer, &pages));
     store_checkpointer_close(checkpointer);
-    JOB_AUTO read = get(job->spec.id);
+    job_free(get(job->spec.id));
     ck_assert(!marked());
 }
 END_TEST
@@ -350,7 +350,7 @@ START_TEST(a_rewrite_without_room_leaves_the_old_file_alone)
     ck_assert_uint_eq(inode(), before);
     ck_assert(!exists("%s.rewritten"));
     open_store();
-    JOB_AUTO read = get(job->spec.id);
+    job_free(get(job->spec.id));
 }
 END_TEST
 
