@@ -159,6 +159,7 @@ START_TEST(a_late_landing_of_the_run_before_changes_nothing)
 {
     JOB_AUTO job = ended(JOB_FAILED, OUTCOME_ERROR);
     JOB_AUTO given = retry(job->spec.id).job;
+    ck_assert_ptr_nonnull(given);
     ck_assert(!land(job, 0));
     JOB_AUTO row = get(job->spec.id);
     ck_assert_int_eq(row->state, JOB_QUEUED);
@@ -354,7 +355,7 @@ START_TEST(the_line_is_in_the_order_of_running_and_may_be_left)
 {
     JOB_AUTO low = make_job("q", "t"), *first = submitted(), *second = submitted(),
              *high = make_job("q", "t");
-    JOB_AUTO done = ended(JOB_FAILED, OUTCOME_ERROR);
+    job_free(ended(JOB_FAILED, OUTCOME_ERROR));
     low->spec.priority = 1;
     high->spec.priority = 9;
     submit(low);

@@ -65,7 +65,8 @@ END_TEST
 
 START_TEST(tags_are_there_when_a_job_is_loaded_listed_or_inserted_late)
 {
-    JOB_AUTO memory = make_job("q", "t"), *job = tagged("t", "[\"a\"]");
+    JOB_AUTO memory = make_job("q", "t");
+    job_free(tagged("t", "[\"a\"]"));
     struct job *loaded[2], *listed[2];
     size_t count;
     bool more;
@@ -89,9 +90,8 @@ END_TEST
 START_TEST(lists_by_tag_find_each_job_once_with_other_filters_too)
 {
     static const char *const TAGS[] = {"[\"a\"]", "[\"a\",\"b\"]", "[\"ab\"]", NULL};
-    for (int i = 0; i < 100; i++) {
-        JOB_AUTO job = tagged(i % 2 == 0 ? "x" : "y", TAGS[i % 4]);
-    }
+    for (int i = 0; i < 100; i++)
+        job_free(tagged(i % 2 == 0 ? "x" : "y", TAGS[i % 4]));
     ck_assert_uint_eq(list_all(by_tag("a"), NULL), 50);
     ck_assert_uint_eq(list_all(by_tag("b"), NULL), 25);
     ck_assert_uint_eq(list_all(by_tag("A"), NULL), 0);
