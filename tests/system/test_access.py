@@ -39,6 +39,10 @@ ALLOWED = {
     ("GET", "/v1/jobs/{id}/log"): 404,
     ("GET", "/v1/jobs/{id}/attempts"): 404,
     ("POST", "/v1/jobs/{id}/cancel"): 404,
+    ("POST", "/v1/jobs/{id}/retry"): 404,
+    ("DELETE", "/v1/jobs/{id}"): 404,
+    ("GET", "/v1/queues"): 200,
+    ("GET", "/v1/queues/{queue}"): 200,
     ("GET", "/v1/tasks"): 200,
     ("GET", "/v1/tasks/{task}"): 200,
     ("POST", "/v1/tasks/{task}/jobs"): 202,
@@ -61,12 +65,14 @@ def routes():
 
 
 def call(client, method, path, token=None, **headers):
-    path = path.replace("{id}", UNKNOWN).replace("{task}", "echo")
+    path = path.replace("{id}", UNKNOWN).replace("{task}", "echo").replace("{queue}", "default")
     if token:
         headers["Authorization"] = f"Bearer {token}"
     if method == "GET":
         return client.get(path, headers=headers)
-    body = {"task": "echo"} if path == "/v1/jobs" else None if path.endswith("/cancel") else {}
+    if method == "DELETE":
+        return client.request("DELETE", path, headers=headers)
+    body = {"task": "echo"} if path == "/v1/jobs" else None if path.endswith(("/cancel", "/retry")) else {}
     return client.post(path, body, headers=headers)
 
 
@@ -163,7 +169,7 @@ def test_a_body_from_nobody_is_not_read(server):
 def test_the_list_of_broken_tasks_is_not_free(client):
     assert client.get("/readyz?verbose").status_code == 401
     assert call(client, "GET", "/readyz?verbose", SECRETS["submitter"]).status_code == 403
-    assert call(client, "GET", "/readyz?verbose", SECRETS["reader"]).json() == {"status": "ready", "broken_tasks": [], "broken_files": []}
+    assert call(client, "GET", "/readyz?verbose", SECRETS["reader"]).json() == {"status": "ready", "broken_tasks": [], "broken_files": [], "store_full": False}
 
 
 def test_with_tokens_any_host_name_will_do_but_a_foreign_origin_will_not(client):

@@ -113,7 +113,8 @@ def test_a_script_that_is_not_executable(serve, tasks):
     assert server.client.get("/v1/tasks/notes").status_code == 404
     (tasks / "report").chmod(0o755)  # as the sentence says
     reload(server)
-    assert server.client.get("/readyz?verbose").json() == {"status": "ready", "broken_tasks": [], "broken_files": []}
+    assert server.client.get("/readyz?verbose").json() == {"status": "ready", "broken_tasks": [], "broken_files": [],
+                                                            "store_full": False}
     assert server.client.submit("report", wait=10)["result"] == 1
 
 
