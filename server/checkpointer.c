@@ -25,7 +25,7 @@ static void check_file(struct checkpointer *checkpointer)
     LOG(SERVER_FAIL,
         LOG_TEXT("reason",
                  "the store is damaged and was left as it is: restore a backup, or rescue what can be read "
-                 "with sqlite3 FILE .recover (docs/operations.md)"),
+                 "(docs/operations.md)"),
         LOG_TEXT("found", message.failed ? "" : message.data));
     _exit(FRONT_EXIT_STORE);
 }
@@ -60,7 +60,7 @@ static bool checkpoint(struct checkpointer *checkpointer)
     enum err err = store_checkpoint(checkpointer->store, &log_pages);
     if (err == ERR_STORE_FULL)
         atomic_store_explicit(&committer->cramped, true, memory_order_relaxed);
-    if (err == ERR_OK || err == ERR_STORE_FULL || err == ERR_NO_MEMORY)
+    if (err == ERR_OK || err == ERR_STORE_FULL || err == ERR_NO_MEMORY || err == ERR_AGAIN)
         return err == ERR_OK;
     LOG(SERVER_FAIL, LOG_TEXT("reason", "the store failed"), LOG_TEXT("code", err_code(err)),
         LOG_TEXT("operation", "checkpoint"));

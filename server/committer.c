@@ -296,15 +296,30 @@ static bool settle(struct committer *committer)
     return err == ERR_OK;
 }
 
-static void turn_full(struct committer *committer)
+static void turn_full(struct committer *committer, const char *reason)
 {
     int64_t freed = committer->ballast == NULL ? 0 : ballast_release(committer->ballast);
     committer->full_since_ns = clock_mono_ns();
     committer->look_ns = committer->full_since_ns + RETRY_MS * NS_PER_MS;
     committer->stuck = false;
     atomic_store_explicit(&committer->full, true, memory_order_relaxed);
-    LOG(STORE_FULL, LOG_INT("ballast_freed", freed));
+    LOG(STORE_FULL, LOG_TEXT("reason", reason), LOG_INT("ballast_freed", freed));
     (void)settle(committer);
+}
+
+static int64_t room_inside(struct committer *committer)
+{
+    int64_t bytes;
+    enum err err = store_room_inside(committer->store, &bytes);
+    if (err != ERR_OK && err != ERR_STORE_FULL)
+        store_broken(err, "room");
+    return bytes;
+}
+
+/* Not full, but without the ballast: see spacious. */
+static bool is_lean(const struct committer *committer)
+{
+    return !is_full(committer) && committer->ballast != NULL && committer->ballast->released;
 }
 
 /* Takes out of the group what a full store turns away; how much is left. Results go behind those that
@@ -324,13 +339,15 @@ static size_t turn_away(struct committer *committer, size_t count)
 
 static void commit_group(struct committer *committer, size_t count)
 {
+    if (is_lean(committer) && room_inside(committer) < committer->ballast->bytes)
+        turn_full(committer, "what deletes had left free is used up");
     if (!is_full(committer) && atomic_load_explicit(&committer->cramped, memory_order_relaxed))
-        turn_full(committer);
+        turn_full(committer, "the disk has no room for what the write-ahead log holds");
     if (is_full(committer))
         count = turn_away(committer, count);
     enum err err = try_group(committer, count);
     if (err == ERR_STORE_FULL && !is_full(committer)) {
-        turn_full(committer);
+        turn_full(committer, "a write failed");
         count = turn_away(committer, count);
         err = try_group(committer, count);
     }
@@ -340,6 +357,8 @@ static void commit_group(struct committer *committer, size_t count)
         else
             refuse(committer, committer->group[i], err);
     }
+    if (count > 0 && (is_full(committer) || is_lean(committer)))
+        (void)settle(committer); /* the disk has little room for a log */
 }
 
 static void load(struct committer *committer, struct work *work)
@@ -384,24 +403,39 @@ static bool land_unlanded(struct committer *committer)
     return true;
 }
 
+/* Deletes make room inside the file, not on the disk. If that is plenty, and the log has some, too, then
+ * submissions are taken again without a ballast, until it is less than one. */
+static bool spacious(struct committer *committer)
+{
+    const struct ballast *ballast = committer->ballast;
+    return room_inside(committer) >= 2 * ballast->bytes &&
+           path_free_bytes(ballast->folder) >= ballast->bytes / 2;
+}
+
 /* Is there room again? Submissions are taken again only when all of it is as before. */
 static bool room_again(struct committer *committer, bool settled)
 {
     struct ballast *ballast = committer->ballast;
-    if (!settled || committer->stuck || (ballast != NULL && !ballast_room(ballast)))
+    if (!settled || committer->stuck || (ballast != NULL && !ballast->released && !ballast_room(ballast)))
+        return false;
+    if (ballast != NULL && ballast_make(ballast) != ERR_OK && ballast->released && !spacious(committer))
         return false;
     enum err err = store_probe(committer->store);
     if (err != ERR_OK && err != ERR_STORE_FULL)
         store_broken(err, "probe");
-    return err == ERR_OK && (ballast == NULL || ballast_make(ballast) == ERR_OK || !ballast->released);
+    return err == ERR_OK;
 }
 
 static void look_for_room(struct committer *committer)
 {
     int64_t now = clock_mono_ns();
-    if (!is_full(committer) || now < committer->look_ns)
+    if ((!is_full(committer) && !is_lean(committer)) || now < committer->look_ns)
         return;
     committer->look_ns = now + RETRY_MS * NS_PER_MS;
+    if (is_lean(committer)) {
+        (void)!ballast_make(committer->ballast);
+        return;
+    }
     bool settled = settle(committer);
     committer->stuck = !land_unlanded(committer);
     if (!room_again(committer, settled))
@@ -431,7 +465,7 @@ static void commit_queue(struct committer *committer)
 
 static void sleep_until_given(struct committer *committer)
 {
-    if (!is_full(committer)) {
+    if (!is_full(committer) && !is_lean(committer)) {
         while (sem_wait(&committer->wake) != 0)
             CHECK(errno == EINTR);
         return;
@@ -450,7 +484,7 @@ static void begin(struct committer *committer)
     if (ballast_make(ballast) == ERR_OK)
         return;
     if (ballast->released)
-        turn_full(committer);
+        turn_full(committer, "the ballast was given up in an earlier life");
     else
         LOG(STORE_BALLAST, LOG_INT("bytes", ballast->bytes));
 }
@@ -498,5 +532,7 @@ void committer_stop(struct committer *committer)
     }
     committer->unlanded = NULL;
     if (dropped > 0)
-        LOG(STORE_FULL, LOG_INT("results_dropped", dropped));
+        LOG(STORE_FULL,
+            LOG_TEXT("reason", "results could not be recorded before the stop: their jobs run again"),
+            LOG_INT("results", dropped));
 }

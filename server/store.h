@@ -108,6 +108,7 @@ enum err store_sweep_keys(struct store *store, int64_t now_ms, size_t limit) MUS
  * *log_pages is what the log held. */
 struct store_checkpointer;
 enum err store_checkpointer_open(const char *url, struct store_checkpointer **checkpointer) MUST_USE;
+/* ERR_AGAIN: store_check_stop came in between. */
 enum err store_checkpoint(struct store_checkpointer *checkpointer, int *log_pages) MUST_USE;
 /* An integrity check of the whole file; ERR_STORE_FAILED with what was found in *message. May take long. */
 enum err store_check(struct store_checkpointer *checkpointer, struct buf *message) MUST_USE;
@@ -118,6 +119,9 @@ void store_checkpointer_close(struct store_checkpointer *checkpointer);
 /* On a full disk: copies the log into the file and cuts it, so that its room is free again. ERR_STORE_FULL:
  * the file has no room for that. Outside of begin … commit. */
 enum err store_settle(struct store *store) MUST_USE;
+
+/* What deletes have left free inside the file: new rows go there first. */
+enum err store_room_inside(struct store *store, int64_t *bytes) MUST_USE;
 
 /* Whether it can be written again after ERR_STORE_FULL: a small commit of its own, synced. */
 enum err store_probe(struct store *store) MUST_USE;

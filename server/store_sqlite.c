@@ -75,6 +75,8 @@ static void log_failure(struct connection *connection, const char *operation, in
 enum err store_sql_fail(struct connection *connection, const char *operation)
 {
     int number = errno, code = sqlite3_extended_errcode(connection->db);
+    if (code == SQLITE_INTERRUPT) /* store_check_stop */
+        return ERR_AGAIN;
     number = errno_of(connection, code, number);
     if (is_for_now(code, number)) {
         int64_t now = clock_mono_ns();

@@ -66,6 +66,17 @@ enum err store_settle(struct store *store)
     return err;
 }
 
+enum err store_room_inside(struct store *store, int64_t *bytes)
+{
+    struct connection *connection = &store->reader.connection;
+    int64_t pages, page_bytes;
+    enum err err = store_sql_ask(connection, "PRAGMA freelist_count", &pages);
+    if (err == ERR_OK)
+        err = store_sql_ask(connection, "PRAGMA page_size", &page_bytes);
+    *bytes = err == ERR_OK ? pages * page_bytes : 0;
+    return err;
+}
+
 /* --- a copy --- */
 
 struct copy {
@@ -105,8 +116,8 @@ static enum err refuse_damaged(struct copy *copy, const char *found)
     return REFUSE(
         copy,
         "The store %s is damaged (%s). It was left as it is; restore a backup, or rescue what can be read "
-        "with: sqlite3 %s .recover (docs/operations.md)",
-        copy->source, found, copy->source);
+        "(docs/operations.md)",
+        copy->source, found);
 }
 
 static enum err refuse_sqlite(struct copy *copy, sqlite3 *db, int code)

@@ -124,8 +124,8 @@ static enum err refuse_sqlite(struct store *store, const char *path, struct buf 
         return REFUSE(
             message,
             "The store %s is damaged (%s). It was left as it is; restore a backup, or rescue what can "
-            "be read with: sqlite3 %s .recover (docs/operations.md)",
-            path, sqlite3_errmsg(db), path);
+            "be read (docs/operations.md)",
+            path, sqlite3_errmsg(db));
     case SQLITE_BUSY:
         return REFUSE(
             message,

@@ -56,7 +56,7 @@ void path_folder(const char *path, char folder[PATH_BYTES])
 int64_t path_free_bytes(const char *folder)
 {
     struct statvfs status;
-    if (statvfs(folder, &status) != 0)
+    if (statvfs(folder, &status) != 0 || status.f_blocks == 0)
         return INT64_MAX;
     return (int64_t)status.f_bavail * (int64_t)status.f_frsize;
 }

@@ -97,14 +97,17 @@ def read_store(path, query):
         store.close()
 
 
-def refuses_to_start(server, *texts):
-    """The front ends, with it the server, and says why; returns what it said."""
+def ends_by_itself(server, status):
+    """Starts the server, which ends with that status; what it gave as reasons."""
     said = run_forkpool("serve", *flags_of(server.config), env=server.environment)
-    assert said.returncode == EXIT_CONFIG, said.stderr
-    said = " ".join(json.loads(line).get("reason", "") for line in said.stderr.splitlines() if line.startswith("{"))
+    assert said.returncode == status, said.stderr
+    return " ".join(json.loads(line).get("reason", "") for line in said.stderr.splitlines() if line.startswith("{"))
+
+
+def refuses_to_start(server, *texts):
+    said = ends_by_itself(server, EXIT_CONFIG)
     for text in texts:
         assert text in said
-    return said
 
 
 # ── a full disk ──
@@ -152,6 +155,28 @@ def test_a_disk_fills_up_and_gets_room_again_and_nothing_is_lost(on_disk, disk, 
     until(lambda: client.get("/v1/stats").json()["jobs"]["queued"] == 0, 10)
     server.stop()
     assert read_store(disk.path / "forkpool.db", "PRAGMA integrity_check") == [("ok",)]
+
+
+def test_room_that_deletes_make_inside_the_file_is_room(on_disk, disk):
+    server = on_disk.start(store_ballast="8MiB")
+    stored, _ = submit_until_full(server)
+    jam(server, disk)
+    disk.remount("size=70m")  # some for the log, too little for the ballast
+    for job in stored:
+        assert server.client.wait(job)["state"] == "succeeded"
+    assert refused(server)
+    with sqlite3.connect(disk.path / "forkpool.db", timeout=10) as store:
+        store.execute("PRAGMA secure_delete = OFF")
+        store.execute("DELETE FROM jobs")
+    store.close()
+    until(lambda: not refused(server), 2.5)
+    assert ballast(server).st_size == 0
+    assert server.client.submit("echo", 1, wait=10)["result"] == 1
+    again, _ = submit_until_full(server)
+    assert len(again) > 5, "it was used"
+    disk.remount("size=160m")
+    until(lambda: not refused(server) and ballast(server).st_size == 8 * MB, 2.5)
+    server.stop()
 
 
 def test_everything_killed_on_a_full_disk_is_there_again_once_there_is_room(on_disk, disk, tmp_path):
@@ -342,10 +367,8 @@ def test_damage_found_after_an_unclean_stop_ends_the_server_and_leaves_the_file_
     page = data.index(b"needle 100 ") // 4096 * 4096
     data[page:page + 64] = b"damage! " * 8
     path.write_bytes(data)
-    server.start(ready=False)
-    assert server.ended() == EXIT_STORE
-    said = server.events("server.fail")[0]
-    assert "restore a backup" in said["reason"] and said["found"]
+    said = ends_by_itself(server, EXIT_STORE)
+    assert "is damaged" in said and "restore a backup" in said
     assert path.read_bytes() == data
 
 
