@@ -109,7 +109,8 @@ static int print_with(void (*write_text)(struct buf *))
 
 static int refuse(const char *command)
 {
-    static const char *const COMMANDS[] = {"serve", "health", "version", "routes", "reference", "help"};
+    static const char *const COMMANDS[] = {"serve",   "health", "backup",    "token",
+                                           "version", "routes", "reference", "help"};
     const char *near = nearest_name(command, COMMANDS, sizeof COMMANDS / sizeof COMMANDS[0]);
     if (command[0] == '\0')
         fputs("forkpool: a command is missing; try: forkpool serve, or forkpool help\n", stderr);
