@@ -239,6 +239,7 @@ static enum err admit_memory(struct dispatcher *dispatcher, struct work *work)
         return ERR_MEMORY_FULL;
     admit_ready(dispatcher, slot);
     metrics_submitted(dispatcher->metrics, spec);
+    LOG(JOB_ACCEPT, LOG_ID(spec->id), LOG_TEXT("task", spec->task));
     return ERR_OK;
 }
 

@@ -136,6 +136,7 @@ static void hand_out_submit(struct committer *committer, struct work *work)
     } else {
         work->errand = NULL;
         metrics_submitted(committer->metrics, &work->job->spec);
+        LOG(JOB_ACCEPT, LOG_ID(work->job->spec.id), LOG_TEXT("task", work->job->spec.task));
         committer->deliver(committer->dispatcher, work);
         answer(errand, ERR_OK);
     }
