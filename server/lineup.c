@@ -10,7 +10,7 @@ enum { BUCKETS_FIRST = 256, RUN_FIRST_MS = 1 };
 
 /* --- orders --- */
 
-static bool lane_before(const struct heap_node *a, const struct heap_node *b)
+bool line_lane_before(const struct heap_node *a, const struct heap_node *b)
 {
     const struct lane *one = HEAP_OF(a, struct lane, node), *two = HEAP_OF(b, struct lane, node);
     return one->level != two->level ? one->level > two->level : lane_head(one) < lane_head(two);
@@ -38,9 +38,10 @@ static bool opens_before(const struct heap_node *a, const struct heap_node *b)
 
 /* --- queues, tasks, keys, lanes --- */
 
-static void gate_init(struct gate *gate, enum gate_kind kind)
+void line_gate_init(struct gate *gate, enum gate_kind kind)
 {
-    *gate = (struct gate){.kind = kind, .concurrency = LIMIT_NOT_SET, .waiters = {.before = lane_before}};
+    *gate =
+        (struct gate){.kind = kind, .concurrency = LIMIT_NOT_SET, .waiters = {.before = line_lane_before}};
 }
 
 void line_gate_limit(struct gate *gate, int64_t concurrency, int64_t rate, int64_t burst)
@@ -62,7 +63,8 @@ void lineup_init(struct lineup *lineup, int64_t key_concurrency)
             lineup->pools[pool].levels[level].before = level_before;
     lineup->lanes = calloc(BUCKETS_FIRST, sizeof(struct lane *));
     lineup->keys = calloc(BUCKETS_FIRST, sizeof(struct key_line *));
-    CHECK(lineup->lanes != NULL && lineup->keys != NULL);
+    CHECK(lineup->lanes != NULL && lineup->keys != NULL &&
+          pthread_mutex_init(&lineup->queues_mutex, NULL) == 0);
 }
 
 static void free_keys(struct lineup *lineup)
@@ -87,8 +89,8 @@ void lineup_fini(struct lineup *lineup)
     }
     free(lineup->lanes);
     free_keys(lineup);
-    for (struct queue *queue = lineup->queues, *next; queue != NULL; queue = next) {
-        next = queue->next;
+    for (struct queue *queue = lineup_first_queue(lineup), *next; queue != NULL; queue = next) {
+        next = lineup_next_queue(queue);
         for (int level = 0; level < PRIORITY_COUNT; level++)
             heap_fini(&queue->levels[level].lanes);
         free(queue);
@@ -102,197 +104,7 @@ void lineup_fini(struct lineup *lineup)
         for (int level = 0; level < PRIORITY_COUNT; level++)
             heap_fini(&lineup->pools[pool].levels[level]);
     heap_fini(&lineup->timers);
-    *lineup = (struct lineup){.paused = false};
-}
-
-struct queue *lineup_queue(struct lineup *lineup, const char *name)
-{
-    struct queue **at = &lineup->queues;
-    for (; *at != NULL; at = &(*at)->next)
-        if (strcmp((*at)->name, name) == 0)
-            return *at;
-    struct queue *queue = calloc(1, sizeof *queue);
-    CHECK(queue != NULL);
-    text_copy(queue->name, sizeof queue->name, name, strlen(name));
-    queue->file = queue->set = queue->now = limits_none();
-    gate_init(&queue->gate, GATE_QUEUE);
-    queue->run_ns = RUN_FIRST_MS * NS_PER_MS;
-    atomic_init(&queue->max_depth, LIMIT_NOT_SET);
-    for (int level = 0; level < PRIORITY_COUNT; level++) {
-        queue->levels[level].queue = queue;
-        queue->levels[level].level = (uint8_t)level;
-        queue->levels[level].lanes.before = lane_before;
-    }
-    *at = queue;
-    return queue;
-}
-
-struct task_line *lineup_task(struct lineup *lineup, const char *name)
-{
-    struct task_line **at = &lineup->tasks;
-    for (; *at != NULL; at = &(*at)->next)
-        if (strcmp((*at)->name, name) == 0)
-            return *at;
-    struct task_line *task = calloc(1, sizeof *task);
-    CHECK(task != NULL);
-    text_copy(task->name, sizeof task->name, name, strlen(name));
-    task->file = task->set = task->now = limits_none();
-    gate_init(&task->gate, GATE_TASK);
-    *at = task;
-    return task;
-}
-
-static bool limits_keys(const struct limits *limits)
-{
-    return limits->values[LIMIT_KEY_CONCURRENCY] != LIMIT_NOT_SET ||
-           limits->values[LIMIT_KEY_RATE] != LIMIT_NOT_SET;
-}
-
-void line_limit_key(const struct lineup *lineup, struct gate *gate, const struct limits *limits)
-{
-    if (limits == NULL)
-        line_gate_limit(gate, lineup->key_concurrency, LIMIT_NOT_SET, LIMIT_NOT_SET);
-    else
-        line_gate_limit(gate, limits->values[LIMIT_KEY_CONCURRENCY], limits->values[LIMIT_KEY_RATE],
-                        limits->values[LIMIT_KEY_BURST]);
-}
-
-static uint64_t hash_key(const char *key, const void *scope)
-{
-    uint64_t hash = 14695981039346656037u ^ (uint64_t)(uintptr_t)scope; /* FNV-1a */
-    for (; *key != '\0'; key++)
-        hash = (hash ^ (unsigned char)*key) * 1099511628211u;
-    return hash ^ hash >> 29;
-}
-
-static void grow_keys(struct lineup *lineup)
-{
-    size_t count = 2 * lineup->key_bucket_count;
-    struct key_line **buckets = calloc(count, sizeof(struct key_line *));
-    CHECK(buckets != NULL);
-    for (size_t i = 0; i < lineup->key_bucket_count; i++) {
-        for (struct key_line *key = lineup->keys[i], *next; key != NULL; key = next) {
-            next = key->next;
-            key->next = buckets[key->hash % count];
-            buckets[key->hash % count] = key;
-        }
-    }
-    free(lineup->keys);
-    lineup->keys = buckets;
-    lineup->key_bucket_count = count;
-}
-
-/* The gate that a lane's key goes through, in the scope of whoever limits keys. */
-struct key_line *line_key_of(struct lineup *lineup, const struct lane *lane)
-{
-    const struct limits *limits = limits_keys(&lane->task->now)    ? &lane->task->now
-                                  : limits_keys(&lane->queue->now) ? &lane->queue->now
-                                                                   : NULL;
-    const void *scope = limits == NULL               ? NULL
-                        : limits == &lane->task->now ? (const void *)lane->task
-                                                     : (const void *)lane->queue;
-    uint64_t hash = hash_key(lane->concurrency_key, scope);
-    struct key_line *key = lineup->keys[hash % lineup->key_bucket_count];
-    while (key != NULL && (key->scope != scope || strcmp(key->key, lane->concurrency_key) != 0))
-        key = key->next;
-    if (key != NULL)
-        return key;
-    if (lineup->key_count >= 2 * lineup->key_bucket_count)
-        grow_keys(lineup);
-    key = calloc(1, sizeof *key);
-    CHECK(key != NULL);
-    gate_init(&key->gate, GATE_KEY);
-    line_limit_key(lineup, &key->gate, limits);
-    key->scope = scope;
-    key->hash = hash;
-    memcpy(key->key, lane->concurrency_key, sizeof key->key);
-    key->next = lineup->keys[hash % lineup->key_bucket_count];
-    lineup->keys[hash % lineup->key_bucket_count] = key;
-    lineup->key_count++;
-    return key;
-}
-
-/* Keys come and go with their lanes; one whose rate is used up is remembered until it no longer matters. */
-void line_drop_key(struct lineup *lineup, struct key_line *key)
-{
-    struct key_line **at = &lineup->keys[key->hash % lineup->key_bucket_count];
-    while (*at != key)
-        at = &(*at)->next;
-    *at = key->next;
-    lineup->key_count--;
-    if (key->gate.timer.at > 0)
-        heap_remove(&lineup->timers, &key->gate.timer);
-    heap_fini(&key->gate.waiters);
-    free(key);
-}
-
-static void grow_lanes(struct lineup *lineup)
-{
-    size_t count = 2 * lineup->bucket_count;
-    struct lane **buckets = calloc(count, sizeof(struct lane *));
-    CHECK(buckets != NULL);
-    for (size_t i = 0; i < lineup->bucket_count; i++) {
-        for (struct lane *lane = lineup->lanes[i], *next; lane != NULL; lane = next) {
-            next = lane->next;
-            lane->next = buckets[(size_t)lane->id % count];
-            buckets[(size_t)lane->id % count] = lane;
-        }
-    }
-    free(lineup->lanes);
-    lineup->lanes = buckets;
-    lineup->bucket_count = count;
-}
-
-struct lane *lineup_find(const struct lineup *lineup, int64_t id)
-{
-    struct lane *lane = lineup->lanes[(size_t)id % lineup->bucket_count];
-    while (lane != NULL && lane->id != id)
-        lane = lane->next;
-    return lane;
-}
-
-struct lane *lineup_lane(struct lineup *lineup, const struct job_spec *spec)
-{
-    struct lane *lane = lineup_find(lineup, spec->lane);
-    if (lane != NULL)
-        return lane;
-    if (lineup->lane_count >= 2 * lineup->bucket_count)
-        grow_lanes(lineup);
-    CHECK(spec->priority < PRIORITY_COUNT);
-    lane = calloc(1, sizeof *lane);
-    CHECK(lane != NULL);
-    lane->id = spec->lane;
-    lane->level = spec->priority;
-    lane->queue = lineup_queue(lineup, spec->queue);
-    lane->task = lineup_task(lineup, spec->task);
-    memcpy(lane->concurrency_key, spec->concurrency_key, sizeof lane->concurrency_key);
-    lane->ready_seq = lane->cold_seq = lane->reopened_seq = NO_SEQ;
-    lane->first = lane->last = UINT32_MAX;
-    if (lane->concurrency_key[0] != '\0') {
-        lane->key = line_key_of(lineup, lane);
-        lane->key->lanes++;
-    }
-    size_t bucket = (size_t)lane->id % lineup->bucket_count;
-    lane->next = lineup->lanes[bucket];
-    lineup->lanes[bucket] = lane;
-    lineup->lane_count++;
-    return lane;
-}
-
-static void forget_lane(struct lineup *lineup, struct lane *lane)
-{
-    struct lane **at = &lineup->lanes[(size_t)lane->id % lineup->bucket_count];
-    while (*at != lane)
-        at = &(*at)->next;
-    *at = lane->next;
-    lineup->lane_count--;
-    if (lane->key != NULL && --lane->key->lanes == 0 && lane->key->gate.interval_ns == 0)
-        line_drop_key(lineup, lane->key);
-    else if (lane->key != NULL && lane->key->lanes == 0 && lane->key->gate.timer.at == 0) {
-        lane->key->gate.opens_ns = lane->key->gate.tat_ns; /* lineup_tick drops it then */
-        heap_add(&lineup->timers, &lane->key->gate.timer);
-    }
-    free(lane);
+    pthread_mutex_destroy(&lineup->queues_mutex);
 }
 
 /* --- where a lane stands --- */
@@ -346,13 +158,20 @@ void line_leave(struct lineup *lineup, struct lane *lane)
         settle_level(lineup, level_of(lane));
 }
 
+void lineup_wait(struct lane *lane, int64_t jobs)
+{
+    lane->waiting += jobs;
+    lane->queue->waiting += jobs;
+    atomic_store_explicit(&lane->queue->depth, lane->queue->waiting, memory_order_relaxed);
+}
+
 void lineup_place(struct lineup *lineup, struct lane *lane)
 {
     if (lane_head(lane) == NO_SEQ) {
         if (lane->heap != NULL)
             line_leave(lineup, lane);
-        if (lane->live == 0 && !lane->loading && !lane->wanted)
-            forget_lane(lineup, lane);
+        if (lane->slots == 0 && !lane->loading && !lane->wanted)
+            line_forget_lane(lineup, lane);
         return;
     }
     if (lane->heap == NULL) {
@@ -550,9 +369,8 @@ int64_t lineup_take(struct lineup *lineup, struct lane *lane, int64_t now_ns)
     enter(&lane->task->gate, now_ns);
     if (key != NULL)
         enter(key, now_ns);
-    lane->live++;
-    lane->waiting--;
-    queue->waiting--;
+    lineup_wait(lane, -1);
+    atomic_fetch_add_explicit(&queue->starts, 1, memory_order_relaxed);
     charge(lineup, queue, queue->run_ns);
     wake_one(lineup, &lane->task->gate, now_ns);
     if (key != NULL)
@@ -565,12 +383,10 @@ void lineup_give(struct lineup *lineup, struct lane *lane, int64_t charged_ns, i
     struct queue *queue = lane->queue;
     struct gate *key = key_gate(lane);
     bool unused = run_ns < 0;
-    CHECK(lane->live > 0);
     exit_gate(&queue->gate, unused);
     exit_gate(&lane->task->gate, unused);
     if (key != NULL)
         exit_gate(key, unused);
-    lane->live--;
     charge(lineup, queue, unused ? -charged_ns : run_ns - charged_ns);
     if (!unused)
         queue->run_ns += (run_ns - queue->run_ns) / 8;

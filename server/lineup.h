@@ -35,12 +35,19 @@
 #include "limits.h"
 #include "why.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 enum { LINEUP_POOLS = 16 };
 #define NO_SEQ INT64_MAX
 
 enum gate_kind { GATE_QUEUE, GATE_TASK, GATE_KEY };
+
+/* Slots in a row, through their cells (dispatcher.h). */
+struct cell_list {
+    uint32_t first, last, count;
+    uint32_t link; /* which of a cell's two links holds this list together */
+};
 
 struct gate {
     enum gate_kind kind;
@@ -61,8 +68,9 @@ struct queue;
 struct queue_level {
     struct queue *queue;
     uint8_t level;
-    bool loading;      /* its first lane is being read from the store */
-    struct heap lanes; /* those that are not waiting at a gate */
+    bool loading;                     /* its first lane is being read from the store */
+    struct queue_level *next_loading; /* the dispatcher's list of those */
+    struct heap lanes;                /* those that are not waiting at a gate */
     struct heap_node node;
 };
 
@@ -76,11 +84,12 @@ struct queue {
     int64_t pass;   /* nanoseconds of workers' time, times PASS_SCALE, over the weight */
     int64_t run_ns; /* how long its jobs run, smoothed: what a job is charged until it has ended */
     int64_t waiting;
-    struct queue *next; /* of all */
+    _Atomic(struct queue *) next; /* of all; a queue is never forgotten */
     /* For other threads to read; see front_admit. */
     _Atomic int64_t depth, incoming, max_depth;
     _Atomic int64_t starts_milli; /* per second, times 1000; measured */
     _Atomic bool closed, held;    /* takes no new jobs; paused */
+    _Atomic int64_t starts;       /* handed to workers so far */
     int64_t starts_counted, starts_ns;
     double starts_per_s;
 };
@@ -118,10 +127,10 @@ struct lane {
     int64_t ready_seq; /* of its first job that has a slot; NO_SEQ: none */
     int64_t cold_seq;  /* no job without a slot has a lower one; NO_SEQ: all have slots */
     int64_t cold_created_ms;
-    int64_t waiting;             /* queued, not handed to a worker, with or without a slot */
-    uint32_t live;               /* handed to workers, or landing */
-    uint32_t first, last, ready; /* the slots of its jobs that are ready (cells.c), how many */
-    bool loading, wanted;
+    int64_t waiting; /* queued, not handed to a worker, with or without a slot */
+    uint32_t slots;  /* that hold jobs of it */
+    struct cell_list ready;
+    bool loading, wanted; /* rows of it are being read; are to be read */
     int64_t reopened_seq; /* while loading: a row below what is being read lost its slot; NO_SEQ: none */
 };
 
@@ -132,15 +141,28 @@ struct line_pool {
 
 struct lineup {
     struct line_pool pools[LINEUP_POOLS];
-    struct queue *queues;
+    _Atomic(struct queue *) queues; /* any thread of the front may walk them, and find or make one */
+    pthread_mutex_t queues_mutex;   /* to make one */
     struct task_line *tasks;
     struct lane **lanes; /* [bucket_count], by id */
     struct key_line **keys;
     size_t bucket_count, lane_count, key_bucket_count, key_count;
-    struct heap timers;      /* gates that open by time */
-    int64_t key_concurrency; /* where neither queue nor task says */
-    bool paused, draining;   /* the whole */
+    struct heap timers;        /* gates that open by time */
+    int64_t key_concurrency;   /* where neither queue nor task says */
+    bool paused;               /* the whole */
+    _Atomic bool held, closed; /* the same, and whether it takes no new jobs, for any thread */
 };
+
+static inline struct queue *lineup_first_queue(struct lineup *lineup)
+{
+    return atomic_load_explicit(&lineup->queues,
+                                memory_order_acquire); /* L2: pairs with L1 in lineup_queue */
+}
+
+static inline struct queue *lineup_next_queue(struct queue *queue)
+{
+    return atomic_load_explicit(&queue->next, memory_order_acquire); /* L2 */
+}
 
 void lineup_init(struct lineup *lineup, int64_t key_concurrency);
 void lineup_fini(struct lineup *lineup);
@@ -149,12 +171,15 @@ void lineup_fini(struct lineup *lineup);
 struct lane *lineup_lane(struct lineup *lineup, const struct job_spec *spec);
 /* NULL if it is not there. */
 struct lane *lineup_find(const struct lineup *lineup, int64_t id);
+/* Find or make. The queue: any thread of the front. */
 struct queue *lineup_queue(struct lineup *lineup, const char *name);
 struct task_line *lineup_task(struct lineup *lineup, const char *name);
 
 /* The head of the lane is another than before. Forgets the lane once nothing of it waits or is in flight: do
  * not use it afterwards. */
 void lineup_place(struct lineup *lineup, struct lane *lane);
+/* So many jobs more wait in the lane, or (negative) fewer. */
+void lineup_wait(struct lane *lane, int64_t jobs);
 static inline int64_t lane_head(const struct lane *lane)
 {
     return lane->ready_seq < lane->cold_seq ? lane->ready_seq : lane->cold_seq;

@@ -11,7 +11,6 @@ static void resettle_lane(struct lineup *lineup, struct lane *lane)
 {
     if (lane->heap != NULL)
         line_leave(lineup, lane);
-    lane->live = 0;
     if (lane->key != NULL) {
         struct key_line *old = lane->key, *now = line_key_of(lineup, lane);
         old->lanes--;
@@ -31,26 +30,24 @@ static void resettle_lane(struct lineup *lineup, struct lane *lane)
 
 void lineup_resettle(struct lineup *lineup)
 {
-    for (struct queue *queue = lineup->queues; queue != NULL; queue = queue->next) {
+    for (struct queue *queue = lineup_first_queue(lineup); queue != NULL; queue = lineup_next_queue(queue)) {
         limit_gate(&queue->gate, &queue->now);
         queue->parked = false;
         atomic_store_explicit(&queue->max_depth, queue->now.values[LIMIT_MAX_DEPTH], memory_order_relaxed);
-        atomic_store_explicit(&queue->closed, queue->now.values[LIMIT_DRAINING] == 1 || lineup->draining,
-                              memory_order_relaxed);
-        atomic_store_explicit(&queue->held, queue->gate.paused || lineup->paused, memory_order_relaxed);
+        atomic_store_explicit(&queue->closed, queue->now.values[LIMIT_DRAINING] == 1, memory_order_relaxed);
+        atomic_store_explicit(&queue->held, queue->gate.paused, memory_order_relaxed);
     }
     for (struct task_line *task = lineup->tasks; task != NULL; task = task->next)
         limit_gate(&task->gate, &task->now);
     for (size_t i = 0; i < lineup->bucket_count; i++)
         for (struct lane *lane = lineup->lanes[i]; lane != NULL; lane = lane->next)
             resettle_lane(lineup, lane);
-    for (struct queue *queue = lineup->queues; queue != NULL; queue = queue->next)
+    for (struct queue *queue = lineup_first_queue(lineup); queue != NULL; queue = lineup_next_queue(queue))
         line_settle_queue(lineup, queue);
 }
 
 void lineup_count(struct lane *lane)
 {
-    lane->live++;
     lane->queue->gate.in_flight++;
     lane->task->gate.in_flight++;
     if (lane->key != NULL)
