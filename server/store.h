@@ -83,8 +83,8 @@ enum err store_land(struct store *store, struct store_land *land) MUST_USE;
  *   ASK     the job runs: only cancel_requested is kept, so that the request outlives the server
  *   EXPIRE  queued, scheduled or blocked, never begun (attempt 0), expires_ms ≤ now_ms → failed, error code
  *           `expired` and a sentence that names the time
- * err: ERR_OK (for CANCEL and EXPIRE `job` is what it is now, args and result left out, owned by the caller; and
- * `from` what it was), ERR_UNKNOWN_JOB, ERR_ALREADY_FINISHED, and for EXPIRE ERR_NOT_NOW. */
+ * err: ERR_OK (for CANCEL and EXPIRE `job` is what it is now, args and result left out, owned by the caller;
+ * and `from` what it was), ERR_UNKNOWN_JOB, ERR_ALREADY_FINISHED, and for EXPIRE ERR_NOT_NOW. */
 enum store_ending { END_CANCEL, END_ASK, END_EXPIRE };
 struct store_end {
     struct id id;
@@ -96,12 +96,12 @@ struct store_end {
 };
 enum err store_end(struct store *store, struct store_end *end) MUST_USE;
 
-/* Changes a waiting job that has no slot: queued, retrying, scheduled or blocked. A member that is not `has` stays.
- * run_at_ms: when it is to run; not in the future (0, say): now. It is kept as scheduled_ms. A queued, scheduled or
- * retrying job becomes scheduled for that time, or queued; a blocked one stays blocked. A job that stays or
- * becomes queued gets a new seq if its priority or its state changed; the lane follows the priority. tags: a JSON
- * array, replaces all. err: ERR_OK (`job` is what it is now, whole, owned by the caller), ERR_UNKNOWN_JOB,
- * ERR_NOT_NOW (finished). Inside begin … commit. */
+/* Changes a waiting job that has no slot: queued, retrying, scheduled or blocked. A member that is not `has`
+ * stays. run_at_ms: when it is to run; not in the future (0, say): now. It is kept as scheduled_ms. A queued,
+ * scheduled or retrying job becomes scheduled for that time, or queued; a blocked one stays blocked. A job
+ * that stays or becomes queued gets a new seq if its priority or its state changed; the lane follows the
+ * priority. tags: a JSON array, replaces all. err: ERR_OK (`job` is what it is now, whole, owned by the
+ * caller), ERR_UNKNOWN_JOB, ERR_NOT_NOW (finished). Inside begin … commit. */
 struct store_patch {
     struct id id;
     bool has_priority, has_run_at, has_expires, has_tags;
@@ -115,16 +115,16 @@ struct store_patch {
 };
 enum err store_patch(struct store *store, struct store_patch *patch) MUST_USE;
 
-/* Up to `limit` scheduled or retrying jobs that are due become queued, each with a new seq, in the order in which
- * they are due. *next_ms: when the next one is due, or INT64_MAX. Inside begin … commit. Jobs are owned by the
- * caller. */
+/* Up to `limit` scheduled or retrying jobs that are due become queued, each with a new seq, in the order in
+ * which they are due. *next_ms: when the next one is due, or INT64_MAX. Inside begin … commit. Jobs are owned
+ * by the caller. */
 enum err store_due(struct store *store, int64_t now_ms, size_t limit, struct job **jobs, size_t *count,
                    int64_t *next_ms) MUST_USE;
 
-/* Jobs that wait, were never begun (attempt 0), and were to be started by now_ms at the latest: their ids, in the
- * order of (expires_ms, key), behind (after_ms, after_key), which are moved on. *count < limit: that was all, and
- * *next_ms is when the next one expires (INT64_MAX: none). Running ones are among them, since a start is not stored.
- * On the writer's connection, in or outside of a group. */
+/* Jobs that wait, were never begun (attempt 0), and were to be started by now_ms at the latest: their ids, in
+ * the order of (expires_ms, key), behind (after_ms, after_key), which are moved on. *count < limit: that was
+ * all, and *next_ms is when the next one expires (INT64_MAX: none). Running ones are among them, since a
+ * start is not stored. On the writer's connection, in or outside of a group. */
 struct store_expiry {
     int64_t now_ms, after_ms, after_key;
     size_t limit, count;
@@ -132,10 +132,10 @@ struct store_expiry {
 };
 enum err store_expired(struct store *store, struct store_expiry *expiry, struct id *ids) MUST_USE;
 
-/* Queued rows of several lanes, whole, lane after lane as asked for, each in order of seq: rows with seq ≥ from_seq,
- * at most `limit` of each, and none at all beyond the one with which the arguments of all reach most_bytes. On the
- * writer's connection, outside of begin … commit, so that it is ordered with the commits. Jobs are owned by the
- * caller: an array with room for the sum of the limits. */
+/* Queued rows of several lanes, whole, lane after lane as asked for, each in order of seq: rows with seq ≥
+ * from_seq, at most `limit` of each, and none at all beyond the one with which the arguments of all reach
+ * most_bytes. On the writer's connection, outside of begin … commit, so that it is ordered with the commits.
+ * Jobs are owned by the caller: an array with room for the sum of the limits. */
 struct store_load {
     int64_t lane, from_seq;
     size_t limit;
@@ -154,8 +154,8 @@ struct store_lane {
 typedef enum err store_lane_fn(void *context, const struct store_lane *lane);
 enum err store_lanes(struct store_reader *reader, store_lane_fn *visit, void *context) MUST_USE;
 
-/* What was set by request and outlives the server: settings of queues, tasks and the whole, each a JSON object.
- * body.at NULL: as if it had never been set. Inside begin … commit. */
+/* What was set by request and outlives the server: settings of queues, tasks and the whole, each a JSON
+ * object. body.at NULL: as if it had never been set. Inside begin … commit. */
 enum setting_kind { SETTING_SERVER, SETTING_QUEUE, SETTING_TASK };
 enum err store_setting_put(struct store *store, enum setting_kind kind, const char *name,
                            struct text body) MUST_USE;

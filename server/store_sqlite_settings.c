@@ -2,8 +2,6 @@
 
 #include "check.h"
 
-#include <string.h>
-
 static enum err put(struct connection *connection, enum setting_kind kind, const char *name, struct text body)
 {
     enum sql sql = body.at != NULL ? SQL_SETTING_PUT : SQL_SETTING_DROP;
