@@ -35,7 +35,8 @@ bool extras_find(struct text extras, enum extra extra, struct json_span *value)
     return find_member((struct json_span){extras.at, extras.bytes}, extra_member(extra), value);
 }
 
-/* The next element of a canonical array of numbers or plain strings: no white space, no escapes, no nesting. */
+/* The next element of a canonical array of numbers or plain strings: no white space, no escapes, no nesting.
+ */
 static bool next_element(struct json_span array, size_t *at, struct json_span *element)
 {
     if (*at == 0)

@@ -2,11 +2,10 @@
  * (attempt).
  *
  *     POST ─▶ queued ─▶ running ─▶ succeeded
- *      │        ▲          ├─────▶ failed    ◀─ queued, scheduled, blocked: expired, or a job before it failed
- *      │        │          ├─────▶ cancelled ◀─ queued, scheduled, blocked, retrying
- *      │     retrying ◀────┘        (a crash or loss goes straight back to queued)
- *      ├─▶ scheduled ─▶ queued      (its time has come)
- *      └─▶ blocked ─▶ queued, scheduled   (the jobs before it have ended)
+ *      │        ▲          ├─────▶ failed    ◀─ queued, scheduled, blocked: expired, or a job before it
+ * failed │        │          ├─────▶ cancelled ◀─ queued, scheduled, blocked, retrying │     retrying ◀────┘
+ * (a crash or loss goes straight back to queued) ├─▶ scheduled ─▶ queued      (its time has come) └─▶ blocked
+ * ─▶ queued, scheduled   (the jobs before it have ended)
  *
  * A finished job never changes by itself; asked to (POST …/retry), it is queued again.
  *
@@ -90,8 +89,8 @@ enum job_request {
         REQUEST_COUNT
 };
 
-/* Whether a job in that state takes that request; every pair stands here once. The sentence is the hint of the
- * refusal (409), "" where the request is taken. */
+/* Whether a job in that state takes that request; every pair stands here once. The sentence is the hint of
+ * the refusal (409), "" where the request is taken. */
 #define JOB_TAKES(T)                                                                                         \
     T(QUEUED, CANCEL, true, "")                                                                              \
     T(QUEUED, RETRY, false, "it waits to run already")                                                       \
@@ -218,8 +217,8 @@ struct retry {
     uint32_t reserved;
 };
 
-/* UNIQUE: it holds a uniqueness key until it ends. INPUTS: it waits, or waited, for other jobs, and their results
- * are handed to it. */
+/* UNIQUE: it holds a uniqueness key until it ends. INPUTS: it waits, or waited, for other jobs, and their
+ * results are handed to it. */
 enum job_flag { JOB_FLAG_UNIQUE = 1, JOB_FLAG_INPUTS = 2 };
 
 /* What was asked for, and the counters. Stable from HELD to FREE in a slot. */
@@ -236,7 +235,7 @@ struct job_spec {
     int64_t timeout_ms, kill_after_ms;
     struct retry retry;
     uint32_t attempt, errors, crashes, lost;
-    uint32_t epoch;                                 /* of the catalogue it was accepted under */
+    uint32_t epoch;                              /* of the catalogue it was accepted under */
     uint8_t priority, durability, stored, flags; /* stored: 1 once a row exists; flags: enum job_flag */
     uint8_t after_policy, reserved[3];           /* enum after_policy */
     char task[NAME_BYTES], queue[NAME_BYTES];
@@ -288,7 +287,7 @@ struct job {
     struct text extras;       /* a JSON object (extras.h), or absent */
     struct text inputs;       /* a JSON array: the jobs it waited for, with their results; or absent */
     void *owned[JOB_TEXTS];   /* what the last job_free releases besides the struct: bytes of these five */
-    _Atomic int references; /* shared jobs do not change any more */
+    _Atomic int references;   /* shared jobs do not change any more */
 };
 
 struct job *job_new(void);              /* zeroed, attempt blank, one reference; NULL without memory */
