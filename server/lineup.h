@@ -90,7 +90,7 @@ struct queue {
     _Atomic int64_t starts_milli; /* per second, times 1000; measured */
     _Atomic bool closed, held;    /* takes no new jobs; paused */
     _Atomic int64_t starts;       /* handed to workers so far */
-    int64_t starts_counted, starts_ns;
+    int64_t starts_counted;
     double starts_per_s;
 };
 
@@ -147,6 +147,7 @@ struct lineup {
     struct lane **lanes; /* [bucket_count], by id */
     struct key_line **keys;
     size_t bucket_count, lane_count, key_bucket_count, key_count;
+    int64_t measured_ns;
     struct heap timers;        /* gates that open by time */
     int64_t key_concurrency;   /* where neither queue nor task says */
     bool paused;               /* the whole */
@@ -205,6 +206,10 @@ bool lane_is_paused(const struct lineup *lineup, const struct lane *lane);
 
 /* Opens what opens by time; *next_ns: when the next gate does, INT64_MAX: none. */
 void lineup_tick(struct lineup *lineup, int64_t now_ns, int64_t *next_ns);
+
+/* How fast jobs of each queue start, smoothed over some seconds; looks at the clock once in MEASURE_MS. */
+enum { MEASURE_MS = 1000 };
+void lineup_measure(struct lineup *lineup, int64_t now_ns);
 
 /* Limits have changed: of a queue, of a task (`now` of each is what counts), of key_concurrency. Everything
  * is placed anew, with no job in flight: the caller then counts those that are, by lineup_count. */

@@ -1,5 +1,7 @@
 #include "lineup_private.h"
 
+#include "clock.h"
+
 static void limit_gate(struct gate *gate, const struct limits *now)
 {
     gate->paused = now->values[LIMIT_PAUSED] == 1;
@@ -52,4 +54,25 @@ void lineup_count(struct lane *lane)
     lane->task->gate.in_flight++;
     if (lane->key != NULL)
         lane->key->gate.in_flight++;
+}
+
+static void measure(struct queue *queue, double seconds)
+{
+    int64_t starts = atomic_load_explicit(&queue->starts, memory_order_relaxed);
+    double now = (double)(starts - queue->starts_counted) / seconds;
+    queue->starts_per_s = queue->starts_per_s > 0 ? (2 * queue->starts_per_s + now) / 3 : now;
+    if (queue->starts_per_s < 0.001)
+        queue->starts_per_s = 0;
+    queue->starts_counted = starts;
+    atomic_store_explicit(&queue->starts_milli, (int64_t)(queue->starts_per_s * 1000), memory_order_relaxed);
+}
+
+void lineup_measure(struct lineup *lineup, int64_t now_ns)
+{
+    int64_t elapsed_ns = now_ns - lineup->measured_ns;
+    if (elapsed_ns < MEASURE_MS * NS_PER_MS)
+        return;
+    for (struct queue *queue = lineup_first_queue(lineup); queue != NULL; queue = lineup_next_queue(queue))
+        measure(queue, (double)elapsed_ns / NS_PER_SEC);
+    lineup->measured_ns = now_ns;
 }

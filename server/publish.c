@@ -168,6 +168,7 @@ void publish_ready(struct dispatcher *dispatcher)
     bool draining =
         atomic_load_explicit(&dispatcher->segment->header->draining, memory_order_relaxed) != DRAIN_NONE;
     lineup_tick(&dispatcher->lineup, now_ns, &dispatcher->next_gate_ns);
+    lineup_measure(&dispatcher->lineup, now_ns);
     take_back_late(dispatcher, now_ns);
     for (uint32_t pool = 0; pool < POOL_COUNT; pool++) {
         uint64_t out = 0, most = window(dispatcher, pool, now_ns);
