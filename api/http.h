@@ -116,6 +116,7 @@ struct request {
     bool stopping;       /* the server stops: answer as soon as can be */
     bool acknowledged;   /* the errand's answer was looked at */
     bool replayed, call; /* handlers_submit */
+    bool admitted;       /* a place is reserved that the job may not come to take */
     int64_t wait_ms;
     int64_t deadline_ns;
     size_t deadline_at; /* place among the loop's deadlines, from 1; 0: none */
