@@ -83,7 +83,7 @@ static enum answer looked(struct request *request)
 
 enum answer handler_look(struct request *request, enum look_kind kind, handler_fn *answer)
 {
-    struct look *look = (void *)request_alloc(request, sizeof *look);
+    struct look *look = request_new(request, sizeof *look);
     if (look == NULL)
         return problem_plain(request, ERR_NO_MEMORY);
     *look = (struct look){.kind = kind};

@@ -163,7 +163,7 @@ enum answer patch_job(struct request *request)
     BUF_AUTO tags = {0};
     if (!handler_id(request, &id))
         return ANSWERED;
-    struct store_patch *patch = (void *)request_alloc(request, sizeof *patch);
+    struct store_patch *patch = request_new(request, sizeof *patch);
     if (patch == NULL)
         return problem_plain(request, ERR_NO_MEMORY);
     if (codec_patch(&request->body, clock_real_ms(), patch, &tags, &problem) != ERR_OK)

@@ -69,7 +69,7 @@ static struct setting *new_setting(struct request *request, enum setting_kind ki
 {
     if (!names_one(request, kind))
         return NULL;
-    struct setting *setting = (void *)request_alloc(request, sizeof *setting);
+    struct setting *setting = request_new(request, sizeof *setting);
     if (setting == NULL) {
         problem_plain(request, ERR_NO_MEMORY);
         return NULL;

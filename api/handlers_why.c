@@ -36,7 +36,7 @@ enum answer get_job_why(struct request *request)
         return handler_job_error(request, id, err);
     if (request->job->state != JOB_QUEUED)
         return answer_why(request, NULL);
-    struct look *look = (void *)request_alloc(request, sizeof *look);
+    struct look *look = request_new(request, sizeof *look);
     if (look == NULL)
         return problem_plain(request, ERR_NO_MEMORY);
     *look = (struct look){.kind = LOOK_WHY,

@@ -129,7 +129,7 @@ struct request {
     bool malformed;                  /* the target holds what no target may hold */
     bool guarded, answered, suspended, sending;
     size_t used;
-    char space[REQUEST_SPACE_BYTES];
+    _Alignas(int64_t) char space[REQUEST_SPACE_BYTES];
 };
 
 /* For request->then's sake: from any thread. The request may be gone once this returns. */
@@ -143,6 +143,7 @@ const struct access_rules *http_rules(struct request *request);
 
 /* NULL without memory. request_printf never is: then it is "". */
 char *request_alloc(struct request *request, size_t bytes);
+void *request_new(struct request *request, size_t bytes); /* zeroed, and aligned for pointers and int64_t */
 const char *request_printf(struct request *request, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
