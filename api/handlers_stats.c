@@ -143,9 +143,10 @@ static void put_http(struct buf *out, const struct metrics *metrics)
     PUT(out, "}");
 }
 
-enum answer get_stats(struct request *request)
+static enum answer answer_stats(struct request *request)
 {
     TALLY_AUTO tally = {0};
+    const struct look *look = request->errand.look;
     struct front_numbers numbers;
     int64_t sums[JOB_STATE_COUNT] = {0};
     enum err err = tally_take(request, &tally);
@@ -157,8 +158,10 @@ enum answer get_stats(struct request *request)
     buf_put_time(out, numbers.started_ms);
     PUT(out, ",\"uptime_seconds\":");
     buf_put_seconds(out, clock_real_ms() - numbers.started_ms);
-    PUT(out, ",\"draining\":");
-    buf_put(out, front_draining(request->front) ? "true" : "false");
+    PUT(out, ",\"paused\":");
+    buf_put(out, look->paused ? "true" : "false");
+    PUT(out, ",\"draining\":"); /* on request, or because it stops */
+    buf_put(out, look->draining || front_draining(request->front) ? "true" : "false");
     PUT(out, ",\"jobs\":");
     tally_sum(&tally, NULL, NULL, sums);
     tally_put(out, sums);
@@ -169,4 +172,9 @@ enum answer get_stats(struct request *request)
     put_http(out, front_metrics(request->front));
     PUT(out, "}\n");
     return ANSWERED;
+}
+
+enum answer get_stats(struct request *request)
+{
+    return handler_look(request, LOOK_QUEUES, answer_stats);
 }

@@ -116,6 +116,7 @@ struct request {
     bool stopping;       /* the server stops: answer as soon as can be */
     bool acknowledged;   /* the errand's answer was looked at */
     bool replayed, call; /* handlers_submit */
+    bool admitted;       /* a place is reserved that the job may not come to take */
     int64_t wait_ms;
     int64_t deadline_ns;
     size_t deadline_at; /* place among the loop's deadlines, from 1; 0: none */
@@ -128,7 +129,7 @@ struct request {
     bool malformed;                  /* the target holds what no target may hold */
     bool guarded, answered, suspended, sending;
     size_t used;
-    char space[REQUEST_SPACE_BYTES];
+    _Alignas(int64_t) char space[REQUEST_SPACE_BYTES];
 };
 
 /* For request->then's sake: from any thread. The request may be gone once this returns. */
@@ -142,6 +143,7 @@ const struct access_rules *http_rules(struct request *request);
 
 /* NULL without memory. request_printf never is: then it is "". */
 char *request_alloc(struct request *request, size_t bytes);
+void *request_new(struct request *request, size_t bytes); /* zeroed, and aligned for pointers and int64_t */
 const char *request_printf(struct request *request, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
