@@ -16,7 +16,7 @@
 #include "config.h"
 #include "inbox.h"
 #include "job.h"
-#include "limits.h"
+#include "limit.h"
 #include "metrics.h"
 #include "scoreboard.h"
 #include "store.h"

@@ -32,7 +32,7 @@
 
 #include "heap.h"
 #include "job.h"
-#include "limits.h"
+#include "limit.h"
 #include "why.h"
 
 #include <pthread.h>

@@ -4,7 +4,7 @@
 #define FORKPOOL_WHY_H
 
 #include "job.h"
-#include "limits.h"
+#include "limit.h"
 
 #include <stddef.h>
 

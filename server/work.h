@@ -20,7 +20,7 @@
 
 #include "front.h"
 #include "inbox.h"
-#include "limits.h"
+#include "limit.h"
 #include "store.h"
 
 enum work_kind {

@@ -4,8 +4,8 @@
  * A value that is LIMIT_NOT_SET says nothing: then the weaker source counts (request > file > none). Numbers
  * are whole; a rate is packed by limit_rate. Reentrant.
  */
-#ifndef FORKPOOL_LIMITS_H
-#define FORKPOOL_LIMITS_H
+#ifndef FORKPOOL_LIMIT_H
+#define FORKPOOL_LIMIT_H
 
 #include "buf.h"
 #include "err.h"
