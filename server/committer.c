@@ -70,13 +70,53 @@ static enum err run_due(struct committer *committer, struct work *work)
                      &work->next_ms);
 }
 
+/* A second try after a rollback drops what the first one has read. */
+static void drop_job(struct work *work)
+{
+    job_free(work->job);
+    work->job = NULL;
+}
+
 static enum err run_retry(struct committer *committer, struct work *work)
 {
+    drop_job(work);
     work->op.retry = (struct store_retry){.id = work->id};
     enum err err = store_retry(committer->store, &work->op.retry);
     if (err == ERR_OK)
         work->job = work->op.retry.job;
     return err;
+}
+
+static enum err run_end(struct committer *committer, struct work *work)
+{
+    drop_job(work);
+    work->op.end = (struct store_end){.id = work->id, .ending = work->ending, .now_ms = clock_real_ms()};
+    enum err err = store_end(committer->store, &work->op.end);
+    work->job = work->op.end.job;
+    return err;
+}
+
+static enum err run_patch(struct committer *committer, struct work *work)
+{
+    drop_job(work);
+    work->op.patch = *work->errand->patch;
+    work->op.patch.id = work->id;
+    work->op.patch.now_ms = clock_real_ms();
+    work->op.patch.job = NULL;
+    enum err err = store_patch(committer->store, &work->op.patch);
+    work->job = work->op.patch.job;
+    return err;
+}
+
+static enum err run_set(struct committer *committer, struct work *work)
+{
+    const struct setting *setting = work->errand->setting;
+    BUF_AUTO body = {0};
+    limits_write(&body, &work->limits);
+    if (body.failed)
+        return ERR_NO_MEMORY;
+    return store_setting_put(committer->store, setting->kind, setting->name,
+                             (struct text){body.data, body.bytes});
 }
 
 static enum err run_one(struct committer *committer, struct work *work)
@@ -89,9 +129,11 @@ static enum err run_one(struct committer *committer, struct work *work)
             .job = work->job, .before = work->op.land.before, .keep_attempt = work->keep_attempt};
         return store_land(committer->store, &work->op.land);
     case WORK_CANCEL:
-        work->op.cancel =
-            (struct store_cancel){.id = work->id, .ask_only = work->ask_only, .now_ms = clock_real_ms()};
-        return store_cancel(committer->store, &work->op.cancel);
+        return run_end(committer, work);
+    case WORK_PATCH:
+        return run_patch(committer, work);
+    case WORK_SET:
+        return run_set(committer, work);
     case WORK_DUE:
         return run_due(committer, work);
     case WORK_SWEEP:
@@ -103,10 +145,13 @@ static enum err run_one(struct committer *committer, struct work *work)
         return store_forget(committer->store, &work->op.past);
     case WORK_RETAIN:
         return retention_run(committer->store, work->retain);
+    case WORK_EXPIRED:
+        return store_expired(committer->store, &work->expiry, work->ids);
+    case WORK_LOOK:
     case WORK_LOAD:
         break;
     }
-    CHECK_NEVER("a load is not part of a group");
+    CHECK_NEVER("not part of a group");
 }
 
 /* --- handing out --- */
@@ -158,12 +203,19 @@ static void hand_out(struct committer *committer, struct work *work)
         hand_out_submit(committer, work);
         break;
     case WORK_CANCEL:
-        work->err = work->op.cancel.err;
-        committer->deliver(committer->dispatcher, work);
+        hand_back(committer, work, work->op.end.err);
+        break;
+    case WORK_PATCH:
+        hand_back(committer, work, work->op.patch.err);
+        break;
+    case WORK_SET:
+        hand_back(committer, work, ERR_OK);
         break;
     case WORK_LAND:
     case WORK_DUE:
+    case WORK_EXPIRED:
     case WORK_LOAD:
+    case WORK_LOOK:
         committer->deliver(committer->dispatcher, work);
         break;
     case WORK_RETRY:
@@ -200,15 +252,19 @@ static void refuse(struct committer *committer, struct work *work, enum err err)
         break;
     case WORK_RETRY:
     case WORK_FORGET:
+    case WORK_CANCEL:
+    case WORK_PATCH:
+    case WORK_SET:
         hand_back(committer, work, err);
         break;
     case WORK_RETAIN:
         retention_done(work->retain, err);
         work_free(work);
         break;
-    case WORK_CANCEL:
     case WORK_DUE:
+    case WORK_EXPIRED:
     case WORK_LOAD:
+    case WORK_LOOK:
         committer->deliver(committer->dispatcher, work);
         break;
     }
@@ -220,7 +276,8 @@ static enum durability level_of(const struct work *work)
 {
     if (work->kind == WORK_SUBMIT || work->kind == WORK_LAND)
         return (enum durability)work->job->spec.durability;
-    bool asked = work->kind == WORK_CANCEL || work->kind == WORK_RETRY || work->kind == WORK_FORGET;
+    bool asked = work->kind == WORK_CANCEL || work->kind == WORK_RETRY || work->kind == WORK_FORGET ||
+                 work->kind == WORK_PATCH || work->kind == WORK_SET;
     return asked ? DURABILITY_FULL : DURABILITY_PROCESS;
 }
 
@@ -272,9 +329,13 @@ static bool can_wait(const struct work *work)
     case WORK_DUE:
     case WORK_SWEEP:
     case WORK_RETRY:
+    case WORK_PATCH:
+    case WORK_EXPIRED:
         return true;
     case WORK_LAND:
     case WORK_CANCEL:
+    case WORK_SET:
+    case WORK_LOOK:
     case WORK_LOAD:
     case WORK_FORGET: /* deletes make room */
     case WORK_RETAIN:
@@ -364,8 +425,8 @@ static void commit_group(struct committer *committer, size_t count)
 
 static void load(struct committer *committer, struct work *work)
 {
-    work->err = store_load(committer->store, work->priority, work->after, work->limit, LOAD_BYTES, work->jobs,
-                           &work->count, &work->more);
+    work->err =
+        store_load(committer->store, work->loads, work->load_count, LOAD_BYTES, work->jobs, &work->count);
     if (work->err == ERR_STORE_FAILED || work->err == ERR_CORRUPT)
         store_broken(work->err, "load");
     committer->deliver(committer->dispatcher, work);

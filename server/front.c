@@ -77,6 +77,73 @@ void front_forget(struct front *front, struct errand *errand)
     ask(front, errand, WORK_FORGET);
 }
 
+void front_patch(struct front *front, struct errand *errand)
+{
+    ask(front, errand, WORK_PATCH);
+}
+
+void front_set(struct front *front, struct errand *errand)
+{
+    ask(front, errand, WORK_SET);
+}
+
+void front_look(struct front *front, struct errand *errand)
+{
+    ask(front, errand, WORK_LOOK);
+}
+
+/* Of a queue that has starts to measure by; one in which nothing waits starts at once. */
+static double estimate_seconds(struct queue *queue, int64_t depth)
+{
+    double per_s = (double)atomic_load_explicit(&queue->starts_milli, memory_order_relaxed) / 1000;
+    if (atomic_load_explicit(&queue->held, memory_order_relaxed))
+        return -1;
+    return depth <= 0 ? 0 : per_s > 0 ? (double)depth / per_s : -1;
+}
+
+static int64_t retry_after_s(struct queue *queue, int64_t jobs)
+{
+    double per_s = (double)atomic_load_explicit(&queue->starts_milli, memory_order_relaxed) / 1000;
+    double seconds = per_s > 0 ? (double)jobs / per_s : 60;
+    return seconds < 1 ? 1 : seconds > 3600 ? 3600 : (int64_t)(seconds + 0.999);
+}
+
+enum err front_admit(struct front *front, const struct job_spec *spec, int64_t start_within_ms,
+                     struct estimate *estimate)
+{
+    struct lineup *lineup = &front->dispatcher.lineup;
+    struct queue *queue = lineup_queue(lineup, spec->queue);
+    int64_t depth = atomic_load_explicit(&queue->depth, memory_order_relaxed) +
+                    atomic_fetch_add_explicit(&queue->incoming, 1, memory_order_relaxed);
+    bool held = atomic_load_explicit(&lineup->held, memory_order_relaxed);
+    *estimate = (struct estimate){.seconds = held ? -1 : estimate_seconds(queue, depth),
+                                  .retry_after_s = 60,
+                                  .depth = depth,
+                                  .max_depth = atomic_load_explicit(&queue->max_depth, memory_order_relaxed)};
+    enum err err = ERR_OK;
+    if (atomic_load_explicit(&lineup->closed, memory_order_relaxed) ||
+        atomic_load_explicit(&queue->closed, memory_order_relaxed))
+        err = ERR_QUEUE_CLOSED;
+    else if (estimate->max_depth != LIMIT_NOT_SET && depth >= estimate->max_depth)
+        err = ERR_QUEUE_FULL;
+    else if (start_within_ms >= 0 && (estimate->seconds * 1000 > (double)start_within_ms ||
+                                      (estimate->seconds < 0 && (held || atomic_load(&queue->held)))))
+        err = ERR_TOO_LATE;
+    if (err == ERR_QUEUE_FULL)
+        estimate->retry_after_s = retry_after_s(queue, depth - estimate->max_depth + 1);
+    if (err == ERR_TOO_LATE)
+        estimate->retry_after_s = retry_after_s(queue, depth);
+    if (err != ERR_OK)
+        front_unadmit(front, spec);
+    return err;
+}
+
+void front_unadmit(struct front *front, const struct job_spec *spec)
+{
+    struct queue *queue = lineup_queue(&front->dispatcher.lineup, spec->queue);
+    atomic_fetch_sub_explicit(&queue->incoming, 1, memory_order_relaxed);
+}
+
 void front_wait(struct front *front, struct waiter *waiter)
 {
     waiters_add(&front->waiters, waiter);
@@ -302,7 +369,8 @@ static void start(struct front *front)
                                     .supervisor_wake_fd = setup->supervisor_wake_fd};
     if (dispatcher_init(&front->dispatcher, &with) != ERR_OK)
         give_up("out of memory", FRONT_EXIT_FATAL);
-    recovery_take_over(&front->dispatcher);
+    if (recovery_take_over(&front->dispatcher) != ERR_OK)
+        give_up("the waiting jobs could not be read from the store", FRONT_EXIT_STORE);
     if (committer_start(&front->committer) != ERR_OK ||
         checkpointer_start(&front->checkpointer, setup->config, &front->committer,
                            store_was_unclean(front->store)) != ERR_OK)

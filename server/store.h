@@ -97,10 +97,10 @@ struct store_end {
 enum err store_end(struct store *store, struct store_end *end) MUST_USE;
 
 /* Changes a waiting job that has no slot: queued, retrying, scheduled or blocked. A member that is not `has`
- * stays. run_at_ms: when it is to run; not in the future (0, say): now. A queued job is put off (scheduled),
- * a scheduled or retrying one is queued or gets its new time; of a blocked one only scheduled_ms is changed.
- * A job that stays or becomes queued gets a new seq if its priority or its state changed; the lane follows
- * the priority. tags: a JSON array, replaces all. err: ERR_OK (`job` is what it is now, whole, owned by the
+ * stays. run_at_ms: when it is to run; not in the future (0, say): now. It is kept as scheduled_ms. A queued,
+ * scheduled or retrying job becomes scheduled for that time, or queued; a blocked one stays blocked. A job
+ * that stays or becomes queued gets a new seq if its priority or its state changed; the lane follows the
+ * priority. tags: a JSON array, replaces all. err: ERR_OK (`job` is what it is now, whole, owned by the
  * caller), ERR_UNKNOWN_JOB, ERR_NOT_NOW (finished). Inside begin … commit. */
 struct store_patch {
     struct id id;

@@ -71,6 +71,8 @@
       "workers a job may take down before it has failed")                                                    \
     K("jobs", "max_lost", INT, jobs_max_lost, "20", 1, 1000000,                                              \
       "workers killed from outside under a job before it has failed")                                        \
+    K("jobs", "key_concurrency", INT, jobs_key_concurrency, "1", 1, 1000000,                                 \
+      "how many jobs with one concurrency_key may run at a time, unless queue or task says otherwise")       \
     K("jobs", "max_result", BYTES, jobs_max_result, "1MiB", 1024, 67108864, "largest result")                \
     K("jobs", "max_log", BYTES, jobs_max_log, "1MiB", 1024, 1073741824,                                      \
       "largest log of an attempt; the rest is cut")                                                          \
@@ -124,7 +126,8 @@ struct config {
     int64_t store_ballast;
     int64_t workers_count; /* resolved: never 0 after config_load */
     int64_t jobs_timeout_ms, jobs_kill_after_ms, jobs_max_attempts, jobs_backoff, jobs_backoff_initial_ms,
-        jobs_backoff_max_ms, jobs_jitter, jobs_max_crashes, jobs_max_lost, jobs_max_result, jobs_max_log;
+        jobs_backoff_max_ms, jobs_jitter, jobs_max_crashes, jobs_max_lost, jobs_key_concurrency,
+        jobs_max_result, jobs_max_log;
     int64_t jobs_retain_succeeded_ms, jobs_retain_failed_ms,
         jobs_retain_results_ms; /* 0: for ever; as long */
     int64_t memory_slots, memory_arena, memory_tray;

@@ -48,6 +48,8 @@ enum log_format { LOG_AUTO, LOG_TEXT_LINES, LOG_JSON_LINES };
     V(JOB_CANCEL, "job.cancel", INFO, "a running job is asked to stop")                                      \
     V(JOB_AGAIN, "job.again", INFO, "a finished job runs again on request")                                  \
     V(JOB_FORGET, "job.forget", INFO, "a finished job was deleted on request")                               \
+    V(JOB_CHANGE, "job.change", INFO, "a waiting job was changed on request")                                \
+    V(LIMITS_SET, "limits.set", INFO, "limits or pauses were set on request")                                \
     V(STORE_RETAIN, "store.retain", DEBUG, "jobs or results whose time was over were deleted")               \
     V(BOX_CHARGE, "box.charge", WARN, "these jobs ran when everything died")                                 \
     V(BOX_KILL, "box.kill", WARN, "a process left over from an earlier life was killed")                     \
