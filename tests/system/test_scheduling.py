@@ -125,6 +125,22 @@ def test_a_job_that_started_in_time_may_end_later(client):
     assert client.wait(job)["state"] == "succeeded"
 
 
+@pytest.mark.parametrize("durability", ["full", "memory"])
+def test_a_job_of_a_paused_queue_expires_too(client, durability):
+    document(client.post("/v1/queues/idle/pause"))
+    job = client.submit("echo", 1, expires_in=0.5, queue="idle", durability=durability)["id"]
+    ended = client.wait(job, 10)
+    assert ended["state"] == "failed" and ended["error"]["code"] == "expired"
+    document(client.post("/v1/queues/idle/resume"))
+
+
+def test_a_job_that_is_put_off_beyond_its_expiry_expires(client):
+    job = client.submit("echo", 1, delay=0.3, expires_in=1, queue="idle")["id"]
+    document(client.patch(f"/v1/jobs/{job}", {"delay": 300}))
+    ended = client.wait(job, 10)
+    assert ended["state"] == "failed" and ended["error"]["code"] == "expired"
+
+
 # ── changed while it waits ──
 
 
@@ -173,14 +189,23 @@ def test_what_runs_or_has_ended_is_not_changed(client, blocked):
 # ── why ──
 
 
-def test_a_queued_job_tells_its_place_in_line(client, blocked):
-    jobs = [client.submit("echo", n)["id"] for n in range(3)]
+def test_a_queued_job_tells_its_place_in_line(client):
+    document(client.post("/v1/queues/line/pause"))
+    jobs = [client.submit("echo", n, queue="line")["id"] for n in range(3)]
     said = [why(client, one) for one in jobs]
-    assert [one["position"] for one in said] == [0, 1, 2]
-    assert said[0]["reason"]["code"] == "next" and "behind_others" in codes(said[2])
-    free(client, blocked)
+    assert [one["position"] for one in said] == [0, 1, 2] and all(one["position_exact"] for one in said)
+    assert all(one["reason"]["code"] == "queue_paused" for one in said) and "behind_others" in codes(said[2])
+    document(client.post("/v1/queues/line/resume"))
     for one in jobs:
         client.wait(one)
+
+
+def test_a_job_that_only_waits_for_a_worker_is_next(client, blocked):
+    job = client.submit("echo", 1)["id"]
+    said = why(client, job)
+    assert said["reason"]["code"] == "next" and said["position"] == 0
+    free(client, blocked)
+    client.wait(job)
 
 
 def test_what_does_not_wait_in_line_says_so(client, blocked):
@@ -303,21 +328,21 @@ def test_a_rate_spaces_out_the_starts(client):
     assert 0.7 <= time.monotonic() - began < 5
 
 
-def test_a_full_queue_refuses_with_the_numbers_and_takes_jobs_again(client, blocked):
-    document(client.patch("/v1/queues/full", {"max_depth": 2}))
+def test_a_full_queue_refuses_with_the_numbers_and_takes_jobs_again(client):
+    document(client.patch("/v1/queues/full", {"max_depth": 2, "paused": True}))
     jobs = [client.submit("echo", n, queue="full")["id"] for n in range(2)]
     answer = client.post("/v1/jobs", {"task": "echo", "queue": "full"})
     assert code(answer, 429) == "queue_full" and int(answer.headers["Retry-After"]) >= 1
     assert len(re.findall(r"\b2\b", answer.json()["detail"])) >= 2
-    assert client.submit("echo", 1)["state"] == "queued"  # of another queue
-    free(client, blocked)
+    assert client.submit("echo", 1, wait=10)["state"] == "succeeded"  # of another queue
+    document(client.post("/v1/queues/full/resume"))
     for one in jobs:
         client.wait(one)
     assert client.submit("echo", 1, queue="full", wait=10)["state"] == "succeeded"
 
 
-def test_a_refused_or_replayed_submit_gives_its_place_back(client, blocked):
-    document(client.patch("/v1/queues/places", {"max_depth": 2}))
+def test_a_refused_or_replayed_submit_gives_its_place_back(client):
+    document(client.patch("/v1/queues/places", {"max_depth": 2, "paused": True}))
     headers = {"Idempotency-Key": "one-place"}
     first = client.submit("echo", 1, queue="places", headers=headers)["id"]
     for _ in range(5):
@@ -326,6 +351,7 @@ def test_a_refused_or_replayed_submit_gives_its_place_back(client, blocked):
         assert code(answer, 422) == "idempotency_key_reused"
     assert client.submit("echo", 2, queue="places")["id"] != first
     assert code(client.post("/v1/jobs", {"task": "echo", "queue": "places"}), 429) == "queue_full"
+    document(client.post("/v1/queues/places/resume"))
 
 
 def test_what_cannot_start_in_time_is_refused(client, blocked):
