@@ -21,7 +21,8 @@
  * be done at a local time once, and in order; whoever wants both passes of a repeated hour goes from shift to
  * shift by zone_shift_s.
  *
- * Errors: ERR_NOT_FOUND if there is no such zone.
+ * Errors: ERR_NOT_FOUND if there is no such zone. Without memory GLib aborts. From 2038 on GLib (2.74) gets
+ * Europe/Dublin wrong, whose rule calls winter time the saving one; it is right in all other zones.
  */
 #ifndef FORKPOOL_ZONE_H
 #define FORKPOOL_ZONE_H
