@@ -214,7 +214,7 @@ END_TEST
 
 #ifdef __SANITIZE_THREAD__
 /* GLib is not built for ThreadSanitizer, which therefore does not see its locks: futexes of its own. */
-const char *__tsan_default_suppressions(void);
+__attribute__((visibility("default"))) const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void)
 {
     return "race:libglib-2.0.so";
