@@ -2,6 +2,7 @@
 
 #include "zone.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <string.h>
 #include <time.h>
@@ -39,6 +40,52 @@ START_TEST(zones_are_found_by_their_names)
     for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
         zone_close(open_zone(NAMES[i]));
     zone_close(NULL);
+}
+END_TEST
+
+START_TEST(every_name_in_the_database_opens)
+{
+    FILE *list = fopen("/usr/share/zoneinfo/tzdata.zi", "r");
+    ck_assert_ptr_nonnull(list);
+    char line[256], name[128];
+    int count = 0;
+    while (fgets(line, sizeof line, list)) {
+        if (sscanf(line, "Z %127s", name) != 1 && sscanf(line, "L %*s %127s", name) != 1)
+            continue;
+        zone_close(open_zone(name));
+        count++;
+    }
+    fclose(list);
+    ck_assert_int_gt(count, 400);
+}
+END_TEST
+
+/* Makes the file of a zone by the name Other/Place a copy of one of the database's. */
+static void place_is(const char *folder, const char *name)
+{
+    char command[PATH_MAX];
+    snprintf(command, sizeof command, "mkdir -p %s/Other && cp -fL /usr/share/zoneinfo/%s %s/Other/Place",
+             folder, name, folder);
+    ck_assert_int_eq(system(command), 0);
+}
+
+START_TEST(an_update_of_the_database_is_taken_up_when_no_handle_is_open)
+{
+    char folder[] = "/tmp/forkpool-zone-XXXXXX", command[64];
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    setenv("TZDIR", folder, 1);
+    place_is(folder, "Etc/GMT-1");
+    struct zone *zone = open_zone("Other/Place");
+    ck_assert_int_eq(zone_offset_s(zone, 0), 3600);
+    place_is(folder, "Etc/GMT-2");
+    ck_assert_int_eq(zone_offset_s(zone, 0), 3600);
+    zone_close(zone);
+    zone = open_zone("Other/Place");
+    ck_assert_int_eq(zone_offset_s(zone, 0), 7200);
+    zone_close(zone);
+    unsetenv("TZDIR");
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    ck_assert_int_eq(system(command), 0);
 }
 END_TEST
 
@@ -253,6 +300,8 @@ int main(void)
     Suite *suite = suite_create("shared/zone");
     TCase *tests = tcase_create("zone");
     tcase_add_test(tests, zones_are_found_by_their_names);
+    tcase_add_test(tests, every_name_in_the_database_opens);
+    tcase_add_test(tests, an_update_of_the_database_is_taken_up_when_no_handle_is_open);
     tcase_add_test(tests, what_is_no_name_of_a_zone_is_refused);
     tcase_add_test(tests, a_misspelt_name_has_a_nearest_one);
     tcase_add_test(tests, offsets_are_those_of_the_database);
