@@ -280,6 +280,9 @@ START_TEST(a_firing_is_strictly_after)
         ck_assert(cron_next(&cron, utc, on + CASES[i].after_ms, &next));
         ck_assert_int_eq(next - on, CASES[i].next_s * 1000);
     }
+    cron = parsed("* * * * * *");
+    ck_assert(cron_next(&cron, utc, -1, &next));
+    ck_assert_int_eq(next, 0);
     zone_close(utc);
 }
 END_TEST
