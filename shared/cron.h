@@ -18,12 +18,10 @@
  *
  * Clocks are shifted (zone.h), and then:
  *
- *     an hour field that begins with *   follows real time: fires at each matching time that the clocks show,
- *                                        in both passes of a repeated hour; a time that is jumped over is
- *                                        left out
- *     any other                          fires once for each matching time of a day: at the first moment
- * after the jump for all the times that were jumped over together, and in the first pass only of a repeated
- * hour
+ * - An expression whose hour field begins with * follows real time: it fires at each matching time that the
+ *   clocks show, in both passes of a repeated hour; a time that is jumped over is left out.
+ * - Any other fires once for each matching time of a day: for all the times that were jumped over together,
+ *   at the first moment after the jump; and in the first pass only of a repeated hour.
  *
  * Callable from any thread. struct cron is a plain value: copy it, keep it, owns nothing.
  *
