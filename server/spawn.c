@@ -37,6 +37,8 @@ void spawn_front(struct supervisor *supervisor)
                                     .box = &supervisor->box,
                                     .listen_fd = supervisor->listen_fd,
                                     .supervisor_wake_fd = supervisor->wake_fd,
+                                    .argc = supervisor->argc,
+                                    .argv = supervisor->argv,
                                     .http = supervisor->mains->http};
         supervisor->mains->front(&setup);
         abort();

@@ -149,7 +149,7 @@ void supervisor_stop(struct supervisor *supervisor, int exit_status)
     supervisor->exit_status = exit_status;
 }
 
-/* --- drain and reload --- */
+/* --- drain --- */
 
 static void begin_drain(struct supervisor *supervisor)
 {
@@ -193,69 +193,6 @@ static void go_on_draining(struct supervisor *supervisor)
     }
 }
 
-static void publish_access(struct supervisor *supervisor)
-{
-    const struct config *config = supervisor->config;
-    access_publish(supervisor->access, config);
-    if (config->auth_mode == AUTH_TOKEN)
-        LOG(ACCESS_LOAD, LOG_INT("tokens", (int64_t)config->token_count));
-}
-
-/* Tokens come and go; but what is guarded by tokens is not opened by a reload, since the address that we
- * listen on stays as it is. Takes the tokens out of `fresh`. */
-static void reload_access(struct supervisor *supervisor, struct config *fresh)
-{
-    struct config *config = supervisor->config;
-    struct token *tokens = config->tokens;
-    if (fresh->auth_mode != AUTH_TOKEN)
-        return;
-    config->auth_mode = fresh->auth_mode;
-    config->tokens = fresh->tokens;
-    config->token_count = fresh->token_count;
-    fresh->tokens = tokens;
-    publish_access(supervisor);
-}
-
-static enum err load_again(const struct supervisor *supervisor, struct config **fresh, struct buf *message)
-{
-    enum err err = config_load(supervisor->argc, supervisor->argv, environ, fresh, message);
-    if (err != ERR_OK || supervisor->config->auth_mode != AUTH_TOKEN || (*fresh)->auth_mode == AUTH_TOKEN)
-        return err;
-    config_free(*fresh);
-    buf_put(message, "no tokens are left, but a reload does not open what was guarded by tokens: restart, or "
-                     "configure a token");
-    return ERR_CONFIG;
-}
-
-/* The file again, for what may change while running: tasks, tokens and the log level. */
-static void reload(struct supervisor *supervisor)
-{
-    struct config *fresh;
-    BUF_AUTO message = {0};
-    if (load_again(supervisor, &fresh, &message) != ERR_OK) {
-        buf_add(&message, "", 1);
-        LOG(CONFIG_ERROR, LOG_TEXT("reason", message.failed ? "out of memory" : message.data));
-        return;
-    }
-    struct config *config = supervisor->config;
-    reload_access(supervisor, fresh);
-    struct task_config *tasks = config->tasks;
-    size_t task_count = config->task_count;
-    char *tasks_dir = config->tasks_dir;
-    config->tasks = fresh->tasks;
-    config->task_count = fresh->task_count;
-    config->tasks_dir = fresh->tasks_dir;
-    config->log_level = fresh->log_level;
-    fresh->tasks = tasks;
-    fresh->task_count = task_count;
-    fresh->tasks_dir = tasks_dir;
-    config_free(fresh);
-    log_set_level((enum log_level)config->log_level);
-    atomic_store_explicit(&supervisor->segment.header->log_level, (uint32_t)config->log_level,
-                          memory_order_relaxed);
-    spawn_probe(supervisor);
-}
-
 /* --- the loop --- */
 
 static void read_signals(struct supervisor *supervisor)
@@ -272,7 +209,7 @@ static void read_signals(struct supervisor *supervisor)
             break;
         case SIGHUP:
             if (!supervisor->draining)
-                reload(supervisor);
+                reload_config(supervisor);
             break;
         default: /* SIGCHLD: reaped on every turn */
             break;
@@ -393,7 +330,7 @@ static void close_all(struct supervisor *supervisor)
 
 static void serve(struct supervisor *supervisor)
 {
-    publish_access(supervisor);
+    reload_publish_access(supervisor);
     spawn_front(supervisor);
     spawn_probe(supervisor);
     while (!supervisor->over)

@@ -6,6 +6,7 @@
  *     spawn     fork front, worker, probe
  *     reap      wait for deaths, say why, clear the process group, raise the incarnation, respawn
  *     stops     deadlines and cancels: ask, then kill
+ *     reload    the configuration again, at SIGHUP
  *     supervisor  the loop, drain, reload, reset
  *
  * Deaths and what follows:
@@ -105,6 +106,11 @@ void stops_check(struct supervisor *supervisor);
  * is publishing its result is spared unless forced. Both are our order: nothing is charged. */
 void stops_drain(struct supervisor *supervisor, uint32_t number);
 void stops_kill(struct supervisor *supervisor, uint32_t number, bool force);
+
+/* reload.c */
+/* The file again, for what may change while running: tasks, queues, schedules, tokens and the log level. */
+void reload_config(struct supervisor *supervisor);
+void reload_publish_access(struct supervisor *supervisor);
 
 /* supervisor.c, for reap.c */
 void supervisor_reset(struct supervisor *supervisor, const char *reason);

@@ -61,6 +61,8 @@ enum log_format { LOG_AUTO, LOG_TEXT_LINES, LOG_JSON_LINES };
     V(STORE_UNSYNCED, "store.unsynced", ERROR, "a sync failed; the next start rewrites the store")           \
     V(STORE_REWRITE, "store.rewrite", WARN, "the store was rewritten into a new, synced file")               \
     V(CONFIG_ERROR, "config.error", ERROR, "the configuration is not acceptable")                            \
+    V(CONFIG_LOAD, "config.load", INFO, "the configuration was read again")                                  \
+    V(CONFIG_POOLS, "config.pools", WARN, "the pools differ in the file; they change only by a restart")     \
     V(HTTP_ERROR, "http.error", WARN, "the HTTP library reported an error")                                  \
     V(SYSTEM_ERROR, "system.error", ERROR, "a call to the operating system failed")
 

@@ -22,9 +22,10 @@
 enum {
     SEGMENT_VERSION = 1,
     CACHE_LINE = 64,
-    POOL_COUNT = 1,     /* pools of workers; one until pools can be configured */
-    RING_CELLS = 1024,  /* a power of two; the dispatcher's window is far smaller */
-    WORKERS_MAX = 1024, /* below the 12 bits of a claim word */
+    POOL_COUNT = 1, /* pools of workers in the segment */
+    POOLS_MAX = 16,
+    RING_CELLS = 1024,              /* a power of two; the dispatcher's window is far smaller */
+    WORKERS_MAX = 1024 + POOLS_MAX, /* below the 12 bits of a claim word; a spare one for each pool */
     SLOTS_MAX = 4194304
 };
 
@@ -52,6 +53,7 @@ struct segment_header {
     _Alignas(CACHE_LINE) _Atomic uint32_t draining; /* enum drain_state */
     _Atomic uint32_t log_level;                     /* of the current configuration */
     _Atomic uint32_t catalogue_epoch;               /* 0: none yet; bank epoch % 2 holds it */
+    _Atomic uint32_t config_epoch;                  /* raised when the file was read again and is fine */
     _Atomic uint32_t front_restarts, resets;
     _Atomic int32_t front_pid, supervisor_pid;
 
