@@ -33,6 +33,27 @@ enum {
 
 /* --- the segment --- */
 
+static uint32_t count_boards(const struct config *config)
+{
+    int64_t boards = 0;
+    for (size_t i = 0; i < config->pool_count; i++)
+        boards += config->pools[i].workers + 1;
+    return (uint32_t)boards;
+}
+
+static void place_pools(const struct config *config, struct segment_shape *shape)
+{
+    uint32_t first = 0;
+    shape->pool_count = (uint32_t)config->pool_count;
+    for (uint32_t i = 0; i < shape->pool_count; i++) {
+        struct segment_pool *pool = &shape->pools[i];
+        pool->first = first;
+        pool->count = (uint32_t)config->pools[i].workers + 1;
+        text_copy(pool->name, sizeof pool->name, config->pools[i].name, strlen(config->pools[i].name));
+        first += pool->count;
+    }
+}
+
 static enum err make_memory(struct supervisor *supervisor)
 {
     const struct config *config = supervisor->config;
@@ -42,6 +63,8 @@ static enum err make_memory(struct supervisor *supervisor)
                                   /* headers and padding on top, so that half a tray takes max_result */
                                   .tray_bytes = ((uint64_t)config->memory_tray / CACHE_LINE + 4) * CACHE_LINE,
                                   .max_result = (uint64_t)config->jobs_max_result};
+    place_pools(config, &shape);
+    pools_init(supervisor);
     enum err err = segment_create(&shape, &supervisor->segment);
     if (err != ERR_OK)
         return err;
@@ -273,7 +296,7 @@ static void take_turn(struct supervisor *supervisor)
     if (supervisor->over)
         return;
     reap_settle(supervisor);
-    spawn_missing(supervisor);
+    pools_turn(supervisor);
     stops_check(supervisor);
     watch_front(supervisor);
     watch_probe(supervisor);
@@ -345,12 +368,13 @@ int supervisor_run(struct config *config, int listen_fd, int argc, char **argv,
                                     .argc = argc,
                                     .argv = argv,
                                     .listen_fd = listen_fd,
-                                    .worker_count = (uint32_t)config->workers_count,
+                                    .worker_count = count_boards(config),
                                     .oom_kills = oom_kills(),
                                     .exit_status = FRONT_EXIT_FATAL};
     title_set("forkpool: supervisor");
     log_init("supervisor", (enum log_level)config->log_level, (enum log_format)config->log_format);
-    LOG(SERVER_START, LOG_TEXT("version", FORKPOOL_VERSION), LOG_INT("workers", config->workers_count),
+    LOG(SERVER_START, LOG_TEXT("version", FORKPOOL_VERSION),
+        LOG_INT("workers", (int64_t)supervisor.worker_count - (int64_t)config->pool_count),
         LOG_TEXT("store", config->store_url));
     supervisor.workers = calloc(supervisor.worker_count, sizeof *supervisor.workers);
     if (supervisor.workers != NULL && open_descriptors(&supervisor) == ERR_OK &&

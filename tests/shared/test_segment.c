@@ -55,7 +55,7 @@ static void list_areas(uint8_t *at[AREAS], uint64_t bytes[AREAS])
                            segment.catalogues, segment.arena, segment.trays};
     uint64_t sizes[AREAS] = {sizeof(struct board) * shape->worker_count,
                              sizeof(struct slot) * shape->slot_count,
-                             sizeof(struct ring) * POOL_COUNT * PRIORITY_COUNT,
+                             sizeof(struct ring) * shape->pool_count * PRIORITY_COUNT,
                              sizeof(struct catalogue) * 2,
                              shape->arena_bytes,
                              shape->tray_bytes * shape->worker_count};
