@@ -7,7 +7,7 @@ START_TEST(numbers_and_ranges_become_a_set)
     cpu_set_t cpus;
     ck_assert_int_eq(cpus_parse("0-3,5", &cpus), ERR_OK);
     ck_assert_int_eq(CPU_COUNT(&cpus), 5);
-    for (int cpu = 0; cpu < 8; cpu++)
+    for (size_t cpu = 0; cpu < 8; cpu++)
         ck_assert_int_eq(CPU_ISSET(cpu, &cpus) != 0, cpu <= 3 || cpu == 5);
     ck_assert_int_eq(cpus_parse("1023", &cpus), ERR_OK);
     ck_assert_int_eq(CPU_COUNT(&cpus), 1);
