@@ -93,6 +93,8 @@ void cells_go_live(struct dispatcher *dispatcher, uint32_t slot)
     struct cell *cell = &dispatcher->cells[slot];
     cell->place = CELL_LIVE;
     cell->published_ns = clock_mono_ns();
+    cell->pool = (uint8_t)cell->lane->queue->pool;
+    dispatcher->flows[cell->pool].live++;
     cells_append(dispatcher, &dispatcher->live, slot);
     cell->limited = lane_is_limited(cell->lane);
     if (cell->limited)
@@ -106,8 +108,9 @@ void cells_leave_live(struct dispatcher *dispatcher, uint32_t slot, int64_t run_
     if (cell->limited)
         cells_remove(dispatcher, &dispatcher->exposed, slot);
     cell->limited = false;
+    dispatcher->flows[cell->pool].live--;
     if (run_ns >= 0)
-        dispatcher->flows[cell->lane->queue->pool].ended++;
+        dispatcher->flows[cell->pool].ended++;
     lineup_give(&dispatcher->lineup, cell->lane, cell->charged_ns, run_ns, clock_mono_ns());
 }
 

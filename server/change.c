@@ -101,7 +101,7 @@ static struct limits *limits_of(struct dispatcher *dispatcher, enum setting_kind
     return &dispatcher->whole;
 }
 
-static void join_all(struct dispatcher *dispatcher)
+void change_join(struct dispatcher *dispatcher)
 {
     struct lineup *lineup = &dispatcher->lineup;
     lineup->paused = dispatcher->whole.values[LIMIT_PAUSED] == 1;
@@ -133,7 +133,7 @@ void change_set_done(struct dispatcher *dispatcher, struct work *work)
         for (int i = 0; i < LIMIT_COUNT; i++)
             if (setting->given[i])
                 limits->values[i] = setting->to.values[i];
-        join_all(dispatcher);
+        change_join(dispatcher);
         change_settle(dispatcher);
         LOG(LIMITS_SET, LOG_TEXT("name", setting->name));
     }
@@ -150,7 +150,7 @@ enum err change_load_settings(struct dispatcher *dispatcher, struct store_reader
 {
     dispatcher->whole = limits_none();
     enum err err = store_settings(reader, take_setting, dispatcher);
-    join_all(dispatcher);
+    change_join(dispatcher);
     lineup_resettle(&dispatcher->lineup);
     return err;
 }

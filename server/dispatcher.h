@@ -61,6 +61,7 @@ struct cell {
     enum cell_place place;
     uint8_t level;      /* the job's priority, kept here because plugins can write to the slot */
     bool memory;        /* the job lies nowhere but in this slot */
+    uint8_t pool;       /* LIVE: whose workers it was handed to */
     bool limited;       /* LIVE: it counts against a limit, and may have to be taken back */
     uint64_t key_sum;   /* of its idempotency key, if memory */
     int64_t seq;        /* likewise the job's */
@@ -73,7 +74,9 @@ struct cell {
 
 /* What a pool of workers takes. */
 struct pool_flow {
-    int64_t ended; /* attempts that ended, so far */
+    uint32_t live;            /* jobs of it that are LIVE */
+    int64_t backlog_since_ns; /* more waits than goes out, since then; 0: no */
+    int64_t ended;            /* attempts that ended, so far */
     int64_t sampled, sampled_ns;
     double per_ms; /* smoothed: rises at once, falls slowly */
 };
@@ -237,7 +240,14 @@ void cancel_held(struct dispatcher *dispatcher, uint32_t slot);
 /* The job in this READY slot was not started in time. */
 void cancel_expired(struct dispatcher *dispatcher, uint32_t slot);
 
+/* configure.c */
+/* The limits and pools that the file gives queues and tasks. */
+void configure(struct dispatcher *dispatcher, const struct config *config);
+const char *configure_pool_name(const struct dispatcher *dispatcher, uint32_t pool);
+
 /* change.c */
+/* What is set by request over what the file says: in force. */
+void change_join(struct dispatcher *dispatcher);
 void change_asked(struct dispatcher *dispatcher, struct work *work);
 void change_answered(struct dispatcher *dispatcher, struct work *work);
 void change_set(struct dispatcher *dispatcher, struct work *work);

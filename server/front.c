@@ -28,6 +28,7 @@ struct front {
     struct checkpointer checkpointer;
     pthread_mutex_t catalogue_mutex;
     struct catalogue_ref *catalogue; /* one reference */
+    uint32_t config_epoch;           /* of the file whose limits are in force */
     void *http;
     _Atomic bool http_stopped;
     int64_t started_ms;
@@ -328,6 +329,25 @@ static void refresh_catalogue(struct front *front)
     LOG(TASKS_LOAD, LOG_INT("tasks", ref->catalogue->task_count), LOG_INT("epoch", epoch));
 }
 
+/* The file again, as the supervisor has just read it: limits of queues and tasks. */
+static void refresh_config(struct front *front)
+{
+    const struct front_setup *setup = front->setup;
+    uint32_t epoch = atomic_load_explicit(&setup->segment->header->config_epoch, memory_order_acquire);
+    if (epoch == front->config_epoch)
+        return;
+    front->config_epoch = epoch;
+    struct config *fresh;
+    BUF_AUTO message = {0};
+    if (config_load(setup->argc, setup->argv, environ, &fresh, &message) != ERR_OK) {
+        buf_add(&message, "", 1); /* it was fine a moment ago */
+        LOG(CONFIG_ERROR, LOG_TEXT("reason", message.failed ? "out of memory" : message.data));
+        return;
+    }
+    configure(&front->dispatcher, fresh);
+    config_free(fresh);
+}
+
 static _Noreturn void give_up(const char *reason, int exit_status)
 {
     LOG(SERVER_FAIL, LOG_TEXT("reason", reason));
@@ -375,6 +395,7 @@ static void start(struct front *front)
         checkpointer_start(&front->checkpointer, setup->config, &front->committer,
                            store_was_unclean(front->store)) != ERR_OK)
         give_up("a thread could not be started", FRONT_EXIT_FATAL);
+    front->config_epoch = atomic_load_explicit(&setup->segment->header->config_epoch, memory_order_acquire);
     refresh_catalogue(front);
     if (setup->http->start(front, setup->listen_fd, &front->http) != ERR_OK)
         give_up("HTTP could not be started", FRONT_EXIT_FATAL);
@@ -440,6 +461,7 @@ _Noreturn void front_main(const struct front_setup *setup)
         const char *why;
         dispatcher_turn(&front.dispatcher);
         refresh_catalogue(&front);
+        refresh_config(&front);
         log_set_level((enum log_level)atomic_load_explicit(&header->log_level, memory_order_relaxed));
         if (!said_ready && front_ready(&front, &why)) {
             LOG_EVENT(SERVER_READY);

@@ -159,7 +159,9 @@ struct front_setup {
     const struct access *access;
     struct blackbox *box;
     int listen_fd;
-    int supervisor_wake_fd; /* an eventfd: 1 is written when a cancel is on a board */
+    int supervisor_wake_fd; /* an eventfd: 1 is written when a cancel is on a board, or `wanted` has grown */
+    int argc;               /* of the flags, to read the file again when segment_header.config_epoch rises */
+    char **argv;
     const struct front_http *http;
 };
 

@@ -207,6 +207,9 @@ bool lane_is_paused(const struct lineup *lineup, const struct lane *lane);
 /* Opens what opens by time; *next_ns: when the next gate does, INT64_MAX: none. */
 void lineup_tick(struct lineup *lineup, int64_t now_ns, int64_t *next_ns);
 
+/* Before its pool is changed; lineup_resettle puts it in line again. */
+void lineup_leave_pool(struct lineup *lineup, struct queue *queue);
+
 /* How fast jobs of each queue start, smoothed over some seconds; looks at the clock once in MEASURE_MS. */
 enum { MEASURE_MS = 1000 };
 void lineup_measure(struct lineup *lineup, int64_t now_ns);

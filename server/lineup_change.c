@@ -76,3 +76,9 @@ void lineup_measure(struct lineup *lineup, int64_t now_ns)
         measure(queue, (double)elapsed_ns / NS_PER_SEC);
     lineup->measured_ns = now_ns;
 }
+
+void lineup_leave_pool(struct lineup *lineup, struct queue *queue)
+{
+    queue->parked = true;
+    line_settle_queue(lineup, queue);
+}

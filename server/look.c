@@ -43,9 +43,10 @@ static void find_position(const struct dispatcher *dispatcher, const struct lane
     }
 }
 
-static bool any_worker(const struct segment *segment)
+static bool any_worker(const struct segment *segment, uint32_t pool)
 {
-    for (uint32_t i = 0; i < segment->shape.worker_count; i++)
+    const struct segment_pool *range = &segment->shape.pools[pool];
+    for (uint32_t i = range->first; i < range->first + range->count; i++)
         if (atomic_load_explicit(&segment->boards[i].status, memory_order_relaxed) == WORKER_LIVE)
             return true;
     return false;
@@ -69,11 +70,12 @@ static void look_why(struct dispatcher *dispatcher, struct why *why)
     lineup_why(&dispatcher->lineup, lane, now_ns, why);
     why->holds[REASON_SERVER_STOPPING] =
         atomic_load_explicit(&dispatcher->segment->header->draining, memory_order_relaxed) != DRAIN_NONE;
-    why->holds[REASON_NO_WORKER] = !any_worker(dispatcher->segment);
+    why->holds[REASON_NO_WORKER] = !any_worker(dispatcher->segment, lane->queue->pool);
     find_position(dispatcher, lane, why);
     why->holds[REASON_BEHIND] = why->position > 0;
     why->holds[REASON_NEXT] = why->position == 0 && !any_limit(why) && !why->holds[REASON_NO_WORKER];
-    text_copy(why->pool, sizeof why->pool, "default", 7);
+    const char *pool = configure_pool_name(dispatcher, lane->queue->pool);
+    text_copy(why->pool, sizeof why->pool, pool, strlen(pool));
     if (lane->queue->starts_per_s > 0 && !lane_is_paused(&dispatcher->lineup, lane))
         why->estimate_seconds = (double)(why->position + 1) / lane->queue->starts_per_s;
 }
@@ -110,7 +112,8 @@ static int by_name(const void *a, const void *b)
 static void view_queue(struct dispatcher *dispatcher, const struct queue *queue, struct lane_view *view)
 {
     text_copy(view->name, sizeof view->name, queue->name, strlen(queue->name));
-    text_copy(view->pool, sizeof view->pool, "default", 7);
+    const char *pool = configure_pool_name(dispatcher, queue->pool);
+    text_copy(view->pool, sizeof view->pool, pool, strlen(pool));
     view->limits = queue->now;
     view->set = queue->set;
     view->waiting = queue->waiting;

@@ -5,7 +5,10 @@
 #include "ring.h"
 #include "scoreboard.h"
 
-enum { SAMPLE_MS = 2 };
+#include <errno.h>
+#include <unistd.h>
+
+enum { SAMPLE_MS = 2, GROW_MS = 20 };
 
 /* --- out, and back --- */
 
@@ -23,8 +26,7 @@ bool publish_take_back(struct dispatcher *dispatcher, uint32_t number)
     const struct cell *cell = &dispatcher->cells[number];
     if (!slot_unpublish(&dispatcher->segment->slots[number]))
         return false;
-    dispatcher->stale[cell->lane->queue->pool] |=
-        (uint16_t)(1u << cell->level); /* its ticket still lies there */
+    dispatcher->stale[cell->pool] |= (uint16_t)(1u << cell->level); /* its ticket still lies there */
     lineup_wait(dispatcher->cells[number].lane, 1);
     cells_leave_live(dispatcher, number, -1);
     cells_go_ready(dispatcher, number);
@@ -49,7 +51,7 @@ static void rebuild(struct dispatcher *dispatcher, uint32_t pool, uint32_t level
     for (uint32_t at = dispatcher->live.first; at != CELL_END; at = next) {
         const struct cell *cell = &dispatcher->cells[at];
         next = cell->links[dispatcher->live.link].next;
-        if (cell->level == level && cell->lane->queue->pool == pool)
+        if (cell->level == level && cell->pool == pool)
             publish_take_back(dispatcher, at);
     }
     dispatcher->stale[pool] &= (uint16_t) ~(1u << level);
@@ -76,10 +78,11 @@ static void take_back_late(struct dispatcher *dispatcher, int64_t now_ns)
 
 /* --- how far ahead --- */
 
-static uint32_t waiting_workers(const struct dispatcher *dispatcher)
+static uint32_t waiting_workers(const struct dispatcher *dispatcher, uint32_t pool)
 {
+    const struct segment_pool *range = &dispatcher->segment->shape.pools[pool];
     uint32_t waiting = 0;
-    for (uint32_t i = 0; i < dispatcher->segment->shape.worker_count; i++)
+    for (uint32_t i = range->first; i < range->first + range->count; i++)
         waiting += atomic_load_explicit(&dispatcher->segment->boards[i].waiting, memory_order_relaxed);
     return waiting;
 }
@@ -97,7 +100,7 @@ static uint64_t window(struct dispatcher *dispatcher, uint32_t pool, int64_t now
         flow->sampled_ns = now_ns;
     }
     double ahead = 1 + flow->per_ms * WINDOW_MS;
-    return (uint64_t)(ahead < WINDOW_MOST ? ahead : WINDOW_MOST) + waiting_workers(dispatcher);
+    return (uint64_t)(ahead < WINDOW_MOST ? ahead : WINDOW_MOST) + waiting_workers(dispatcher, pool);
 }
 
 static uint64_t depth(const struct dispatcher *dispatcher, uint32_t pool, uint32_t level)
@@ -111,7 +114,7 @@ static void post_work(struct dispatcher *dispatcher, uint32_t pool)
 {
     atomic_thread_fence(
         memory_order_seq_cst); /* D1: the tails before this look; pairs with W1 in the worker */
-    uint32_t waiting = waiting_workers(dispatcher);
+    uint32_t waiting = waiting_workers(dispatcher, pool);
     if (waiting == 0)
         return;
     uint64_t wanted = 0;
@@ -162,6 +165,52 @@ static uint64_t publish_level(struct dispatcher *dispatcher, uint32_t pool, uint
     return out;
 }
 
+/* How many workers the pool should have: as many as jobs are out, and, once more has waited for GROW_MS than
+ * goes out, one for each that waits. */
+static void want_workers(struct dispatcher *dispatcher, uint32_t pool, bool backlog, int64_t now_ns)
+{
+    const struct pool_config *config = &dispatcher->config->pools[pool];
+    struct pool_flow *flow = &dispatcher->flows[pool];
+    if (pool >= dispatcher->config->pool_count || config->min_workers >= config->workers)
+        return;
+    flow->backlog_since_ns = !backlog ? 0 : flow->backlog_since_ns > 0 ? flow->backlog_since_ns : now_ns;
+    int64_t wanted = flow->live;
+    if (backlog && now_ns - flow->backlog_since_ns >= GROW_MS * NS_PER_MS) {
+        for (struct queue *queue = lineup_first_queue(&dispatcher->lineup); queue;
+             queue = lineup_next_queue(queue))
+            if (queue->pool == pool)
+                wanted += queue->waiting;
+    }
+    uint32_t next = wanted > config->workers ? (uint32_t)config->workers : (uint32_t)wanted;
+    uint32_t before =
+        atomic_exchange_explicit(&dispatcher->segment->header->wanted[pool], next, memory_order_relaxed);
+    uint64_t one = 1;
+    if (next > before && write(dispatcher->supervisor_wake_fd, &one, sizeof one) < 0)
+        CHECK(errno == EAGAIN);
+}
+
+static bool any_in_line(const struct dispatcher *dispatcher, uint32_t pool)
+{
+    for (int level = 0; level < PRIORITY_COUNT; level++)
+        if (dispatcher->lineup.pools[pool].levels[level].count > 0)
+            return !dispatcher->lineup.paused;
+    return false;
+}
+
+static void publish_pool(struct dispatcher *dispatcher, uint32_t pool, int64_t now_ns)
+{
+    uint64_t out = 0, most = window(dispatcher, pool, now_ns);
+    for (uint32_t level = 0; level < PRIORITY_COUNT && dispatcher->stale[pool] != 0; level++)
+        if (dispatcher->stale[pool] & 1u << level)
+            rebuild(dispatcher, pool, level);
+    for (int level = PRIORITY_COUNT - 1; level >= 0; level--)
+        out = publish_level(dispatcher, pool, (uint32_t)level, out + depth(dispatcher, pool, (uint32_t)level),
+                            most, now_ns);
+    want_workers(dispatcher, pool, any_in_line(dispatcher, pool), now_ns);
+    if (dispatcher->flows[pool].live > 0)
+        post_work(dispatcher, pool);
+}
+
 void publish_ready(struct dispatcher *dispatcher)
 {
     int64_t now_ns = clock_mono_ns();
@@ -170,15 +219,6 @@ void publish_ready(struct dispatcher *dispatcher)
     lineup_tick(&dispatcher->lineup, now_ns, &dispatcher->next_gate_ns);
     lineup_measure(&dispatcher->lineup, now_ns);
     take_back_late(dispatcher, now_ns);
-    for (uint32_t pool = 0; pool < POOL_COUNT; pool++) {
-        uint64_t out = 0, most = window(dispatcher, pool, now_ns);
-        for (uint32_t level = 0; level < PRIORITY_COUNT && dispatcher->stale[pool] != 0; level++)
-            if (dispatcher->stale[pool] & 1u << level)
-                rebuild(dispatcher, pool, level);
-        for (int level = PRIORITY_COUNT - 1; level >= 0 && !draining; level--)
-            out = publish_level(dispatcher, pool, (uint32_t)level,
-                                out + depth(dispatcher, pool, (uint32_t)level), most, now_ns);
-        if (dispatcher->live.count > 0)
-            post_work(dispatcher, pool);
-    }
+    for (uint32_t pool = 0; pool < dispatcher->segment->shape.pool_count && !draining; pool++)
+        publish_pool(dispatcher, pool, now_ns);
 }

@@ -89,13 +89,14 @@ enum err recovery_take_over(struct dispatcher *dispatcher)
 {
     if (segment_verify(dispatcher->segment) != ERR_OK)
         dispatcher_corrupt("the segment's header", 0);
-    for (uint32_t pool = 0; pool < POOL_COUNT; pool++)
+    for (uint32_t pool = 0; pool < dispatcher->segment->shape.pool_count; pool++)
         for (uint32_t level = 0; level < PRIORITY_COUNT; level++)
             ring_clear(segment_ring(dispatcher->segment, pool, level));
     struct store_reader *reader = store_own_reader(dispatcher->committer->store);
     enum err err = change_load_settings(dispatcher, reader);
     if (err != ERR_OK)
         return err;
+    configure(dispatcher, dispatcher->config);
     uint32_t touched =
         atomic_load_explicit(&dispatcher->segment->header->slots_touched, memory_order_acquire);
     uint32_t taken = 0, waiting_count = 0;

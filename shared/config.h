@@ -18,6 +18,7 @@
 #include "job.h"
 #include "log.h"
 #include "nearest.h"
+#include "rate.h"
 #include "token.h"
 
 #include <stdbool.h>
@@ -34,6 +35,8 @@
       "address and port: 127.0.0.1:8080, [::1]:8080, 0.0.0.0:8080")                                          \
     K("http", "loops", INT, http_loops, "2", 1, 64, "HTTP threads, each with an epoll loop of its own")      \
     K("http", "max_body", BYTES, http_max_body, "1MiB", 1024, 67108864, "largest request body")              \
+    K("http", "max_bulk", BYTES, http_max_bulk, "64MiB", 1024, 1073741824,                                   \
+      "largest body of a bulk submission")                                                                   \
     K("http", "max_header", BYTES, http_max_header, "16KiB", 4096, 1048576,                                  \
       "memory for one request's headers")                                                                    \
     K("http", "max_wait", DURATION, http_max_wait_ms, "60s", 0, 3600000,                                     \
@@ -56,7 +59,8 @@
       "what 202 means unless a job says otherwise: full, process or memory")                                 \
     K("store", "ballast", BYTES, store_ballast, "16MiB", 0, 1073741824,                                      \
       "space kept beside the store, so that results can be recorded when its disk is full; 0: none")         \
-    K("workers", "count", INT, workers_count, "0", 0, 1024, "preforked workers; 0: max(2, cores)")           \
+    K("workers", "count", INT, workers_count, "0", 0, 1024,                                                  \
+      "preforked workers of a pool that does not say how many; 0: max(2, cores)")                            \
     K("jobs", "timeout", DURATION, jobs_timeout_ms, "1h", 1, 2592000000, "how long an attempt may run")      \
     K("jobs", "kill_after", DURATION, jobs_kill_after_ms, "5s", 0, 3600000,                                  \
       "from the request to stop until the kill")                                                             \
@@ -71,8 +75,6 @@
       "workers a job may take down before it has failed")                                                    \
     K("jobs", "max_lost", INT, jobs_max_lost, "20", 1, 1000000,                                              \
       "workers killed from outside under a job before it has failed")                                        \
-    K("jobs", "key_concurrency", INT, jobs_key_concurrency, "1", 1, 1000000,                                 \
-      "how many jobs with one concurrency_key may run at a time, unless queue or task says otherwise")       \
     K("jobs", "max_result", BYTES, jobs_max_result, "1MiB", 1024, 67108864, "largest result")                \
     K("jobs", "max_log", BYTES, jobs_max_log, "1MiB", 1024, 1073741824,                                      \
       "largest log of an attempt; the rest is cut")                                                          \
@@ -82,6 +84,10 @@
       "how long a failed or cancelled job is kept after its end; 0: for ever")                               \
     K("jobs", "retain_results", DURATION, jobs_retain_results_ms, "0s", 0, 315360000000,                     \
       "how long a result is kept, if not as long as its job; 0: as long")                                    \
+    K("jobs", "key_concurrency", INT, jobs_key_concurrency, "1", 1, 1000000,                                 \
+      "how many jobs with one concurrency_key may run at a time, unless queue or task says otherwise")       \
+    K("jobs", "max_inputs", BYTES, jobs_max_inputs, "4MiB", 1024, 1073741824,                                \
+      "results of earlier jobs handed to one that waited for them")                                          \
     K("memory", "slots", INT, memory_slots, "16384", 64, 4194304, "jobs in shared memory at a time")         \
     K("memory", "arena", BYTES, memory_arena, "64MiB", 1048576, 17179869184,                                 \
       "shared memory for arguments, used as touched")                                                        \
@@ -95,6 +101,43 @@
 
 enum auth_mode { AUTH_LOOPBACK, AUTH_NONE, AUTH_TOKEN };
 
+/* What becomes of a time of a schedule while the job of an earlier one has not ended. */
+#define OVERLAPS(O)                                                                                          \
+    O(SKIP, "skip")                                                                                          \
+    O(QUEUE, "queue")                                                                                        \
+    O(REPLACE, "replace")
+
+/* Which of the times that passed while nothing ran are made up for. */
+#define CATCH_UPS(C)                                                                                         \
+    C(NONE, "none")                                                                                          \
+    C(ONE, "one")                                                                                            \
+    C(ALL, "all")
+
+#define O(name, text) OVERLAP_##name,
+enum overlap { OVERLAPS(O) OVERLAP_COUNT };
+#undef O
+#define C(name, text) CATCH_UP_##name,
+enum catch_up { CATCH_UPS(C) CATCH_UP_COUNT };
+#undef C
+
+#define DEFAULT_POOL "default"
+
+enum { INTERVALS_MAX = 16, ERROR_CODES_MAX = 8 };
+
+struct config_times {
+    size_t count; /* 0: not set */
+    int64_t ms[INTERVALS_MAX];
+};
+
+struct config_codes {
+    size_t count; /* 0: not set */
+    char items[ERROR_CODES_MAX][ERROR_CODE_BYTES];
+};
+
+/* The entries of the lists. `name` comes first, which config_lists.c relies on; line and column stand in the
+ * file, for messages, and are 0 for an entry that does not. A number is -1, a text NULL or "" and a rate's
+ * count 0 where nothing is set. */
+
 /* One entry of tasks[]: overrides for a task found in the folder, or a task of its own. */
 struct task_config {
     char name[NAME_BYTES];
@@ -104,9 +147,45 @@ struct task_config {
     char *cwd, *description;           /* or NULL */
     char queue[NAME_BYTES];            /* "" : default */
     int64_t timeout_ms, kill_after_ms; /* -1: not set */
-    int64_t max_attempts, backoff, backoff_initial_ms, backoff_max_ms, jitter; /* -1: not set */
-    int64_t limit_memory_bytes, limit_cpu_ms, limit_files;                     /* -1: not set */
-    int line, column;                                                          /* in the file, for messages */
+    int64_t max_attempts, backoff, backoff_initial_ms, backoff_max_ms, jitter, retry_max_age_ms;
+    struct config_times retry_intervals;       /* the waits one after another; the last one repeats */
+    struct config_codes retry_on, retry_never; /* only after these errors; not after those */
+    int64_t limit_memory_bytes, limit_cpu_ms, limit_files;
+    int64_t concurrency, burst, key_concurrency, key_burst;
+    struct rate rate, key_rate;
+    int64_t retain_succeeded_ms, retain_failed_ms;
+    int line, column;
+};
+
+/* One entry of pools[]. "default" is always there and always the first. */
+struct pool_config {
+    char name[NAME_BYTES];
+    int64_t workers, min_workers; /* resolved: never -1 after config_load */
+    int64_t idle_timeout_ms;
+    int64_t max_jobs, max_rss_bytes, max_age_ms; /* 0: no limit */
+    int64_t nice;
+    char *cpus; /* cpus_parse reads it; "": any */
+    int line, column;
+};
+
+/* One entry of queues[]. */
+struct queue_config {
+    char name[NAME_BYTES], pool[NAME_BYTES];
+    int64_t weight;
+    int64_t concurrency, burst, key_concurrency, key_burst, max_depth;
+    struct rate rate, key_rate;
+    bool paused;
+    int line, column;
+};
+
+/* One entry of schedules[]. */
+struct schedule_config {
+    char name[NAME_BYTES];
+    char *cron, *timezone;     /* not checked here */
+    int64_t overlap, catch_up; /* enum overlap, enum catch_up */
+    bool paused;
+    char *job; /* the body of a submit, JSON; an object with a task, otherwise not checked here */
+    int line, column;
 };
 
 struct config_list {
@@ -116,7 +195,7 @@ struct config_list {
 
 struct config {
     char *http_listen;
-    int64_t http_loops, http_max_body, http_max_header, http_max_wait_ms, http_max_connections,
+    int64_t http_loops, http_max_body, http_max_bulk, http_max_header, http_max_wait_ms, http_max_connections,
         http_request_timeout_ms;
     struct config_list http_hosts;
     int64_t auth_mode; /* enum auth_mode; resolved: TOKEN exactly if there are tokens */
@@ -126,8 +205,8 @@ struct config {
     int64_t store_ballast;
     int64_t workers_count; /* resolved: never 0 after config_load */
     int64_t jobs_timeout_ms, jobs_kill_after_ms, jobs_max_attempts, jobs_backoff, jobs_backoff_initial_ms,
-        jobs_backoff_max_ms, jobs_jitter, jobs_max_crashes, jobs_max_lost, jobs_key_concurrency,
-        jobs_max_result, jobs_max_log;
+        jobs_backoff_max_ms, jobs_jitter, jobs_max_crashes, jobs_max_lost, jobs_max_result, jobs_max_log,
+        jobs_key_concurrency, jobs_max_inputs;
     int64_t jobs_retain_succeeded_ms, jobs_retain_failed_ms,
         jobs_retain_results_ms; /* 0: for ever; as long */
     int64_t memory_slots, memory_arena, memory_tray;
@@ -135,7 +214,10 @@ struct config {
     int64_t log_level, log_format; /* enum log_level, enum log_format */
     int64_t shutdown_drain_ms;
     struct task_config *tasks;
-    size_t task_count;
+    struct pool_config *pools; /* [0] is "default" */
+    struct queue_config *queues;
+    struct schedule_config *schedules;
+    size_t task_count, pool_count, queue_count, schedule_count;
     struct token *tokens; /* of all sources */
     size_t token_count;
     char *file;       /* the path given to --config, or NULL: read again on reload */

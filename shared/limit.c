@@ -1,11 +1,7 @@
 #include "limit.h"
 
 #include "check.h"
-#include "clock.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum limit_kind { LIMIT_BOOL_KIND, LIMIT_INT_KIND, LIMIT_RATE_KIND };
@@ -21,12 +17,6 @@ static const struct {
     LIMITS(L)
 #undef L
 };
-
-static const struct {
-    char letter;
-    uint32_t seconds;
-} UNITS[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
-enum { UNIT_COUNT = sizeof UNITS / sizeof UNITS[0] };
 
 struct limits limits_none(void)
 {
@@ -62,56 +52,36 @@ bool limit_is_for(enum limit limit, unsigned whom)
     return (TABLE[limit].whom & whom) != 0;
 }
 
-int64_t limit_rate(uint32_t count, uint32_t period_s)
+int64_t limit_rate(struct rate rate)
 {
-    CHECK(count > 0 && period_s > 0 && count <= INT32_MAX);
-    return (int64_t)count << 32 | period_s;
+    return rate.count == 0 ? LIMIT_NOT_SET : (int64_t)rate.count << 32 | rate.period_s;
+}
+
+static struct rate unpack(int64_t rate)
+{
+    return (struct rate){.count = (uint32_t)(rate >> 32), .period_s = (uint32_t)(rate & UINT32_MAX)};
 }
 
 int64_t limit_rate_interval_ns(int64_t rate)
 {
-    int64_t count = rate >> 32, period_s = rate & UINT32_MAX;
-    CHECK(count > 0 && period_s > 0);
-    return period_s * NS_PER_SEC / count;
+    CHECK(rate > 0);
+    return rate_interval_ns(unpack(rate));
 }
 
-static uint32_t unit_seconds(char letter)
-{
-    for (int i = 0; i < UNIT_COUNT; i++)
-        if (UNITS[i].letter == letter)
-            return UNITS[i].seconds;
-    return 0;
-}
-
-/* "10/s", "3/10s" */
 static bool read_rate(const char *text, int64_t *value)
 {
-    char *end;
-    if (text[0] < '0' || text[0] > '9')
+    struct rate rate;
+    if (rate_parse(text, &rate) != ERR_OK)
         return false;
-    long count = strtol(text, &end, 10), times = 1;
-    if (*end++ != '/' || count < 1 || count > 1000000)
-        return false;
-    if (*end >= '0' && *end <= '9')
-        times = strtol(end, &end, 10);
-    uint32_t seconds = unit_seconds(*end);
-    if (seconds == 0 || end[1] != '\0' || times < 1 || times > 31536000 / (long)seconds)
-        return false;
-    *value = limit_rate((uint32_t)count, (uint32_t)times * seconds);
+    *value = limit_rate(rate);
     return true;
 }
 
 static void put_rate(struct buf *out, int64_t rate)
 {
-    uint32_t period_s = (uint32_t)(rate & UINT32_MAX);
-    int unit = UNIT_COUNT - 1;
-    while (unit > 0 && period_s % UNITS[unit].seconds != 0)
-        unit--;
-    uint32_t times = period_s / UNITS[unit].seconds;
-    buf_printf(out, "\"%" PRId64 "/", rate >> 32);
-    if (times > 1)
-        buf_printf(out, "%" PRIu32, times);
-    buf_printf(out, "%c\"", UNITS[unit].letter);
+    buf_put(out, "\"");
+    rate_put(out, unpack(rate));
+    buf_put(out, "\"");
 }
 
 static bool is_word(struct json_span span, const char *word)

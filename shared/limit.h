@@ -10,6 +10,7 @@
 #include "buf.h"
 #include "err.h"
 #include "json.h"
+#include "rate.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -65,8 +66,8 @@ void limit_put(struct buf *out, enum limit limit, int64_t value);
 void limits_write(struct buf *out, const struct limits *limits);
 struct limits limits_read(struct json_span object);
 
-/* A rate is so many in so many seconds, both above 0. */
-int64_t limit_rate(uint32_t count, uint32_t period_s);
+/* A rate as one number; LIMIT_NOT_SET if none is set. */
+int64_t limit_rate(struct rate rate);
 /* Nanoseconds from one start to the next. */
 int64_t limit_rate_interval_ns(int64_t rate);
 

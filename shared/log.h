@@ -34,6 +34,7 @@ enum log_format { LOG_AUTO, LOG_TEXT_LINES, LOG_JSON_LINES };
     V(WORKER_DIED, "worker.die", WARN, "a worker died and is replaced")                                      \
     V(WORKER_BACKOFF, "worker.backoff", ERROR,                                                               \
       "a worker died before its first job; waiting before the next")                                         \
+    V(WORKER_RECYCLE, "worker.recycle", INFO, "a worker has served long enough; its replacement gets ready") \
     V(WORKER_FAIL, "worker.fail", ERROR, "a worker cannot go on")                                            \
     V(TASKS_LOAD, "tasks.load", INFO, "the catalogue of tasks is loaded")                                    \
     V(TASK_BROKEN, "task.broken", WARN, "a task cannot be used")                                             \
@@ -63,6 +64,8 @@ enum log_format { LOG_AUTO, LOG_TEXT_LINES, LOG_JSON_LINES };
     V(STORE_UNSYNCED, "store.unsynced", ERROR, "a sync failed; the next start rewrites the store")           \
     V(STORE_REWRITE, "store.rewrite", WARN, "the store was rewritten into a new, synced file")               \
     V(CONFIG_ERROR, "config.error", ERROR, "the configuration is not acceptable")                            \
+    V(CONFIG_LOAD, "config.load", INFO, "the configuration was read again")                                  \
+    V(CONFIG_POOLS, "config.pools", WARN, "the pools differ in the file; they change only by a restart")     \
     V(HTTP_ERROR, "http.error", WARN, "the HTTP library reported an error")                                  \
     V(SYSTEM_ERROR, "system.error", ERROR, "a call to the operating system failed")
 

@@ -14,7 +14,10 @@ struct worker_setup {
     const struct segment *segment;
     struct blackbox *box;
     uint32_t number; /* its board, tray and black box entry */
+    uint32_t pool;
     uint16_t incarnation;
+    uint32_t standby;       /* 1: a replacement, which takes no job before it is released */
+    int supervisor_wake_fd; /* an eventfd: 1 is written when `retire` or `standing` is set on its board */
 };
 
 #endif

@@ -68,7 +68,7 @@ START_TEST(of_a_queued_job_all_reasons_are_listed_and_the_first_stands_apart)
     said.holds[REASON_QUEUE_PAUSED] = said.holds[REASON_QUEUE_CONCURRENCY] = said.holds[REASON_TASK_RATE] =
         true;
     said.limit[REASON_QUEUE_CONCURRENCY] = 2;
-    said.limit[REASON_TASK_RATE] = limit_rate(10, 60);
+    said.limit[REASON_TASK_RATE] = limit_rate((struct rate){10, 60});
     said.at_ms[REASON_TASK_RATE] = 60000;
     why(&said);
     const json_t *reasons = json_object_get(json, "reasons");
@@ -110,7 +110,7 @@ START_TEST(a_queue_shows_its_limits_and_what_of_them_was_set)
     struct lane_view view = {.limits = limits_none(), .set = limits_none(), .in_flight = 4};
     view.limits.values[LIMIT_CONCURRENCY] = view.set.values[LIMIT_CONCURRENCY] = 4;
     view.limits.values[LIMIT_WEIGHT] = 7;
-    view.limits.values[LIMIT_RATE] = limit_rate(3, 10);
+    view.limits.values[LIMIT_RATE] = limit_rate((struct rate){3, 10});
     view.holds[REASON_QUEUE_CONCURRENCY] = true;
     lane(FOR_QUEUE, &view);
     const json_t *limits = json_object_get(json, "limits");

@@ -152,7 +152,7 @@ START_TEST(limits_are_given_with_their_values)
     ck_assert(setting.given[LIMIT_CONCURRENCY] && setting.given[LIMIT_RATE] && setting.given[LIMIT_WEIGHT]);
     ck_assert(!setting.given[LIMIT_MAX_DEPTH]);
     ck_assert_int_eq(setting.to.values[LIMIT_CONCURRENCY], 2);
-    ck_assert_int_eq(setting.to.values[LIMIT_RATE], limit_rate(10, 1));
+    ck_assert_int_eq(setting.to.values[LIMIT_RATE], limit_rate((struct rate){10, 1}));
     ck_assert_int_eq(setting.to.values[LIMIT_PAUSED], 1);
     ck_assert_int_eq(setting.to.values[LIMIT_WEIGHT], LIMIT_NOT_SET);
 }
