@@ -103,8 +103,8 @@ static void set_defaults(struct draft *draft)
 
 struct json_span codec_task_retry(const struct task *task)
 {
-    (void)task; /* struct task has no such rules yet */
-    return (struct json_span){NULL, 0};
+    size_t bytes = strlen(task->retry_more);
+    return (struct json_span){bytes > 0 ? task->retry_more : NULL, bytes};
 }
 
 /* A default gives way to what was given; two given ones that contradict each other are a fault. */

@@ -146,6 +146,7 @@ static enum err run_one(struct committer *committer, struct work *work)
     case WORK_RETAIN:
         return retention_run(committer->store, work->retain);
     case WORK_EXPIRED:
+        work->expiry.now_ms = clock_real_ms();
         return store_expired(committer->store, &work->expiry, work->ids);
     case WORK_LOOK:
     case WORK_LOAD:

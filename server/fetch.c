@@ -242,7 +242,15 @@ static void ask_expired(struct dispatcher *dispatcher)
     committer_give(dispatcher->committer, work);
 }
 
-/* Jobs that no row knows of. Few carry a time, so all are looked at when the first is over. */
+/* A job that no row knows of, and that no worker has. */
+static void expire_one(struct dispatcher *dispatcher, uint32_t slot)
+{
+    const struct cell *cell = &dispatcher->cells[slot];
+    if (cell->place == CELL_READY || (cell->place == CELL_LIVE && publish_take_back(dispatcher, slot)))
+        cancel_expired(dispatcher, slot);
+}
+
+/* Few carry a time, so all are looked at when the first is over. */
 static void expire_memory(struct dispatcher *dispatcher)
 {
     int64_t now_ms = clock_real_ms();
@@ -251,10 +259,10 @@ static void expire_memory(struct dispatcher *dispatcher)
     dispatcher->next_memory_expiry_ms = INT64_MAX;
     for (uint32_t i = 0; i < dispatcher->segment->shape.slot_count; i++) {
         const struct cell *cell = &dispatcher->cells[i];
-        if (cell->place != CELL_READY || !cell->memory || cell->expires_ms == 0)
+        if (cell->place == CELL_NONE || cell->place == CELL_LANDING || !cell->memory || cell->expires_ms == 0)
             continue;
         if (cell->expires_ms <= now_ms)
-            cancel_expired(dispatcher, i);
+            expire_one(dispatcher, i);
         else if (cell->expires_ms < dispatcher->next_memory_expiry_ms)
             dispatcher->next_memory_expiry_ms = cell->expires_ms;
     }

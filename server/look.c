@@ -82,6 +82,12 @@ static void look_why(struct dispatcher *dispatcher, struct why *why)
 
 /* --- queues and tasks --- */
 
+static void older(struct lane_view *view, int64_t created_ms)
+{
+    if (view->oldest_ms == 0 || created_ms < view->oldest_ms)
+        view->oldest_ms = created_ms;
+}
+
 static void find_oldest(const struct dispatcher *dispatcher, const struct lane *lane, struct lane_view *view)
 {
     int64_t oldest_ms = lane->cold_seq != NO_SEQ ? lane->cold_created_ms : INT64_MAX;
@@ -89,18 +95,33 @@ static void find_oldest(const struct dispatcher *dispatcher, const struct lane *
         int64_t created_ms = dispatcher->segment->slots[lane->ready.first].spec.created_ms;
         oldest_ms = created_ms < oldest_ms ? created_ms : oldest_ms;
     }
-    if (oldest_ms != INT64_MAX && (view->oldest_ms == 0 || oldest_ms < view->oldest_ms))
-        view->oldest_ms = oldest_ms;
+    if (oldest_ms != INT64_MAX)
+        older(view, oldest_ms);
 }
 
+static struct lane_view *view_of(struct look *look, const struct queue *queue)
+{
+    for (size_t i = 0; i < look->count; i++)
+        if (strcmp(look->views[i].name, queue->name) == 0)
+            return &look->views[i];
+    return NULL;
+}
+
+/* Of those in line, and of those that are out for a worker that has not come yet. */
 static void fill_oldest(const struct dispatcher *dispatcher, struct look *look)
 {
     const struct lineup *lineup = &dispatcher->lineup;
-    for (size_t i = 0; i < lineup->bucket_count; i++) {
+    struct lane_view *view;
+    for (size_t i = 0; i < lineup->bucket_count; i++)
         for (const struct lane *lane = lineup->lanes[i]; lane != NULL; lane = lane->next)
-            for (size_t view = 0; view < look->count; view++)
-                if (lane->waiting > 0 && strcmp(look->views[view].name, lane->queue->name) == 0)
-                    find_oldest(dispatcher, lane, &look->views[view]);
+            if (lane->waiting > 0 && (view = view_of(look, lane->queue)) != NULL)
+                find_oldest(dispatcher, lane, view);
+    for (uint32_t at = dispatcher->live.first; at != CELL_END;
+         at = dispatcher->cells[at].links[dispatcher->live.link].next) {
+        const struct slot *slot = &dispatcher->segment->slots[at];
+        if (slot_claim_load(slot).state == SLOT_QUEUED &&
+            (view = view_of(look, dispatcher->cells[at].lane->queue)) != NULL)
+            older(view, slot->spec.created_ms);
     }
 }
 
@@ -134,6 +155,19 @@ static void view_task(struct dispatcher *dispatcher, const struct task_line *tas
     view->holds[REASON_SERVER_PAUSED] = dispatcher->lineup.paused;
 }
 
+static bool says_nothing(const struct limits *limits)
+{
+    const struct limits none = limits_none();
+    return memcmp(limits, &none, sizeof none) == 0;
+}
+
+/* One that had jobs once and was never spoken of is not there for anybody. */
+static bool is_there(const struct queue *queue)
+{
+    return queue->waiting > 0 || queue->gate.in_flight > 0 || !says_nothing(&queue->file) ||
+           !says_nothing(&queue->set);
+}
+
 static enum err look_queues(struct dispatcher *dispatcher, struct look *look)
 {
     size_t count = 0;
@@ -145,7 +179,8 @@ static enum err look_queues(struct dispatcher *dispatcher, struct look *look)
         return ERR_NO_MEMORY;
     for (struct queue *queue = lineup_first_queue(&dispatcher->lineup); queue && look->count < count;
          queue = lineup_next_queue(queue))
-        view_queue(dispatcher, queue, &look->views[look->count++]);
+        if (is_there(queue))
+            view_queue(dispatcher, queue, &look->views[look->count++]);
     fill_oldest(dispatcher, look);
     return ERR_OK;
 }

@@ -203,9 +203,15 @@ static void publish_pool(struct dispatcher *dispatcher, uint32_t pool, int64_t n
     for (uint32_t level = 0; level < PRIORITY_COUNT && dispatcher->stale[pool] != 0; level++)
         if (dispatcher->stale[pool] & 1u << level)
             rebuild(dispatcher, pool, level);
-    for (int level = PRIORITY_COUNT - 1; level >= 0; level--)
+    bool more = false;
+    for (int level = PRIORITY_COUNT - 1; level >= 0; level--) {
+        if (more && depth(dispatcher, pool, (uint32_t)level) > 0)
+            rebuild(dispatcher, pool,
+                    (uint32_t)level); /* or a worker would take it before what is more urgent */
         out = publish_level(dispatcher, pool, (uint32_t)level, out + depth(dispatcher, pool, (uint32_t)level),
                             most, now_ns);
+        more = more || dispatcher->lineup.pools[pool].levels[level].count > 0;
+    }
     want_workers(dispatcher, pool, any_in_line(dispatcher, pool), now_ns);
     if (dispatcher->flows[pool].live > 0)
         post_work(dispatcher, pool);
