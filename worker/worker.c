@@ -265,10 +265,21 @@ static void set_share(const struct pool_config *pool)
         log_errno("sched_setaffinity", pool->name);
 }
 
-/* A replacement, everything loaded, until the one that it replaces is gone. False: drain. */
+static void load_plugins(const struct catalogue *catalogue)
+{
+    for (uint32_t i = 0; i < catalogue->task_count; i++) {
+        const struct task *task = &catalogue->tasks[i];
+        if (task->kind == TASK_PLUGIN && !task->broken)
+            kind_plugin_load(task->path);
+    }
+}
+
+/* A replacement, until the one that it replaces is gone: everything is loaded, so that its first job is not
+ * slower than the last one of the other. False: drain. */
 static bool wait_for_release(const struct worker *worker)
 {
     struct board *board = worker->board;
+    load_plugins(worker->catalogue);
     atomic_store_explicit(&board->standing, 1, memory_order_release); /* R3: pairs with R4 */
     ring_supervisor(worker);
     while (!draining(worker)) {
