@@ -59,7 +59,7 @@ struct worker_child {
     struct death death;               /* complete but for the group */
 };
 
-enum { NO_WORKER = UINT32_MAX };
+enum { NO_WORKER = WORKERS_MAX };
 
 /* What the supervisor alone knows of a pool: a replacement under way, or none. */
 struct pool {
