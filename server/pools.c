@@ -28,7 +28,7 @@ static uint32_t status_of(const struct look *look, uint32_t worker)
 void pools_init(struct supervisor *supervisor)
 {
     for (size_t i = 0; i < supervisor->config->pool_count; i++)
-        supervisor->pools[i] = (struct pool){.standby = NO_WORKER, .replaced = NO_WORKER};
+        supervisor->pools[i] = (struct pool){.standby = NO_WORKER};
 }
 
 /* ── how many ── */
@@ -136,102 +136,112 @@ static void shrink(const struct look *look)
 
 /* ── replacement ── */
 
+/* R2: acquire, pairs with R1 in worker.c. */
+static uint32_t find_retiring(const struct look *look)
+{
+    for (uint32_t i = look->first; i < look->end; i++) {
+        if (serves(look, i) &&
+            atomic_load_explicit(&board_of(look, i)->retire, memory_order_acquire) != RETIRE_NONE)
+            return i;
+    }
+    return NO_WORKER;
+}
+
+/* The worker that took the seat, or NO_WORKER. Whoever looks for an offer from now on finds none. */
+static uint32_t withdraw_offer(const struct supervisor *supervisor, uint32_t pool)
+{
+    _Atomic uint32_t *seat = &supervisor->segment.header->seats[pool];
+    uint32_t word = atomic_exchange_explicit(seat, SEAT_NONE, memory_order_acq_rel);
+    return word == SEAT_NONE || word == SEAT_OFFERED ? NO_WORKER : word - 1;
+}
+
+/* Once the one who took the seat is dead, or when a place is empty for another reason: then the offer, if it
+ * is taken at this moment, costs a fork later. */
 static void release_standby(const struct look *look)
 {
-    uint32_t standby = look->pool->standby;
-    struct board *board = board_of(look, standby);
+    uint32_t left = withdraw_offer(look->supervisor, look->number);
+    struct board *board = board_of(look, look->pool->standby);
+    if (left != NO_WORKER && look->supervisor->workers[left].pid == 0) {
+        uint32_t reason = atomic_load_explicit(&board_of(look, left)->retire, memory_order_relaxed);
+        atomic_store_explicit(&board->replaces, reason, memory_order_relaxed);
+        LOG(WORKER_RECYCLE, LOG_TEXT("pool", look->config->name), LOG_INT("worker", left),
+            LOG_TEXT("reason", retire_reason_text((enum retire_reason)reason)));
+    }
     atomic_store_explicit(&board->status, WORKER_LIVE, memory_order_relaxed);
     atomic_store_explicit(&board->released, 1, memory_order_release); /* R6: pairs with R5 in worker.c */
     sem_hint(&board->go);
-    look->pool->standby = look->pool->replaced = NO_WORKER;
+    look->pool->standby = NO_WORKER;
     look->pool->backoff_ms = look->pool->again_ns = 0;
 }
 
-static void begin_replacement(const struct look *look, uint32_t old, enum retire_reason reason)
+static bool seat_left(const struct look *look)
+{
+    uint32_t word =
+        atomic_load_explicit(&look->supervisor->segment.header->seats[look->number], memory_order_acquire);
+    if (word == SEAT_NONE || word == SEAT_OFFERED)
+        return false;
+    CHECK(word - 1 >= look->first && word - 1 < look->end);
+    return look->supervisor->workers[word - 1].pid == 0;
+}
+
+/* Those who wait for a job look at once; the others after their job. */
+static void offer_seat(const struct look *look)
+{
+    struct segment_header *header = look->supervisor->segment.header;
+    uint32_t none = SEAT_NONE;
+    if (!atomic_compare_exchange_strong_explicit(&header->seats[look->number], &none, SEAT_OFFERED,
+                                                 memory_order_acq_rel, memory_order_relaxed))
+        return; /* offered already */
+    for (uint32_t i = serving(look); i > 0; i--)
+        sem_hint(&header->work[look->number]);
+}
+
+/* At no moment do more workers take jobs than the pool has, and hardly ever fewer: the old one ends only once
+ * the new one is ready, and the new one begins only once the old one is dead. */
+static void go_on_replacing(const struct look *look)
+{
+    const struct board *board = board_of(look, look->pool->standby);
+    if (seat_left(look) || places_taken(look) < target(look))
+        release_standby(look);
+    else if (atomic_load_explicit(&board->standing, memory_order_acquire) != 0) /* R4: pairs with R3 */
+        offer_seat(look);
+}
+
+static void begin_replacement(const struct look *look)
 {
     uint32_t board = free_board(look);
     if (board == NO_WORKER)
         return;
     spawn_worker(look->supervisor, board, true);
-    if (status_of(look, board) != WORKER_STANDBY)
-        return;
-    atomic_store_explicit(&board_of(look, board)->replaces, reason, memory_order_relaxed);
-    look->pool->standby = board;
-    look->pool->replaced = old;
-    look->pool->replaced_pid = look->supervisor->workers[old].pid;
-    LOG(WORKER_RECYCLE, LOG_TEXT("pool", look->config->name), LOG_INT("worker", old),
-        LOG_TEXT("reason", retire_reason_text(reason)));
-}
-
-/* One that serves, or one that ends already and lost the replacement that stood by for it. */
-static bool may_be_replaced(const struct look *look, uint32_t worker)
-{
-    return serves(look, worker) ||
-           (status_of(look, worker) == WORKER_LIVE && look->supervisor->workers[worker].recycled &&
-            serving(look) < target(look));
-}
-
-/* R2: acquire, pairs with R1 in worker.c. The longest serving one first, so that nobody waits for ever. */
-static uint32_t find_retiring(const struct look *look, enum retire_reason *reason)
-{
-    uint32_t found = NO_WORKER;
-    for (uint32_t i = look->first; i < look->end; i++) {
-        uint32_t word = atomic_load_explicit(&board_of(look, i)->retire, memory_order_acquire);
-        if (word == RETIRE_NONE || word >= RETIRE_REASON_COUNT || !may_be_replaced(look, i))
-            continue;
-        if (found != NO_WORKER &&
-            look->supervisor->workers[i].spawned_ns >= look->supervisor->workers[found].spawned_ns)
-            continue;
-        found = i;
-        *reason = (enum retire_reason)word;
-    }
-    return found;
-}
-
-/* The old one ends once the new one is ready, and the new one begins once the old one is dead: at no moment
- * are there more workers that take jobs than the pool has, and hardly ever fewer. */
-static void go_on_replacing(const struct look *look)
-{
-    struct pool *pool = look->pool;
-    struct worker_child *old = &look->supervisor->workers[pool->replaced];
-    if (old->pid != pool->replaced_pid) {
-        release_standby(look); /* also when the old one died by itself */
-        return;
-    }
-    bool ready = atomic_load_explicit(&board_of(look, pool->standby)->standing, memory_order_acquire) !=
-                 0; /* R4: pairs with R3 in worker.c */
-    if (ready && !old->told_to_end) {
-        old->recycled = true;
-        stops_drain(look->supervisor, pool->replaced);
-    }
+    if (status_of(look, board) == WORKER_STANDBY)
+        look->pool->standby = board;
 }
 
 static void replace(const struct look *look)
 {
-    enum retire_reason reason = RETIRE_NONE;
     if (look->pool->standby != NO_WORKER) {
-        if (status_of(look, look->pool->standby) == WORKER_STANDBY)
+        if (status_of(look, look->pool->standby) == WORKER_STANDBY) /* else it is dead, and settled soon */
             go_on_replacing(look);
         return;
     }
-    uint32_t old = look->now_ns >= look->pool->again_ns ? find_retiring(look, &reason) : NO_WORKER;
+    uint32_t old = look->now_ns >= look->pool->again_ns ? find_retiring(look) : NO_WORKER;
     if (old == NO_WORKER)
         return;
-    if (serving(look) > target(look)) {
-        look->supervisor->workers[old].recycled = true;
+    if (serving(look) > target(look))
         stops_drain(look->supervisor, old); /* nobody need follow */
-    } else {
-        begin_replacement(look, old, reason);
-    }
+    else
+        begin_replacement(look);
 }
 
 bool pools_standby_died(struct supervisor *supervisor, uint32_t worker)
 {
-    struct pool *pool = &supervisor->pools[segment_pool_of(&supervisor->segment, worker)];
+    uint32_t number = segment_pool_of(&supervisor->segment, worker);
+    struct pool *pool = &supervisor->pools[number];
     struct worker_child *child = &supervisor->workers[worker];
     if (pool->standby != worker)
         return false;
-    pool->standby = pool->replaced = NO_WORKER;
+    withdraw_offer(supervisor, number);
+    pool->standby = NO_WORKER;
     child->backoff_ms = child->respawn_ns = 0; /* the board is as good as before; the pool waits */
     if (child->death.cause == DEATH_DRAINED)
         return true;

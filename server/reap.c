@@ -52,7 +52,7 @@ static enum death_cause find_cause(struct supervisor *supervisor, uint32_t numbe
         if (phase == RUN_IDLE && WEXITSTATUS(status) == WORKER_EXIT_RECYCLED)
             return DEATH_RECYCLED;
         if (phase == RUN_IDLE && WEXITSTATUS(status) == WORKER_EXIT_DRAINED)
-            return child->recycled ? DEATH_RECYCLED : DEATH_DRAINED;
+            return DEATH_DRAINED;
         return phase == RUN_IDLE ? DEATH_LOST
                                  : DEATH_CRASH; /* a task that called exit() took its worker along */
     }

@@ -11,8 +11,8 @@
  *     supervisor  the loop, drain, reload, reset
  *
  * A pool has one board more than workers. A worker that has served long enough is replaced without a gap and
- * without an excess: a new one gets ready on the spare board (standby), the old one is drained, and when it
- * is reaped the new one is released; then the old one's board is the spare one.
+ * without an excess: a new one gets ready on the spare board (standby), the old one ends when it is between
+ * two jobs, and when it is reaped the new one is released; then the old one's board is the spare one.
  *
  * Deaths and what follows:
  *     worker            its group is killed, its death recorded, a new one forked (with a pause only if it
@@ -56,16 +56,14 @@ struct worker_child {
     bool stop_signalled, stop_killed; /* its task's group got SIGTERM; SIGKILL */
     bool ordered;                     /* its end was our order: charge nothing */
     bool told_to_end;                 /* it was drained */
-    bool recycled;                    /* because it had served long enough */
     struct death death;               /* complete but for the group */
 };
 
-enum { NO_WORKER = UINT32_MAX };
+enum { NO_WORKER = WORKERS_MAX };
 
 /* What the supervisor alone knows of a pool: a replacement under way, or none. */
 struct pool {
-    uint32_t standby, replaced; /* worker numbers, or NO_WORKER */
-    pid_t replaced_pid;
+    uint32_t standby;             /* a worker number, or NO_WORKER */
     int64_t again_ns, backoff_ms; /* after a replacement that died before it was ready */
 };
 

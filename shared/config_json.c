@@ -233,7 +233,7 @@ static enum err put_node(struct writer *writer, const yaml_node_t *node)
         err = put_pairs(writer, node);
         break;
     case YAML_NO_NODE:
-        CHECK(!"a node of a loaded document is something");
+        CHECK(node->type != YAML_NO_NODE); /* a node of a loaded document is something */
     }
     writer->depth--;
     return err;

@@ -34,7 +34,7 @@ enum log_format { LOG_AUTO, LOG_TEXT_LINES, LOG_JSON_LINES };
     V(WORKER_DIED, "worker.die", WARN, "a worker died and is replaced")                                      \
     V(WORKER_BACKOFF, "worker.backoff", ERROR,                                                               \
       "a worker died before its first job; waiting before the next")                                         \
-    V(WORKER_RECYCLE, "worker.recycle", INFO, "a worker has served long enough; its replacement gets ready") \
+    V(WORKER_RECYCLE, "worker.recycle", INFO, "a worker had served long enough and was replaced")            \
     V(WORKER_FAIL, "worker.fail", ERROR, "a worker cannot go on")                                            \
     V(TASKS_LOAD, "tasks.load", INFO, "the catalogue of tasks is loaded")                                    \
     V(TASK_BROKEN, "task.broken", WARN, "a task cannot be used")                                             \

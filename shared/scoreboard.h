@@ -18,8 +18,8 @@
  * does not respawn a worker whose ring is full.
  *
  * Replacement, when a worker has served long enough (retire): another one gets ready on the pool's spare
- * board (STANDBY, standing), then the old one is drained, and once it is dead the new one is released
- * (released, go).
+ * board (STANDBY, standing) and is offered (segment_header.seats); the first who has served long enough and
+ * is between two jobs takes the offer and ends, and once it is dead the new one is released (released, go).
  *
  * Completions: a ring of tickets per worker, written by it, read by the dispatcher. A hint.
  */

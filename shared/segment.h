@@ -40,6 +40,10 @@ struct segment_pool {
     char name[NAME_BYTES];
 };
 
+/* A pool's seat: a replacement that is ready is offered for whoever has served long enough and is between two
+ * jobs; that worker takes the seat and ends. Otherwise a worker's number + 1. */
+enum { SEAT_NONE = 0, SEAT_OFFERED = 0xffff };
+
 struct segment_shape {
     uint32_t slot_count, worker_count;
     uint32_t pool_count, unused; /* pool_count 0 is made one pool of all workers, "default" */
@@ -66,6 +70,9 @@ struct segment_header {
     _Atomic uint32_t config_epoch;                  /* raised when the file was read again and is fine */
     _Atomic uint32_t front_restarts, resets;
     _Atomic int32_t front_pid, supervisor_pid;
+
+    /* NONE → OFFERED → NONE by the supervisor, OFFERED → a number by a worker, by CAS. */
+    _Alignas(CACHE_LINE) _Atomic uint32_t seats[POOLS_MAX];
 
     /* Written by the front. */
     _Alignas(CACHE_LINE) _Atomic int64_t front_beat_ns; /* monotonic; each second */

@@ -6,6 +6,7 @@
 #include "config.h"
 #include "segment.h"
 
+/* RECYCLED: it gave a job of a newer catalogue back, or left its seat to a replacement. */
 enum { WORKER_EXIT_DRAINED = 0, WORKER_EXIT_SETUP = 69, WORKER_EXIT_RECYCLED = 75 };
 
 /* Everything borrowed from the supervisor's memory, which the fork copied. */

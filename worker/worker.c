@@ -98,15 +98,20 @@ static enum retire_reason reason_to_retire(const struct worker *worker)
     return RETIRE_NONE;
 }
 
+/* Between two jobs: says so when it should be replaced, and ends once a replacement is offered. */
 static void look_at_oneself(const struct worker *worker)
 {
-    if (atomic_load_explicit(&worker->board->retire, memory_order_relaxed) != RETIRE_NONE)
-        return;
-    enum retire_reason reason = reason_to_retire(worker);
-    if (reason == RETIRE_NONE)
-        return;
-    atomic_store_explicit(&worker->board->retire, reason, memory_order_release); /* R1: pairs with R2 */
-    ring_supervisor(worker);
+    uint32_t reason = atomic_load_explicit(&worker->board->retire, memory_order_relaxed);
+    if (reason == RETIRE_NONE && (reason = reason_to_retire(worker)) != RETIRE_NONE) {
+        atomic_store_explicit(&worker->board->retire, reason, memory_order_release); /* R1: pairs with R2 */
+        ring_supervisor(worker);
+    }
+    uint32_t offer = SEAT_OFFERED;
+    _Atomic uint32_t *seat = &worker->segment->header->seats[worker->setup->pool];
+    if (reason != RETIRE_NONE &&
+        atomic_compare_exchange_strong_explicit(seat, &offer, worker->number + 1, memory_order_acq_rel,
+                                                memory_order_relaxed))
+        _exit(WORKER_EXIT_RECYCLED);
 }
 
 /* --- jobs --- */
@@ -260,10 +265,21 @@ static void set_share(const struct pool_config *pool)
         log_errno("sched_setaffinity", pool->name);
 }
 
-/* A replacement, everything loaded, until the one that it replaces is gone. False: drain. */
+static void load_plugins(const struct catalogue *catalogue)
+{
+    for (uint32_t i = 0; i < catalogue->task_count; i++) {
+        const struct task *task = &catalogue->tasks[i];
+        if (task->kind == TASK_PLUGIN && !task->broken)
+            kind_plugin_load(task->path);
+    }
+}
+
+/* A replacement, until the one that it replaces is gone: everything is loaded, so that its first job is not
+ * slower than the last one of the other. False: drain. */
 static bool wait_for_release(const struct worker *worker)
 {
     struct board *board = worker->board;
+    load_plugins(worker->catalogue);
     atomic_store_explicit(&board->standing, 1, memory_order_release); /* R3: pairs with R4 */
     ring_supervisor(worker);
     while (!draining(worker)) {

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@ static struct config config;
 static struct pool_config pool_configs[2];
 static char any_cpu[] = "";
 static volatile sig_atomic_t ended;
+static _Atomic int *busy; /* shared: 1 where a worker runs a job and does not look at itself */
 
 static void on_end(int number)
 {
@@ -35,8 +37,14 @@ static void worker(const struct worker_setup *setup)
     atomic_store(&board->waiting, 1);
     if (setup->standby != 0)
         atomic_store(&board->standing, 1);
-    while (!ended)
+    while (!ended) {
+        uint32_t offer = SEAT_OFFERED;
+        _Atomic uint32_t *seat = &setup->segment->header->seats[setup->pool];
+        if (atomic_load(&board->retire) != RETIRE_NONE && atomic_load(&busy[setup->number]) == 0 &&
+            atomic_compare_exchange_strong(seat, &offer, setup->number + 1))
+            _exit(WORKER_EXIT_RECYCLED);
         clock_sleep_ms(1);
+    }
     _exit(WORKER_EXIT_DRAINED);
 }
 
@@ -69,6 +77,8 @@ static void wait_for_workers(void)
 static void set_up(void)
 {
     log_set_level(LOG_LEVEL_COUNT);
+    busy = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    ck_assert_ptr_ne(busy, MAP_FAILED);
     mains = (struct supervisor_mains){.worker = worker};
     pool_configs[0] = pool_of("default", 2, 2);
     pool_configs[1] = pool_of("slow", 4, 1);
@@ -103,6 +113,7 @@ static void tear_down(void)
             kill(supervisor.workers[i].pid, SIGKILL);
             waitpid(supervisor.workers[i].pid, NULL, 0);
         }
+    munmap((void *)busy, 4096);
     close(supervisor.wake_fd);
     free(supervisor.workers);
     segment_close(&supervisor.segment);
@@ -249,7 +260,27 @@ START_TEST(one_that_is_more_than_wanted_ends_without_a_replacement)
     turn();
     ck_assert_uint_eq(slow(WORKER_STANDBY), 0);
     until_slow(1, 2);
-    ck_assert_uint_eq(atomic_load(&supervisor.segment.boards[SLOW_FIRST].restarts[DEATH_RECYCLED]), 1);
+    ck_assert_uint_eq(atomic_load(&supervisor.segment.boards[SLOW_FIRST].restarts[DEATH_DRAINED]), 1);
+}
+END_TEST
+
+START_TEST(who_runs_a_long_job_does_not_keep_others_from_being_replaced)
+{
+    want(2);
+    turn();
+    pid_t long_one = supervisor.workers[SLOW_FIRST].pid, other = supervisor.workers[SLOW_FIRST + 1].pid;
+    atomic_store(&busy[SLOW_FIRST], 1);
+    retire(SLOW_FIRST, RETIRE_AGE);
+    turn();
+    ck_assert_uint_eq(slow(WORKER_STANDBY), 1);
+    retire(SLOW_FIRST + 1, RETIRE_JOBS);
+    until_slow(2, 2);
+    ck_assert_int_eq(supervisor.workers[SLOW_FIRST].pid, long_one);
+    ck_assert_int_ne(supervisor.workers[SLOW_FIRST + 1].pid, other);
+    atomic_store(&busy[SLOW_FIRST], 0);
+    turn();
+    until_slow(2, 2);
+    ck_assert_int_ne(supervisor.workers[SLOW_FIRST].pid, long_one);
 }
 END_TEST
 
@@ -300,6 +331,7 @@ int main(void)
     tcase_add_test(tests, a_worker_that_served_long_enough_is_followed_by_one_that_stood_by);
     tcase_add_test(tests, all_workers_of_a_full_pool_are_replaced_one_after_another);
     tcase_add_test(tests, one_that_is_more_than_wanted_ends_without_a_replacement);
+    tcase_add_test(tests, who_runs_a_long_job_does_not_keep_others_from_being_replaced);
     tcase_add_test(tests,
                    a_replacement_that_dies_leaves_the_old_one_and_is_tried_again_after_a_growing_pause);
     tcase_add_test(tests, an_old_one_that_dies_by_itself_is_followed_by_its_replacement_and_nobody_else);

@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -197,6 +198,16 @@ def test_a_long_job_of_a_worker_that_is_replaced_ends_first(start):
     assert ended["state"] == "succeeded" and ended["attempt"] == 1 and ended["lost"] == 0
     assert server.client.wait(later)["state"] == "succeeded"
     until(lambda: old not in server.workers(), 5, "the old worker gone")
+    server.stop()
+
+
+def test_a_replacement_has_loaded_the_plugins_before_it_serves(start):
+    server = start("pools: [{name: default, workers: 1, max_age: 300ms}]\n")
+    job, old = old_and_busy(server, 1)
+    standby = until(lambda: listed(server, state="standby"), 5, "a worker in standby")[0]["pid"]
+    until(lambda: "/echo.so" in Path(f"/proc/{standby}/maps").read_text(), 5, "the plugin in its memory")
+    assert "/echo.so" not in Path(f"/proc/{old}/maps").read_text()
+    assert server.client.wait(job)["state"] == "succeeded"
     server.stop()
 
 
