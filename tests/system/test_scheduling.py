@@ -429,6 +429,22 @@ def test_a_waited_cancel_tells_what_became_of_the_job(client):
     assert ended["cancel"]["stopped_by"] in ("task", "SIGTERM", "SIGKILL")
 
 
+@pytest.mark.parametrize("script, by", [
+    ("exec sleep 30", "SIGTERM"), ("trap '' TERM; while :; do sleep 0.05; done", "SIGKILL"),
+    ("trap 'exit 3' TERM; while :; do sleep 0.05; done", "task")])
+def test_the_answer_names_what_stopped_the_task(start_server, tmp_path, script, by):
+    tasks = tmp_path / "tasks"
+    tasks.mkdir()
+    (tasks / "stay").write_text(f"#!/bin/sh\n{script}\n")
+    (tasks / "stay").chmod(0o755)
+    client = start_server(tasks_dir=tasks, workers_count=1, jobs_kill_after="400ms").client
+    job = client.submit("stay")["id"]
+    until(lambda: client.job(job)["state"] == "running", 5)
+    time.sleep(0.3)  # the shell has set its trap
+    ended = document(client.request("POST", f"/v1/jobs/{job}/cancel", headers={"Prefer": "wait=10"}))
+    assert ended["state"] == "cancelled" and ended["cancel"] == {"outcome": "cancelled", "stopped_by": by}
+
+
 def test_a_cancel_without_wait_says_that_it_has_asked(client):
     job = client.submit("sleep", {"seconds": 30})["id"]
     until(lambda: client.job(job)["state"] == "running", 5)
