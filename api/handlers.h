@@ -46,6 +46,9 @@ enum answer handler_refused(struct request *request, enum err err, enum job_requ
  * answers at once. */
 enum answer handler_look(struct request *request, enum look_kind kind, handler_fn *answer);
 
+/* The document of the queue that the path names, even if there is nothing to say of it: what was just set. */
+handler_fn handler_queue;
+
 /* Of a look at queues or tasks, the one of that name; NULL: it is not there. */
 const struct lane_view *handler_view(const struct look *look, const char *name);
 

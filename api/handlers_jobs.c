@@ -50,7 +50,7 @@ static bool take_state(struct request *request, struct query *query)
         return true;
     const char *near = nearest_name(text, STATES, sizeof STATES / sizeof STATES[0]);
     handler_bad_parameter(request, "state",
-                          "state is \"%.64s\"%s%s%s, but must be one of "
+                          "state is \"%.64s\"%s%s%s, but must be "
                           "queued, scheduled, blocked, running, retrying, succeeded, failed or cancelled",
                           text, near != NULL ? " (did you mean " : "", near != NULL ? near : "",
                           near != NULL ? "?)" : "");

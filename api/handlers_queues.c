@@ -41,13 +41,23 @@ static bool add(struct queues *queues, const char *name)
     return true;
 }
 
+/* The dispatcher never forgets a queue; one is there for a client as long as it has something to say. */
+static bool is_there(const struct lane_view *view)
+{
+    bool limited = false;
+    for (int i = 0; i < LIMIT_COUNT; i++)
+        limited = limited || (view->limits.values[i] != LIMIT_NOT_SET && i != LIMIT_WEIGHT) ||
+                  view->set.values[i] != LIMIT_NOT_SET;
+    return limited || view->waiting > 0 || view->in_flight > 0;
+}
+
 /* Those that the dispatcher knows, those of jobs that there are, those that tasks name, and the default. */
 static bool add_all(struct queues *queues, const struct look *look, const struct tally *tally,
                     const struct catalogue *catalogue)
 {
     bool ok = add(queues, "default");
     for (size_t i = 0; ok && i < look->count; i++)
-        ok = add(queues, look->views[i].name);
+        ok = !is_there(&look->views[i]) || add(queues, look->views[i].name);
     for (uint32_t i = 0; ok && i < catalogue->task_count; i++)
         ok = catalogue->tasks[i].queue[0] == '\0' || add(queues, catalogue->tasks[i].queue);
     for (size_t i = 0; ok && i < tally->count; i++)
@@ -121,6 +131,16 @@ static void put_queues(struct request *request, const struct queues *queues, con
     PUT(out, "]}\n");
 }
 
+/* Of that one, whether or not there is anything to say of it. */
+static void put_named(struct request *request, const struct queues *queues, const struct tally *tally)
+{
+    const char *name = request->capture;
+    struct buf *out = reply_json(request, 200);
+    (void)queues;
+    put_queue(out, name, handler_view(request->errand.look, name), tally);
+    PUT(out, "\n");
+}
+
 static void put_one(struct request *request, const struct queues *queues, const struct tally *tally)
 {
     const char *name = request->capture;
@@ -131,9 +151,7 @@ static void put_one(struct request *request, const struct queues *queues, const 
             name);
         return;
     }
-    struct buf *out = reply_json(request, 200);
-    put_queue(out, name, handler_view(request->errand.look, name), tally);
-    PUT(out, "\n");
+    put_named(request, queues, tally);
 }
 
 static enum answer answer_with(struct request *request,
@@ -156,6 +174,16 @@ static enum answer answer_queues(struct request *request)
 static enum answer answer_queue(struct request *request)
 {
     return answer_with(request, put_one);
+}
+
+static enum answer answer_named(struct request *request)
+{
+    return answer_with(request, put_named);
+}
+
+enum answer handler_queue(struct request *request)
+{
+    return handler_look(request, LOOK_QUEUES, answer_named);
 }
 
 enum answer list_queues(struct request *request)

@@ -27,7 +27,7 @@ static enum answer set_done(struct request *request)
         return problem_plain(request, request->errand.err);
     switch (request->errand.setting->kind) {
     case SETTING_QUEUE:
-        return get_queue(request);
+        return handler_queue(request);
     case SETTING_TASK:
         return get_task(request);
     case SETTING_SERVER:

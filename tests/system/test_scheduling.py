@@ -7,6 +7,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from processes import until
+from server import ROOT
 from test_jobs import busy, free
 
 SERVER = {"workers_count": 2, "jobs_kill_after": "500ms"}
@@ -369,6 +370,54 @@ def test_limits_that_make_no_sense_are_refused(client, path, body, expected):
     assert code(client.patch(path, body), 422) == expected
 
 
+# ── what a state refuses ──
+
+TAKES = re.findall(r'T\((\w+), (\w+), (true|false), "(.*)"\) *\\?$', (ROOT / "shared" / "job.h").read_text(), re.MULTILINE)
+ASK = {"CANCEL": lambda client, job: client.post(f"/v1/jobs/{job}/cancel"),
+       "RETRY": lambda client, job: client.post(f"/v1/jobs/{job}/retry"),
+       "FORGET": lambda client, job: client.request("DELETE", f"/v1/jobs/{job}"),
+       "PATCH": lambda client, job: client.patch(f"/v1/jobs/{job}", {"tags": ["asked"]})}
+
+
+def one_in(client, state):
+    """A job that stays in that state; None: the tests cannot make one yet."""
+    if state in ("SUCCEEDED", "FAILED"):
+        task = "echo" if state == "SUCCEEDED" else "fail"
+        return client.submit(task, {"retryable": False}, wait=10)["id"]
+    if state == "CANCELLED":
+        job = client.submit("echo", 1, delay=300)["id"]
+        client.post(f"/v1/jobs/{job}/cancel")
+        return job
+    if state == "RUNNING":
+        return client.submit("sleep", {"seconds": 30})["id"]
+    if state == "RETRYING":
+        return client.submit("fail", {}, retry={"initial": 300, "max": 300})["id"]
+    if state == "SCHEDULED":
+        return client.submit("echo", 1, delay=300)["id"]
+    return client.submit("echo", 1, queue="refusals")["id"] if state == "QUEUED" else None
+
+
+@pytest.mark.parametrize("state", sorted({state for state, *_ in TAKES}))
+def test_each_state_takes_or_refuses_each_request_as_the_table_says(client, state):
+    assert len(TAKES) == 8 * len(ASK)
+    document(client.post("/v1/queues/refusals/pause"))
+    for _, request, takes, hint in (row for row in TAKES if row[0] == state):
+        job = one_in(client, state)
+        if job is None:
+            return
+        until(lambda: client.job(job)["state"] == state.lower(), 5)
+        answer = ASK[request](client, job)
+        if takes == "true":
+            assert answer.status_code in (200, 202, 204), answer.text
+        else:
+            assert code(answer, 409) in ("already_finished", "not_finished", "not_possible_now")
+            assert answer.json()["hint"] == hint.replace('\\"', '"') and state.lower() in answer.json()["detail"]
+        if request != "FORGET" or takes == "false":
+            client.post(f"/v1/jobs/{job}/cancel")
+            client.wait(job)
+    document(client.post("/v1/queues/refusals/resume"))
+
+
 # ── cancel, waited for ──
 
 
@@ -378,6 +427,22 @@ def test_a_waited_cancel_tells_what_became_of_the_job(client):
     ended = document(client.post(f"/v1/jobs/{job}/cancel?wait=10"))
     assert ended["state"] == "cancelled" and ended["cancel"]["outcome"] == "cancelled"
     assert ended["cancel"]["stopped_by"] in ("task", "SIGTERM", "SIGKILL")
+
+
+@pytest.mark.parametrize("script, by", [
+    ("exec sleep 30", "SIGTERM"), ("trap '' TERM; while :; do sleep 0.05; done", "SIGKILL"),
+    ("trap 'exit 3' TERM; while :; do sleep 0.05; done", "task")])
+def test_the_answer_names_what_stopped_the_task(start_server, tmp_path, script, by):
+    tasks = tmp_path / "tasks"
+    tasks.mkdir()
+    (tasks / "stay").write_text(f"#!/bin/sh\n{script}\n")
+    (tasks / "stay").chmod(0o755)
+    client = start_server(tasks_dir=tasks, workers_count=1, jobs_kill_after="400ms").client
+    job = client.submit("stay")["id"]
+    until(lambda: client.job(job)["state"] == "running", 5)
+    time.sleep(0.3)  # the shell has set its trap
+    ended = document(client.request("POST", f"/v1/jobs/{job}/cancel", headers={"Prefer": "wait=10"}))
+    assert ended["state"] == "cancelled" and ended["cancel"] == {"outcome": "cancelled", "stopped_by": by}
 
 
 def test_a_cancel_without_wait_says_that_it_has_asked(client):
