@@ -160,9 +160,9 @@ void landing_collect(struct dispatcher *dispatcher)
  * may hold what is nobody else's business. */
 static void say_why(const struct attempt *attempt, char reason[MESSAGE_BYTES])
 {
-    static const enum err OURS[] = {ERR_TASK_START,     ERR_BROKEN_TASK,      ERR_UNKNOWN_TASK,
-                                    ERR_TIMEOUT,        ERR_RESULT_TOO_LARGE, ERR_INVALID_RESULT,
-                                    ERR_WORKER_CRASHED, ERR_WORKER_LOST,      ERR_NO_MEMORY};
+    static const enum err OURS[] = {
+        ERR_TASK_START,     ERR_BROKEN_TASK,    ERR_UNKNOWN_TASK, ERR_TIMEOUT,   ERR_RESULT_TOO_LARGE,
+        ERR_INVALID_RESULT, ERR_WORKER_CRASHED, ERR_WORKER_LOST,  ERR_NO_MEMORY, ERR_EXPIRED};
     static const enum err BEGINS_OURS[] = {ERR_TASK_EXIT, ERR_TASK_SIGNAL}; /* and ": " before the task's */
     size_t bytes = 0;
     for (size_t i = 0; i < sizeof OURS / sizeof OURS[0]; i++) {
