@@ -112,7 +112,8 @@ static inline void make_segment(uint32_t slots)
 static inline void rig_up_with(uint32_t slots)
 {
     make_folder();
-    config = (struct config){.jobs_max_crashes = 3, .jobs_max_lost = 20, .jobs_key_concurrency = 1, .state_dir = folder};
+    config = (struct config){
+        .jobs_max_crashes = 3, .jobs_max_lost = 20, .jobs_key_concurrency = 1, .state_dir = folder};
     wake_fd = eventfd(0, EFD_NONBLOCK);
     atomic_store(&loads_seen, 0);
     atomic_store(&rows_loaded, 0);
