@@ -25,9 +25,10 @@ static void prepare(struct request *request, enum errand_kind kind, struct id id
     request->errand_wake.open = true;
 }
 
-void await_submit(struct request *request, struct job *job)
+void await_submit(struct request *request, struct job *job, enum err otherwise)
 {
     prepare(request, ERRAND_SUBMIT, job->spec.id, job);
+    request->errand.otherwise = otherwise;
     front_submit(request->front, &request->errand);
 }
 

@@ -11,7 +11,8 @@
 
 #include "http.h"
 
-void await_submit(struct request *request, struct job *job);
+/* otherwise: as in struct errand. */
+void await_submit(struct request *request, struct job *job, enum err otherwise);
 /* CANCEL, RETRY or FORGET, of a job that stands already. */
 void await_errand(struct request *request, enum errand_kind kind, struct id id);
 /* Patch, setting and look must outlive the errand. */

@@ -129,6 +129,8 @@ static enum answer go_on(struct request *request)
         if (!await_forget(request)) /* of the job that did not come into being */
             return SUSPENDED;
         request->replayed = err == ERR_OK;
+        if (err != ERR_OK && err == request->refusal)
+            return not_admitted(request, err, &request->estimate, request->start_within_ms);
         return err != ERR_OK ? refused(request, err)
                              : await_job(request, request->errand.original, answer_read);
     }
@@ -137,18 +139,20 @@ static enum answer go_on(struct request *request)
 
 static enum answer submit(struct request *request, struct job *job, int64_t start_within_ms)
 {
-    struct estimate estimate = {.seconds = -1, .max_depth = -1};
     request->job = job;
-    enum err err = front_admit(request->front, &job->spec, start_within_ms, &estimate);
-    if (err != ERR_OK)
-        return not_admitted(request, err, &estimate, start_within_ms);
-    request->admitted = true;
+    request->start_within_ms = start_within_ms;
+    request->refusal = front_admit(request->front, &job->spec, start_within_ms, &request->estimate);
+    bool keyed =
+        job->spec.idempotency_key[0] != '\0'; /* then it may stand already, however full the queue is */
+    if (request->refusal != ERR_OK && !keyed)
+        return not_admitted(request, request->refusal, &request->estimate, start_within_ms);
+    request->admitted = request->refusal == ERR_OK;
     request->then = go_on;
-    if (request->wait_ms > 0) {
+    if (request->wait_ms > 0 && request->admitted) {
         await_end(request, job->spec.id);
         http_expire_at(request, request->started_ns + request->wait_ms * NS_PER_MS);
     }
-    await_submit(request, job);
+    await_submit(request, job, request->refusal);
     return SUSPENDED;
 }
 

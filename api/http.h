@@ -109,14 +109,17 @@ struct request {
     struct errand errand;
     struct waiter waiter;
     struct wake errand_wake, waiter_wake;
-    struct job *job;     /* a reference: what was submitted or read last */
-    struct job *ended;   /* a reference: what the waiter brought */
-    bool unwait_failed;  /* its notify is on the way */
-    bool expired;        /* the time to wait is over */
-    bool stopping;       /* the server stops: answer as soon as can be */
-    bool acknowledged;   /* the errand's answer was looked at */
-    bool replayed, call; /* handlers_submit */
-    bool admitted;       /* a place is reserved that the job may not come to take */
+    struct job *job;          /* a reference: what was submitted or read last */
+    struct job *ended;        /* a reference: what the waiter brought */
+    bool unwait_failed;       /* its notify is on the way */
+    bool expired;             /* the time to wait is over */
+    bool stopping;            /* the server stops: answer as soon as can be */
+    bool acknowledged;        /* the errand's answer was looked at */
+    bool replayed, call;      /* handlers_submit */
+    enum err refusal;         /* of front_admit, if it may be a replay all the same */
+    struct estimate estimate; /* with that refusal */
+    int64_t start_within_ms;
+    bool admitted; /* a place is reserved that the job may not come to take */
     int64_t wait_ms;
     int64_t deadline_ns;
     size_t deadline_at; /* place among the loop's deadlines, from 1; 0: none */

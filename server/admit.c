@@ -277,6 +277,8 @@ static enum err admit_memory(struct dispatcher *dispatcher, struct work *work)
         work->errand->original = first->id;
         return ERR_OK;
     }
+    if (work->errand->otherwise != ERR_OK)
+        return work->errand->otherwise;
     if (dispatcher->memory_count >= dispatcher->segment->shape.slot_count / 2 ||
         fill_slot(dispatcher, work->job, &slot) != ERR_OK)
         return ERR_MEMORY_FULL;

@@ -64,6 +64,11 @@ static void hand_out_submit(struct committer *committer, struct work *work)
         errand->original = submit.original;
         work_free(work);
         answer(errand, submit.err);
+    } else if (errand != NULL && errand->otherwise != ERR_OK &&
+               work->job->spec.durability != DURABILITY_MEMORY) {
+        enum err otherwise = errand->otherwise;
+        work_free(work);
+        answer(errand, otherwise);
     } else if (work->job->spec.durability == DURABILITY_MEMORY) {
         committer->deliver(committer->dispatcher, work);
     } else {

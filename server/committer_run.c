@@ -7,11 +7,12 @@
 static enum err run_submit(const struct committer *committer, struct work *work)
 {
     struct job *job = work->job;
+    bool insert = work->errand == NULL || work->errand->otherwise == ERR_OK;
     work->op.submit = (struct store_submit){.job = job};
     enum err err = store_next_seq(committer->store, &job->spec.seq);
     if (err != ERR_OK)
         return err;
-    if (job->spec.durability != DURABILITY_MEMORY) {
+    if (insert && job->spec.durability != DURABILITY_MEMORY) {
         job->spec.stored = 1;
         return store_submit(committer->store, &work->op.submit);
     }

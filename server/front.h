@@ -59,6 +59,8 @@ struct errand {
     struct id id;    /* SUBMIT: the job's id; else: which */
     struct job *job; /* SUBMIT: a reference is held by the errand's owner; the server takes its own */
     void (*notify)(struct errand *errand);
+    enum err otherwise; /* SUBMIT: if not OK, only a job that stands already under its idempotency key is
+                           wanted, and this is the answer if there is none: nothing is inserted */
 
     /* The answer, valid from notify on.
      * SUBMIT: OK (durable as asked), KEY_REUSED, STORE_FULL, STORE_FAILED, MEMORY_FULL, DRAINING.

@@ -342,6 +342,25 @@ def test_a_full_queue_refuses_with_the_numbers_and_takes_jobs_again(client):
     assert client.submit("echo", 1, queue="full", wait=10)["state"] == "succeeded"
 
 
+@pytest.mark.parametrize("durability", ["process", "memory"])
+def test_a_repeated_request_is_answered_however_full_its_queue_is(client, durability):
+    queue, headers = f"again-{durability}", {"Idempotency-Key": f"again-{durability}"}
+    document(client.patch(f"/v1/queues/{queue}", {"max_depth": 1, "paused": True}))
+    body = {"task": "echo", "queue": queue, "durability": durability}
+    first = client.post("/v1/jobs", body, headers=headers)
+    again = client.post("/v1/jobs", body, headers=headers)
+    assert first.status_code == again.status_code == 202 and first.json()["id"] == again.json()["id"]
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert code(client.post("/v1/jobs", {**body, "args": 1}, headers=headers), 422) == "idempotency_key_reused"
+    for other in ({}, {"Idempotency-Key": f"other-{durability}"}):
+        refused = client.post("/v1/jobs", body, headers=other)
+        assert code(refused, 429) == "queue_full" and int(refused.headers["Retry-After"]) >= 1
+    document(client.post(f"/v1/queues/{queue}/drain"))
+    assert client.post("/v1/jobs", body, headers=headers).json()["id"] == first.json()["id"]
+    document(client.post(f"/v1/queues/{queue}/resume"))
+    client.wait(first.json()["id"])
+
+
 def test_a_refused_or_replayed_submit_gives_its_place_back(client):
     document(client.patch("/v1/queues/places", {"max_depth": 2, "paused": True}))
     headers = {"Idempotency-Key": "one-place"}
