@@ -25,15 +25,16 @@ static void prepare(struct request *request, enum errand_kind kind, struct id id
     request->errand_wake.open = true;
 }
 
-void await_submit(struct request *request, struct job *job)
+void await_submit(struct request *request, struct job *job, enum err otherwise)
 {
     prepare(request, ERRAND_SUBMIT, job->spec.id, job);
+    request->errand.otherwise = otherwise;
     front_submit(request->front, &request->errand);
 }
 
 void await_errand(struct request *request, enum errand_kind kind, struct id id)
 {
-    CHECK(kind != ERRAND_SUBMIT);
+    CHECK(kind == ERRAND_CANCEL || kind == ERRAND_RETRY || kind == ERRAND_FORGET);
     prepare(request, kind, id, NULL);
     if (kind == ERRAND_CANCEL)
         front_cancel(request->front, &request->errand);
@@ -41,6 +42,27 @@ void await_errand(struct request *request, enum errand_kind kind, struct id id)
         front_retry(request->front, &request->errand);
     else
         front_forget(request->front, &request->errand);
+}
+
+void await_patch(struct request *request, struct store_patch *patch)
+{
+    prepare(request, ERRAND_PATCH, patch->id, NULL);
+    request->errand.patch = patch;
+    front_patch(request->front, &request->errand);
+}
+
+void await_set(struct request *request, struct setting *setting)
+{
+    prepare(request, ERRAND_SET, (struct id){0}, NULL);
+    request->errand.setting = setting;
+    front_set(request->front, &request->errand);
+}
+
+void await_look(struct request *request, struct id id, struct look *look)
+{
+    prepare(request, ERRAND_LOOK, id, NULL);
+    request->errand.look = look;
+    front_look(request->front, &request->errand);
 }
 
 void await_end(struct request *request, struct id id)

@@ -25,9 +25,36 @@ struct submission {
     struct buf *body;
 };
 
-/* A new job, without seq, or a problem with every fault that was found. *job is owned by the caller. */
-enum err codec_submission(const struct submission *submission, struct job **job,
+/* A new job, without seq, or a problem with every fault that was found. *job is owned by the caller.
+ * *start_within_ms: within what time it must start to be accepted; -1: whenever. */
+enum err codec_submission(const struct submission *submission, struct job **job, int64_t *start_within_ms,
                           struct problem *problem) MUST_USE;
+
+/* The body of a PATCH of a job into everything of *patch but its id. now_ms: what the time is. patch->tags
+ * borrows from `tags`, which the caller owns. */
+enum err codec_patch(const struct buf *body, int64_t now_ms, struct store_patch *patch, struct buf *tags,
+                     struct problem *problem) MUST_USE;
+
+/* The body of a PATCH of a queue (FOR_QUEUE) or a task (FOR_TASK): setting->to and given. */
+enum err codec_limits(const struct buf *body, unsigned whom, struct setting *setting,
+                      struct problem *problem) MUST_USE;
+
+/* "paused":…,"limits":{…},"set":{…} and so on of a queue or task, as the dispatcher sees it: members, with a
+ * comma in front of each. view NULL: nothing is known of it, nothing is limited. `limits` is put first into
+ * the object of limits (members, without a comma at either end), or is NULL. */
+void codec_lane(struct buf *out, unsigned whom, const struct lane_view *view, const struct text *limits);
+
+/* Why a job does not run. why: what the dispatcher says, if it is queued; else NULL. */
+void codec_why(struct buf *out, const struct job *job, const struct why *why);
+
+/* The refusal of a request that a job does not take in the state it is in: the hint is job_refusal's. */
+void codec_refusal(struct problem *problem, enum err err, const struct job *job, enum job_request request);
+
+/* The bytes that a JSON value has without white space outside of its strings. */
+size_t codec_compact_bytes(struct json_span json);
+
+/* The further rules of retrying (EXTRA_RETRY) that jobs of a task have by default; at NULL: none. */
+struct json_span codec_task_retry(const struct task *task);
 
 /* The fault of a text that is not JSON, with line, column and excerpt. */
 void codec_json_fault(struct problem *problem, const char *text, size_t bytes,
@@ -38,8 +65,11 @@ void codec_json_fault(struct problem *problem, const char *text, size_t bytes,
 void codec_unknown_task(struct problem *problem, enum err err, const struct catalogue *catalogue,
                         const char *name);
 
-/* The job document; without args and result if not `whole`. */
+/* The job document; without args, result and meta if not `whole`. */
 void codec_job(struct buf *out, const struct job *job, bool whole);
+
+/* The answer to a cancel: the document, with the member `cancel`. now: it was cancelled at once. */
+void codec_cancelled(struct buf *out, const struct job *job, bool now);
 
 /* One attempt; `outcome` is null while it runs. */
 void codec_attempt(struct buf *out, const struct attempt *attempt);
@@ -47,8 +77,9 @@ void codec_attempt(struct buf *out, const struct attempt *attempt);
 /* The error of an attempt, or null. */
 void codec_error(struct buf *out, const struct attempt *attempt);
 
-/* {"max_attempts":…,"backoff":…,"initial":…,"max":…,"jitter":…} */
-void codec_retry(struct buf *out, const struct retry *retry);
+/* {"max_attempts":…,"backoff":…,"initial":…,"max":…,"jitter":…} and the members of `more`, a JSON object or
+ * absent. */
+void codec_retry(struct buf *out, const struct retry *retry, struct json_span more);
 
 /* A static string without its length being counted at run time. */
 #define PUT(out, literal) buf_add((out), "" literal, sizeof(literal) - 1)

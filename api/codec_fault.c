@@ -64,3 +64,18 @@ void codec_json_fault(struct problem *problem, const char *text, size_t bytes, c
     buf_printf(&problem->extra, ",\"line\":%zu,\"column\":%zu", fault->line, fault->column);
     hint_json(problem, fault);
 }
+
+void codec_refusal(struct problem *problem, enum err err, const struct job *job, enum job_request request)
+{
+    char id[ID_TEXT_BYTES];
+    const char *hint = job_refusal(job->state, request);
+    id_format(job->spec.id, id);
+    problem_set(problem, err, "the job %s is %s, so it cannot be %s", id, job_state_text(job->state),
+                job_request_participle(request));
+    if (hint != NULL)
+        problem_hint(problem, "%s", hint);
+    else if (request == REQUEST_PATCH && job->spec.durability == DURABILITY_MEMORY)
+        problem_hint(problem, "it has the durability memory: such a job is not stored, and runs as it is");
+    else
+        problem_hint(problem, "it has changed its state meanwhile; send the request again");
+}

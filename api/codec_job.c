@@ -1,6 +1,8 @@
 #include "codec.h"
+#include "extras.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -83,7 +85,7 @@ void codec_error(struct buf *out, const struct attempt *attempt)
     buf_put(out, attempt->retryable != 0 ? "true}" : "false}");
 }
 
-void codec_retry(struct buf *out, const struct retry *retry)
+void codec_retry(struct buf *out, const struct retry *retry, struct json_span more)
 {
     PUT(out, "{\"max_attempts\":");
     buf_put_int(out, retry->max_attempts);
@@ -95,7 +97,12 @@ void codec_retry(struct buf *out, const struct retry *retry)
     buf_put_seconds(out, retry->max_ms);
     PUT(out, ",\"jitter\":");
     buf_put_seconds(out, retry->jitter * 10); /* hundredths, as thousandths */
-    PUT(out, "}");
+    if (more.at != NULL && more.bytes > 2) {  /* not {} */
+        PUT(out, ",");
+        buf_add(out, more.at + 1, more.bytes - 1);
+    } else {
+        PUT(out, "}");
+    }
 }
 
 static void put_progress(struct buf *out, const struct attempt *attempt)
@@ -111,8 +118,12 @@ static void put_progress(struct buf *out, const struct attempt *attempt)
     PUT(out, "}");
 }
 
-static void put_options(struct buf *out, const struct job_spec *spec)
+static void put_options(struct buf *out, const struct job *job)
 {
+    const struct job_spec *spec = &job->spec;
+    struct json_span rules = {NULL, 0};
+    if (!extras_find(job->extras, EXTRA_RETRY, &rules))
+        rules.at = NULL;
     PUT(out, ",\"priority\":");
     buf_put_int(out, spec->priority);
     PUT(out, ",\"timeout\":");
@@ -120,9 +131,11 @@ static void put_options(struct buf *out, const struct job_spec *spec)
     PUT(out, ",\"kill_after\":");
     buf_put_seconds(out, spec->kill_after_ms);
     PUT(out, ",\"retry\":");
-    codec_retry(out, &spec->retry);
+    codec_retry(out, &spec->retry, rules);
     PUT(out, ",\"durability\":");
     put_plain(out, durability_text((enum durability)spec->durability));
+    PUT(out, ",\"concurrency_key\":");
+    put_text_or_null(out, spec->concurrency_key);
     PUT(out, ",\"idempotency_key\":");
     put_text_or_null(out, spec->idempotency_key);
     PUT(out, ",\"traceparent\":");
@@ -150,12 +163,17 @@ static void put_times(struct buf *out, const struct job *job)
     const struct attempt *attempt = &job->attempt;
     PUT(out, ",\"created_at\":");
     put_time_or_null(out, job->spec.created_ms);
+    PUT(out, ",\"scheduled_at\":");
+    put_time_or_null(out, job->spec.scheduled_ms);
+    PUT(out, ",\"expires_at\":");
+    put_time_or_null(out, job->spec.expires_ms);
     PUT(out, ",\"started_at\":");
     put_time_or_null(out, attempt->started_ms);
     PUT(out, ",\"finished_at\":");
     put_time_or_null(out, job_is_terminal(job->state) ? attempt->finished_ms : 0);
     PUT(out, ",\"next_attempt_at\":");
-    put_time_or_null(out, job->state == JOB_RETRYING ? job->spec.run_at_ms : 0);
+    bool timed = job->state == JOB_RETRYING || job->state == JOB_SCHEDULED;
+    put_time_or_null(out, timed ? job->spec.run_at_ms : 0);
     PUT(out, ",\"wait_seconds\":");
     put_seconds_or_null(out, between(job->spec.created_ms, attempt->started_ms));
     PUT(out, ",\"run_seconds\":");
@@ -168,7 +186,7 @@ static void put_times(struct buf *out, const struct job *job)
 
 static void put_links(struct buf *out, const char *id)
 {
-    static const char *const NAMES[] = {"result", "log", "attempts", "cancel", "retry"};
+    static const char *const NAMES[] = {"result", "log", "attempts", "why", "cancel", "retry"};
     PUT(out, ",\"links\":{\"self\":\"/v1/jobs/");
     buf_put(out, id);
     for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
@@ -195,7 +213,18 @@ static void put_result(struct buf *out, const struct job *job)
     buf_put(out, succeeded && job->result.at == NULL ? "true" : "false");
 }
 
-void codec_job(struct buf *out, const struct job *job, bool whole)
+static void put_meta(struct buf *out, const struct job *job)
+{
+    struct json_span meta;
+    PUT(out, ",\"meta\":");
+    if (extras_find(job->extras, EXTRA_META, &meta))
+        buf_add(out, meta.at, meta.bytes);
+    else
+        PUT(out, "null");
+}
+
+/* The document without the brace that ends it. */
+static void put_job(struct buf *out, const struct job *job, bool whole)
 {
     const struct attempt *attempt = &job->attempt;
     char id[ID_TEXT_BYTES];
@@ -215,7 +244,9 @@ void codec_job(struct buf *out, const struct job *job, bool whole)
         else
             PUT(out, "null");
     }
-    put_options(out, &job->spec);
+    put_options(out, job);
+    if (whole)
+        put_meta(out, job);
     PUT(out, ",\"tags\":");
     if (job->tags.bytes > 0)
         buf_add(out, job->tags.at, job->tags.bytes);
@@ -234,7 +265,35 @@ void codec_job(struct buf *out, const struct job *job, bool whole)
     buf_put(out, job->cancel_requested ? "true" : "false");
     put_times(out, job);
     put_links(out, id);
+}
+
+void codec_job(struct buf *out, const struct job *job, bool whole)
+{
+    put_job(out, job, whole);
     PUT(out, "}");
+}
+
+/* What ended a cancelled run: the signal that its record has, else the task itself, which was asked to; NULL
+ * if it never began, or its worker went down with it in another way. */
+static const char *stopped_by(const struct attempt *attempt)
+{
+    if (attempt->number == 0 || attempt->outcome == OUTCOME_CRASH || attempt->outcome == OUTCOME_LOST)
+        return NULL;
+    if (attempt->signal < 0)
+        return "task";
+    return attempt->signal == SIGTERM ? "SIGTERM" : attempt->signal == SIGKILL ? "SIGKILL" : NULL;
+}
+
+void codec_cancelled(struct buf *out, const struct job *job, bool now)
+{
+    bool cancelled = now || job->state == JOB_CANCELLED;
+    const char *by = cancelled && !now ? stopped_by(&job->attempt) : NULL;
+    put_job(out, job, true);
+    PUT(out, ",\"cancel\":{\"outcome\":");
+    put_plain(out, cancelled ? "cancelled" : job_is_terminal(job->state) ? "finished_first" : "asked");
+    PUT(out, ",\"stopped_by\":");
+    put_text_or_null(out, by != NULL ? by : "");
+    PUT(out, "}}");
 }
 
 void codec_attempt(struct buf *out, const struct attempt *attempt)

@@ -1,5 +1,11 @@
 #include "codec_options.h"
 
+#include "check.h"
+#include "clock.h"
+#include "codec.h"
+#include "nearest.h"
+
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -26,6 +32,103 @@ void options_refuse(struct options *options, const struct value *value, const ch
     problem_add(options->problem, err, value->place, value->where, "%s is %s%.*s%s, but must be %s", name,
                 shown == 0 ? "empty" : "", shown, value->span.at, cut ? "…" : "", right);
 }
+
+void options_object(struct options *options, enum option_name name, const char *format, ...)
+{
+    char where[OPTION_TEXT_BYTES], detail[256];
+    bool query = options->in == IN_QUERY;
+    if (options_full(options))
+        return;
+    va_list list;
+    va_start(list, format);
+    vsnprintf(detail, sizeof detail, format, list);
+    va_end(list);
+    snprintf(where, sizeof where, "%s%s", query ? "" : "/", option_table[name].text);
+    problem_add(options->problem, query ? ERR_INVALID_PARAMETER : ERR_INVALID_FIELD,
+                query ? PLACE_PARAMETER : PLACE_POINTER, where, "%s", detail);
+}
+
+/* --- members that nothing is called --- */
+
+/* A pointer's segment: ~ and / are escaped (RFC 6901). */
+static void put_pointer(struct buf *out, const char *prefix, const char *name)
+{
+    buf_put(out, prefix);
+    PUT(out, "/");
+    for (; *name != '\0'; name++) {
+        if (*name == '~')
+            PUT(out, "~0");
+        else if (*name == '/')
+            PUT(out, "~1");
+        else
+            buf_add(out, name, 1);
+    }
+    buf_add(out, "", 1);
+}
+
+enum { KNOWN_MAX = OPTION_COUNT + 3 };
+
+static size_t list_known(unsigned where, const char *known[KNOWN_MAX])
+{
+    size_t count = 0;
+    if (where == IN_BODY) {
+        known[count++] = "task";
+        known[count++] = "args";
+        known[count++] = "retry";
+    }
+    for (int i = 0; i < OPTION_COUNT; i++) {
+        if ((option_table[i].where & where) != 0)
+            known[count++] = option_table[i].text;
+    }
+    return count;
+}
+
+static void put_known(struct buf *out, const char *const *known, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        buf_printf(out, "%s%s", i == 0 ? "" : i + 1 < count ? ", " : " and ", known[i]);
+    buf_add(out, "", 1);
+}
+
+static void add_unknown(struct options *options, const char *pointer, const char *name, unsigned where)
+{
+    const char *known[KNOWN_MAX];
+    size_t count = list_known(where, known);
+    const char *near = nearest_name(name, known, count);
+    BUF_AUTO list = {0};
+    enum option_name inner;
+    put_known(&list, known, count);
+    if (list.failed)
+        return;
+    if (where == IN_BODY && options_find((struct json_span){name, strlen(name)}, IN_RETRY, &inner))
+        problem_add(options->problem, ERR_UNKNOWN_FIELD, PLACE_POINTER, pointer,
+                    "there is no field \"%s\" here; it belongs into retry: {\"retry\":{\"%s\":…}}", name,
+                    name);
+    else if (near != NULL)
+        problem_add(options->problem, ERR_UNKNOWN_FIELD, PLACE_POINTER, pointer,
+                    "there is no field \"%s\"; did you mean \"%s\"?", name, near);
+    else
+        problem_add(options->problem, ERR_UNKNOWN_FIELD, PLACE_POINTER, pointer,
+                    "there is no field \"%s\"; known are %s", name, list.data);
+    if (where == IN_BODY && near == NULL)
+        problem_hint(options->problem, "what the task itself is to get belongs into args: "
+                                       "{\"task\":\"NAME\",\"args\":{\"path\":\"/etc/hosts\"}}");
+}
+
+void options_unknown(struct options *options, struct json_span key, unsigned where)
+{
+    char name[128];
+    BUF_AUTO pointer = {0};
+    if (options_full(options))
+        return;
+    if (!json_key(key, name, sizeof name))
+        text_copy(name, sizeof name, key.at, key.bytes);
+    put_pointer(&pointer, where == IN_RETRY ? "/retry" : "", name);
+    if (!pointer.failed)
+        add_unknown(options, pointer.data, name, where);
+}
+
+/* --- numbers --- */
 
 static bool read_text(const struct value *value, char text[OPTION_TEXT_BYTES])
 {
@@ -73,6 +176,15 @@ static void set_number(struct options *options, enum option_name name, double nu
     case OPTION_KILL_AFTER:
         spec->kill_after_ms = to_ms(number);
         break;
+    case OPTION_DELAY:
+        options->delay_ms = to_ms(number);
+        break;
+    case OPTION_EXPIRES_IN:
+        options->expires_in_ms = to_ms(number);
+        break;
+    case OPTION_START_WITHIN:
+        options->start_within_ms = to_ms(number);
+        break;
     case OPTION_MAX_ATTEMPTS:
         spec->retry.max_attempts = (uint32_t)number;
         break;
@@ -82,18 +194,54 @@ static void set_number(struct options *options, enum option_name name, double nu
     case OPTION_MAX:
         spec->retry.max_ms = to_ms(number);
         break;
+    case OPTION_MAX_AGE:
+        options->rules.max_age_ms = to_ms(number);
+        break;
     case OPTION_JITTER:
         if (!options->jitter_default)
             spec->retry.jitter = (uint32_t)(number * 100 + 0.5);
         break;
     case OPTION_QUEUE:
     case OPTION_DURABILITY:
+    case OPTION_SCHEDULED_AT:
+    case OPTION_EXPIRES_AT:
+    case OPTION_CONCURRENCY_KEY:
+    case OPTION_META:
     case OPTION_BACKOFF:
+    case OPTION_INTERVALS:
+    case OPTION_ON:
+    case OPTION_NEVER:
     case OPTION_TAGS:
     case OPTION_TAG:
     case OPTION_COUNT:
-        break;
+        CHECK_NEVER("an option that is a number");
     }
+}
+
+static bool take_number(struct options *options, enum option_name name, const struct value *value)
+{
+    const struct option *option = &option_table[name];
+    double number;
+    bool ok = option->kind == KIND_JITTER ? read_jitter(options, value, option, &number)
+                                          : read_number(value, option, &number);
+    if (ok)
+        set_number(options, name, number);
+    return ok;
+}
+
+/* --- texts --- */
+
+static bool set_key(struct job_spec *spec, const char *text)
+{
+    size_t bytes = strlen(text);
+    if (bytes == 0 || bytes >= sizeof spec->concurrency_key)
+        return false;
+    for (size_t i = 0; i < bytes; i++) {
+        if (text[i] < 0x20 || text[i] > 0x7e)
+            return false;
+    }
+    memcpy(spec->concurrency_key, text, bytes + 1);
+    return true;
 }
 
 static bool set_text(struct options *options, enum option_kind kind, const char *text)
@@ -115,125 +263,77 @@ static bool set_text(struct options *options, enum option_kind kind, const char 
         spec->retry.backoff = (uint32_t)backoff;
         return true;
     }
-    return false;
+    return kind == KIND_KEY && set_key(spec, text);
 }
 
-/* --- tags --- */
-
-static bool add_tag(struct options *options, const char *tag)
+static bool take_text(struct options *options, enum option_name name, const struct value *value)
 {
-    if (!tag_ok(tag))
-        return false;
-    if (tags_hold((struct text){options->tags.data, options->tags.bytes}, tag))
+    char text[OPTION_TEXT_BYTES];
+    return read_text(value, text) && set_text(options, option_table[name].kind, text);
+}
+
+/* A time without a zone would mean another moment on another machine. */
+static bool take_time(struct options *options, enum option_name name, const struct value *value)
+{
+    char text[OPTION_TEXT_BYTES + 1];
+    int64_t *real_ms = name == OPTION_SCHEDULED_AT ? &options->scheduled_ms : &options->expires_ms;
+    if (options->in == IN_PATCH && value->span.bytes == 4 && memcmp(value->span.at, "null", 4) == 0) {
+        *real_ms = 0;
         return true;
-    if (options->tag_count == TAGS_MAX)
-        return false;
-    options->tag_count += tags_add(&options->tags, tag);
-    return true;
-}
-
-/* The string that begins at *at of an array of strings; false if there is none. *at is moved behind it. */
-static bool next_string(struct json_span array, size_t *at, struct json_span *string)
-{
-    size_t from = *at, to = from + 1;
-    if (from >= array.bytes || array.at[from] != '"')
-        return false;
-    while (array.at[to] != '"') /* the array is valid JSON */
-        to += array.at[to] == '\\' ? 2 : 1;
-    *string = (struct json_span){array.at + from, to + 1 - from};
-    *at = to + 1;
-    return true;
-}
-
-static size_t skip_space(struct json_span span, size_t at)
-{
-    while (at < span.bytes && strchr(" \t\r\n", span.at[at]) != NULL)
-        at++;
-    return at;
-}
-
-static void refuse_tag(struct options *options, struct json_span array, size_t number)
-{
-    char pointer[OPTION_TEXT_BYTES];
-    snprintf(pointer, sizeof pointer, "/tags/%zu", number);
-    struct value value = {array, PLACE_POINTER, pointer};
-    options_refuse(options, &value, "tags",
-                   number >= TAGS_MAX ? "an array of up to 16 strings"
-                                      : "strings of 1 to 64 characters, none of them a control character");
-}
-
-static bool take_tags(struct options *options, struct json_span array)
-{
-    if (array.bytes == 0 || array.at[0] != '[')
-        return false;
-    size_t at = skip_space(array, 1), number = 0;
-    for (; array.at[at] != ']'; number++) {
-        struct json_span string;
-        char tag[TAG_BYTES];
-        if (!next_string(array, &at, &string) || !json_text(string, tag, sizeof tag) ||
-            !add_tag(options, tag)) {
-            refuse_tag(options, array, number);
-            return true; /* said already */
-        }
-        at = skip_space(array, at);
-        if (array.at[at] == ',')
-            at = skip_space(array, at + 1);
     }
-    return true;
-}
-
-static bool take_tag(struct options *options, const struct value *value)
-{
-    char tag[TAG_BYTES];
-    if (value->span.bytes >= sizeof tag)
+    if (!read_text(value, text))
         return false;
-    memcpy(tag, value->span.at, value->span.bytes);
-    tag[value->span.bytes] = '\0';
-    return add_tag(options, tag);
+    if (clock_parse(text, real_ms) == ERR_OK)
+        return true;
+    strcat(text, "Z");
+    if (clock_parse(text, real_ms) != ERR_OK)
+        return false;
+    options_refuse(options, value, option_table[name].text,
+                   "a time with its zone: append Z (UTC) or an offset such as +02:00");
+    return true; /* refused already */
 }
 
-void options_keep_tags(struct options *options)
+static bool take_meta(struct options *options, const struct value *value)
 {
-    size_t bytes = options->tags.bytes;
-    bool none = bytes == 0 && !options->tags.failed;
-    char *text = none ? NULL : buf_take(&options->tags, &bytes);
-    if (text == NULL) {
-        if (!none)
-            problem_set(options->problem, ERR_NO_MEMORY, "Memory could not be allocated");
-        return;
-    }
-    options->job->owned[2] = text;
-    options->job->tags = (struct text){text, bytes};
-}
-
-void options_fini(struct options *options)
-{
-    buf_fini(&options->tags);
+    options->meta = value->span;
+    return codec_compact_bytes(value->span) <= META_BYTES;
 }
 
 /* --- any of them --- */
 
+static bool take(struct options *options, enum option_name name, const struct value *value)
+{
+    switch (option_table[name].kind) {
+    case KIND_INT:
+    case KIND_SECONDS:
+    case KIND_JITTER:
+        return take_number(options, name, value);
+    case KIND_NAME:
+    case KIND_DURABILITY:
+    case KIND_BACKOFF:
+    case KIND_KEY:
+        return take_text(options, name, value);
+    case KIND_TIME:
+        return take_time(options, name, value);
+    case KIND_META:
+        return take_meta(options, value);
+    case KIND_TAGS:
+        return options_take_tags(options, value);
+    case KIND_TAG:
+        return options_take_tag(options, value);
+    case KIND_INTERVALS:
+        return options_take_intervals(options, value);
+    case KIND_CODES:
+        return options_take_codes(options, name, value);
+    }
+    CHECK_NEVER("a kind of option");
+}
+
 void options_take(struct options *options, enum option_name name, const struct value *value)
 {
-    const struct option *option = &option_table[name];
-    char text[OPTION_TEXT_BYTES];
-    double number;
-    bool ok;
-    if (option->kind == KIND_NAME || option->kind == KIND_DURABILITY || option->kind == KIND_BACKOFF) {
-        ok = read_text(value, text) && set_text(options, option->kind, text);
-    } else if (option->kind == KIND_TAGS) {
-        ok = take_tags(options, value->span);
-    } else if (option->kind == KIND_TAG) {
-        ok = take_tag(options, value);
-    } else {
-        ok = option->kind == KIND_JITTER ? read_jitter(options, value, option, &number)
-                                         : read_number(value, option, &number);
-        if (ok)
-            set_number(options, name, number);
-    }
-    if (!ok)
-        options_refuse(options, value, option->text, option->right);
     options->given[name] = true;
+    if (!take(options, name, value))
+        options_refuse(options, value, option_table[name].text, option_table[name].right);
 }
 
 bool options_find(struct json_span key, unsigned where, enum option_name *name)

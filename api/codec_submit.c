@@ -3,7 +3,6 @@
 #include "clock.h"
 #include "codec_options.h"
 #include "json.h"
-#include "nearest.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,64 +21,6 @@ struct draft {
 /* ------------------------------------------------------------------------------------------------- the
  * objects */
 
-/* A pointer's segment: ~ and / are escaped (RFC 6901). */
-static void put_pointer(struct buf *out, const char *prefix, const char *name)
-{
-    buf_put(out, prefix);
-    PUT(out, "/");
-    for (; *name != '\0'; name++) {
-        if (*name == '~')
-            PUT(out, "~0");
-        else if (*name == '/')
-            PUT(out, "~1");
-        else
-            buf_add(out, name, 1);
-    }
-    buf_add(out, "", 1);
-}
-
-static void add_unknown(struct draft *draft, struct json_span key, unsigned where)
-{
-    const char *known[OPTION_COUNT + 3];
-    size_t count = 0;
-    char name[128];
-    BUF_AUTO pointer = {0};
-    if (options_full(&draft->options))
-        return;
-    if (!json_key(key, name, sizeof name))
-        text_copy(name, sizeof name, key.at, key.bytes);
-    if (where == IN_BODY) {
-        known[count++] = "task";
-        known[count++] = "args";
-        known[count++] = "retry";
-    }
-    for (int i = 0; i < OPTION_COUNT; i++) {
-        if ((option_table[i].where & where) != 0)
-            known[count++] = option_table[i].text;
-    }
-    const char *near = nearest_name(name, known, count);
-    enum option_name inner;
-    put_pointer(&pointer, where == IN_RETRY ? "/retry" : "", name);
-    if (pointer.failed)
-        return;
-    if (where == IN_BODY && options_find(key, IN_RETRY, &inner))
-        problem_add(draft->options.problem, ERR_UNKNOWN_FIELD, PLACE_POINTER, pointer.data,
-                    "there is no field \"%s\" here; it belongs into retry: {\"retry\":{\"%s\":…}}", name,
-                    name);
-    else if (near != NULL)
-        problem_add(draft->options.problem, ERR_UNKNOWN_FIELD, PLACE_POINTER, pointer.data,
-                    "there is no field \"%s\"; did you mean \"%s\"?", name, near);
-    else
-        problem_add(draft->options.problem, ERR_UNKNOWN_FIELD, PLACE_POINTER, pointer.data,
-                    "there is no field \"%s\"; known are %s", name,
-                    where == IN_BODY
-                        ? "task, args, queue, priority, timeout, kill_after, retry, durability and tags"
-                        : "max_attempts, backoff, initial, max and jitter");
-    if (where == IN_BODY && near == NULL)
-        problem_hint(draft->options.problem, "what the task itself is to get belongs into args: "
-                                             "{\"task\":\"NAME\",\"args\":{\"path\":\"/etc/hosts\"}}");
-}
-
 static void take_retry(struct draft *draft, struct json_span span)
 {
     struct json_scan scan;
@@ -93,7 +34,7 @@ static void take_retry(struct draft *draft, struct json_span span)
         enum option_name name;
         char pointer[OPTION_TEXT_BYTES] = "/retry/";
         if (!options_find(scan.members[i].key, IN_RETRY, &name)) {
-            add_unknown(draft, scan.members[i].key, IN_RETRY);
+            options_unknown(&draft->options, scan.members[i].key, IN_RETRY);
             continue;
         }
         strcat(pointer, option_table[name].text);
@@ -115,7 +56,7 @@ static void take_member(struct draft *draft, const struct json_member *member)
         strcat(pointer, option_table[name].text);
         options_take(&draft->options, name, &(struct value){member->value, PLACE_POINTER, pointer});
     } else {
-        add_unknown(draft, member->key, IN_BODY);
+        options_unknown(&draft->options, member->key, IN_BODY);
     }
 }
 
@@ -153,10 +94,17 @@ static void set_defaults(struct draft *draft)
                                      .initial_ms = config->jobs_backoff_initial_ms,
                                      .max_ms = config->jobs_backoff_max_ms,
                                      .jitter = (uint32_t)config->jobs_jitter};
+    draft->options.rules = retry_rules_read(codec_task_retry(task));
     spec->epoch = draft->from->catalogue->epoch;
     spec->id = id_new();
     spec->created_ms = clock_real_ms();
     draft->options.job->state = JOB_QUEUED;
+}
+
+struct json_span codec_task_retry(const struct task *task)
+{
+    size_t bytes = strlen(task->retry_more);
+    return (struct json_span){bytes > 0 ? task->retry_more : NULL, bytes};
 }
 
 /* A default gives way to what was given; two given ones that contradict each other are a fault. */
@@ -173,6 +121,62 @@ static void reconcile(struct draft *draft)
         retry->initial_ms = retry->max_ms;
     else
         retry->max_ms = retry->initial_ms;
+}
+
+/* --------------------------------------------------------------------------------------------------------
+ * times */
+
+/* A time that has passed, and a delay of 0, mean now. */
+static void set_schedule(struct options *options)
+{
+    struct job_spec *spec = &options->job->spec;
+    bool delayed = options->given[OPTION_DELAY];
+    int64_t at_ms = delayed ? spec->created_ms + options->delay_ms : options->scheduled_ms;
+    if (delayed && options->given[OPTION_SCHEDULED_AT])
+        options_object(options, OPTION_SCHEDULED_AT,
+                       "delay and scheduled_at both say when the job is to run; send one of them");
+    if ((!delayed && !options->given[OPTION_SCHEDULED_AT]) || at_ms <= spec->created_ms)
+        return;
+    enum option_name name = delayed ? OPTION_DELAY : OPTION_SCHEDULED_AT;
+    if (spec->durability == DURABILITY_MEMORY)
+        options_object(options, name,
+                       "%s needs a job that is stored, and this one has the durability memory; send "
+                       "\"durability\":\"process\" or \"full\"",
+                       option_table[name].text);
+    spec->scheduled_ms = spec->run_at_ms = at_ms;
+    options->job->state = JOB_SCHEDULED;
+}
+
+static void set_expiry(struct options *options)
+{
+    struct job_spec *spec = &options->job->spec;
+    bool in = options->given[OPTION_EXPIRES_IN];
+    enum option_name name = in ? OPTION_EXPIRES_IN : OPTION_EXPIRES_AT;
+    char text[CLOCK_TEXT_BYTES];
+    if (!in && !options->given[OPTION_EXPIRES_AT])
+        return;
+    if (in && options->given[OPTION_EXPIRES_AT])
+        options_object(options, OPTION_EXPIRES_AT,
+                       "expires_in and expires_at both say when the job expires; send one of them");
+    spec->expires_ms = in ? spec->created_ms + options->expires_in_ms : options->expires_ms;
+    clock_format(spec->created_ms, text);
+    if (spec->expires_ms <= spec->created_ms)
+        options_object(options, name, "%s has passed, so the job would never run; it is %s here",
+                       option_table[name].text, text);
+    else if (spec->expires_ms <= spec->scheduled_ms)
+        options_object(options, name, "the job would expire before it is to run");
+}
+
+static void set_times(struct draft *draft)
+{
+    struct options *options = &draft->options;
+    if (options->problem->err != ERR_OK)
+        return; /* what is wrong by itself may not be compared */
+    set_schedule(options);
+    set_expiry(options);
+    if (options->given[OPTION_START_WITHIN] && options->job->state == JOB_SCHEDULED)
+        options_object(options, OPTION_START_WITHIN,
+                       "start_within is for a job that is to run now; for a later one there is expires_in");
 }
 
 /* ------------------------------------------------------------------------------------------------------
@@ -340,38 +344,60 @@ static void take_query(struct draft *draft, const struct json_scan *scan)
     }
 }
 
-enum err codec_submission(const struct submission *submission, struct job **job, struct problem *problem)
+/* Reads what was sent into the draft; false: it is not JSON. */
+static bool read_body(struct draft *draft)
 {
     struct json_scan scan;
     struct json_fault fault;
-    const struct buf *body = submission->body;
-    struct draft draft = {.from = submission, .options = {.problem = problem}};
-    *job = NULL;
+    const struct submission *from = draft->from;
+    const struct buf *body = from->body;
     scan.value = (struct json_span){NULL, 0};
-    bool no_args = submission->task != NULL && body->bytes == 0;
+    bool no_args = from->task != NULL && body->bytes == 0;
     if (!no_args && json_check(body->data, body->bytes, &scan, &fault) != ERR_OK) {
-        codec_json_fault(problem, body->data, body->bytes, &fault);
-        return problem->err;
+        codec_json_fault(draft->options.problem, body->data, body->bytes, &fault);
+        return false;
     }
+    if (from->task != NULL)
+        take_query(draft, &scan);
+    else
+        take_document(draft, &scan);
+    return true;
+}
+
+static void finish(struct draft *draft)
+{
+    const struct problem *problem = draft->options.problem;
+    struct job_spec *spec = &draft->options.job->spec;
+    reconcile(draft);
+    set_times(draft);
+    take_key(draft);
+    take_traceparent(draft);
+    if (problem->err == ERR_OK)
+        set_fingerprint(draft);
+    if (problem->err == ERR_OK)
+        options_keep(&draft->options); /* it borrows from the body, which keep_args may take */
+    if (problem->err == ERR_OK)
+        keep_args(draft);
+    spec->lane = job_lane(spec);
+}
+
+enum err codec_submission(const struct submission *submission, struct job **job, int64_t *start_within_ms,
+                          struct problem *problem)
+{
+    struct draft draft = {.from = submission,
+                          .options = {.problem = problem,
+                                      .in = submission->task != NULL ? IN_QUERY : IN_BODY,
+                                      .start_within_ms = -1}};
+    *job = NULL;
     draft.options.job = job_new();
     if (draft.options.job == NULL) {
         problem_set(problem, ERR_NO_MEMORY, "Memory could not be allocated");
         return problem->err;
     }
-    if (submission->task != NULL)
-        take_query(&draft, &scan);
-    else
-        take_document(&draft, &scan);
-    reconcile(&draft);
-    take_key(&draft);
-    take_traceparent(&draft);
-    if (problem->err == ERR_OK)
-        set_fingerprint(&draft);
-    if (problem->err == ERR_OK)
-        keep_args(&draft);
-    if (problem->err == ERR_OK)
-        options_keep_tags(&draft.options);
+    if (read_body(&draft))
+        finish(&draft);
     options_fini(&draft.options);
+    *start_within_ms = draft.options.start_within_ms;
     if (problem->err != ERR_OK)
         job_free(draft.options.job);
     else

@@ -1,5 +1,6 @@
 #include "handlers.h"
 
+#include "await.h"
 #include "codec.h"
 #include "json.h"
 #include "slots.h"
@@ -57,6 +58,48 @@ enum answer handler_job_error(struct request *request, struct id id, enum err er
     id_format(id, text);
     return problem_answer(request, err, NULL,
                           "there is no job %s; it may never have been accepted, or was forgotten", text);
+}
+
+enum answer handler_refused(struct request *request, enum err err, enum job_request wanted)
+{
+    PROBLEM_AUTO problem = {0};
+    enum err read = await_read(request, request->errand.id);
+    if (read != ERR_OK)
+        return handler_job_error(request, request->errand.id, read);
+    codec_refusal(&problem, err, request->job, wanted);
+    return problem_reply(request, &problem);
+}
+
+static enum answer looked(struct request *request)
+{
+    if (request->errand_wake.open)
+        return SUSPENDED;
+    struct look *look = request->errand.look;
+    enum err err = request->errand.err;
+    enum answer answer = err != ERR_OK ? problem_plain(request, err) : request->answer(request);
+    free(look->views);
+    return answer;
+}
+
+enum answer handler_look(struct request *request, enum look_kind kind, handler_fn *answer)
+{
+    struct look *look = request_new(request, sizeof *look);
+    if (look == NULL)
+        return problem_plain(request, ERR_NO_MEMORY);
+    *look = (struct look){.kind = kind};
+    request->answer = answer;
+    request->then = looked;
+    await_look(request, (struct id){0}, look);
+    return SUSPENDED;
+}
+
+const struct lane_view *handler_view(const struct look *look, const char *name)
+{
+    for (size_t i = 0; i < look->count; i++) {
+        if (strcmp(look->views[i].name, name) == 0)
+            return &look->views[i];
+    }
+    return NULL;
 }
 
 void handler_location(struct request *request, struct id id)

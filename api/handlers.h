@@ -10,11 +10,16 @@ handler_fn submit_job, submit_task_job, call_task;
 /* handlers_jobs.c */
 handler_fn list_jobs;
 /* handlers_job.c */
-handler_fn get_job, get_job_result, get_job_log, list_attempts, cancel_job;
+handler_fn get_job, get_job_result, get_job_log, list_attempts;
 /* handlers_life.c */
-handler_fn retry_job, delete_job;
+handler_fn cancel_job, retry_job, delete_job, patch_job;
+/* handlers_why.c */
+handler_fn get_job_why;
 /* handlers_queues.c */
 handler_fn list_queues, get_queue;
+/* handlers_settings.c */
+handler_fn patch_queue, pause_queue, resume_queue, drain_queue, patch_task, pause_task, resume_task,
+    pause_all, resume_all, drain_all;
 /* handlers_tasks.c */
 handler_fn list_tasks, get_task;
 /* handlers_stats.c */
@@ -33,6 +38,19 @@ bool handler_id(struct request *request, struct id *id);
 
 /* Errors of front_read and its like, for a job. */
 enum answer handler_job_error(struct request *request, struct id id, enum err err);
+
+/* A request that the job, as request->errand.id, does not take in its state: read now, for the sentence. */
+enum answer handler_refused(struct request *request, enum err err, enum job_request wanted);
+
+/* Looks at what only the dispatcher knows, then calls `answer`, which finds it in request->errand.look and
+ * answers at once. */
+enum answer handler_look(struct request *request, enum look_kind kind, handler_fn *answer);
+
+/* The document of the queue that the path names, even if there is nothing to say of it: what was just set. */
+handler_fn handler_queue;
+
+/* Of a look at queues or tasks, the one of that name; NULL: it is not there. */
+const struct lane_view *handler_view(const struct look *look, const char *name);
 
 /* The problem of a job that ended without a result; with `error` and the job's id in it. */
 enum answer handler_job_failed(struct request *request, const struct job *job);

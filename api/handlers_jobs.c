@@ -49,11 +49,11 @@ static bool take_state(struct request *request, struct query *query)
     if (query->filter.by_state)
         return true;
     const char *near = nearest_name(text, STATES, sizeof STATES / sizeof STATES[0]);
-    handler_bad_parameter(
-        request, "state",
-        "state is \"%.64s\"%s%s%s, but must be queued, running, retrying, succeeded, failed or "
-        "cancelled",
-        text, near != NULL ? " (did you mean " : "", near != NULL ? near : "", near != NULL ? "?)" : "");
+    handler_bad_parameter(request, "state",
+                          "state is \"%.64s\"%s%s%s, but must be "
+                          "queued, scheduled, blocked, running, retrying, succeeded, failed or cancelled",
+                          text, near != NULL ? " (did you mean " : "", near != NULL ? near : "",
+                          near != NULL ? "?)" : "");
     return false;
 }
 

@@ -2,6 +2,7 @@
 #include "codec.h"
 #include "handlers.h"
 #include "tally.h"
+#include "rss.h"
 #include "workers.h"
 
 #include <dirent.h>
@@ -144,29 +145,45 @@ static void put_histogram(struct buf *out, struct metrics *metrics, enum histogr
 /* -------------------------------------------------------------------------------------------- workers and
  * memory */
 
+struct pool_numbers {
+    unsigned states[WORKER_STATE_COUNT];
+    uint64_t restarts[DEATH_CAUSE_COUNT];
+};
+
+static void count_pool(const struct segment *segment, uint32_t pool, struct pool_numbers *numbers)
+{
+    const struct segment_pool *range = &segment->shape.pools[pool];
+    *numbers = (struct pool_numbers){.states = {0}};
+    for (uint32_t i = range->first; i < range->first + range->count; i++) {
+        struct worker_view view;
+        workers_look(segment, i, &view);
+        numbers->states[view.state] += view.in_use;
+        for (int cause = 0; cause < DEATH_CAUSE_COUNT; cause++)
+            numbers->restarts[cause] +=
+                atomic_load_explicit(&segment->boards[i].restarts[cause], memory_order_relaxed);
+    }
+}
+
 static void put_workers(struct buf *out, const struct segment *segment)
 {
     static const char WORKERS[] = "forkpool_workers", RESTARTS[] = "forkpool_worker_restarts_total";
-    unsigned states[WORKER_STATE_COUNT] = {0};
-    uint64_t restarts[DEATH_CAUSE_COUNT] = {0};
-    struct worker_view view;
-    for (uint32_t i = 0; i < segment->shape.worker_count; i++) {
-        workers_look(segment, i, &view);
-        states[view.state]++;
-        for (int cause = 0; cause < DEATH_CAUSE_COUNT; cause++)
-            restarts[cause] +=
-                atomic_load_explicit(&segment->boards[i].restarts[cause], memory_order_relaxed);
-    }
+    struct pool_numbers pools[POOLS_MAX];
+    for (uint32_t pool = 0; pool < segment->shape.pool_count; pool++)
+        count_pool(segment, pool, &pools[pool]);
     put_head(out, WORKERS, "gauge", "Worker processes by what they do.");
-    for (int state = 0; state < WORKER_STATE_COUNT; state++)
-        put_value(out, WORKERS,
-                  LABELS({"pool", POOL_NAME}, {"state", worker_state_text((enum worker_state)state)}),
-                  states[state]);
+    for (uint32_t pool = 0; pool < segment->shape.pool_count; pool++)
+        for (int state = 0; state < WORKER_STATE_COUNT; state++)
+            put_value(out, WORKERS,
+                      LABELS({"pool", segment->shape.pools[pool].name},
+                             {"state", worker_state_text((enum worker_state)state)}),
+                      pools[pool].states[state]);
     put_head(out, RESTARTS, "counter", "Workers that ended and were replaced.");
-    for (int cause = DEATH_NONE + 1; cause < DEATH_CAUSE_COUNT; cause++)
-        put_value(out, RESTARTS,
-                  LABELS({"pool", POOL_NAME}, {"cause", death_cause_text((enum death_cause)cause)}),
-                  (double)restarts[cause]);
+    for (uint32_t pool = 0; pool < segment->shape.pool_count; pool++)
+        for (int cause = DEATH_NONE + 1; cause < DEATH_CAUSE_COUNT; cause++)
+            put_value(out, RESTARTS,
+                      LABELS({"pool", segment->shape.pools[pool].name},
+                             {"cause", death_cause_text((enum death_cause)cause)}),
+                      (double)pools[pool].restarts[cause]);
     put_counter(out, "forkpool_front_restarts_total", "Front processes that died and were replaced.",
                 atomic_load_explicit(&segment->header->front_restarts, memory_order_relaxed));
     put_counter(out, "forkpool_resets_total", "Restarts of everything from the store.",
@@ -228,7 +245,7 @@ static void put_process(struct buf *out, const struct front_numbers *numbers)
                  (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
     put_counter(out, "process_cpu_seconds_total", "CPU time of the front process.", cpu);
     put_gauge(out, "process_resident_memory_bytes", "Resident memory of the front process.",
-              (double)workers_rss(getpid()));
+              (double)rss_bytes(getpid()));
     put_gauge(out, "process_open_fds", "Open descriptors of the front process.", count_descriptors());
     put_gauge(out, "process_max_fds", "Descriptors that it may open.", (double)limit.rlim_cur);
     put_gauge(out, "process_start_time_seconds", "When it started.", (double)numbers->started_ms / 1000);

@@ -1,4 +1,4 @@
-/* GET /v1/queues and /v1/queues/{queue}: what waits, runs and has ended in each. */
+/* GET /v1/queues and /v1/queues/{queue}: what waits, runs and has ended in each, and what limits it. */
 #include "clock.h"
 #include "codec.h"
 #include "handlers.h"
@@ -7,56 +7,57 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct queue {
-    char name[NAME_BYTES];
-    int64_t jobs[JOB_STATE_COUNT];
-    int64_t oldest_ms; /* created_ms of the oldest job met that waits; INT64_MAX: none */
-    int level;         /* in which it was met last: the first of a level is that level's oldest */
-};
-
+/* Names alone; what is known of each is looked up when it is written. */
 struct queues {
-    struct front *front;
-    struct queue *items; /* owned, by name */
+    char (*names)[NAME_BYTES]; /* owned, sorted once all are there */
     size_t count, room;
-    size_t waiting; /* queues in which something waits */
-    size_t met;     /* of these, in this level */
-    int level;
 };
 
 /* ------------------------------------------------------------------------------------------------------
  * gathering */
 
-static struct queue *find(struct queues *queues, const char *name)
+static bool has(const struct queues *queues, const char *name)
 {
     for (size_t i = 0; i < queues->count; i++) {
-        if (strcmp(queues->items[i].name, name) == 0)
-            return &queues->items[i];
+        if (strcmp(queues->names[i], name) == 0)
+            return true;
     }
-    return NULL;
+    return false;
 }
 
 static bool add(struct queues *queues, const char *name)
 {
-    if (find(queues, name) != NULL)
+    if (has(queues, name))
         return true;
     if (queues->count == queues->room) {
         size_t room = queues->room > 0 ? 2 * queues->room : 16;
-        struct queue *grown = reallocarray(queues->items, room, sizeof *grown);
+        void *grown = reallocarray(queues->names, room, sizeof queues->names[0]);
         if (grown == NULL)
             return false;
-        queues->items = grown;
+        queues->names = grown;
         queues->room = room;
     }
-    struct queue *queue = &queues->items[queues->count++];
-    *queue = (struct queue){.oldest_ms = INT64_MAX, .level = -1};
-    text_copy(queue->name, sizeof queue->name, name, strlen(name));
+    text_copy(queues->names[queues->count++], NAME_BYTES, name, strlen(name));
     return true;
 }
 
-/* Those of jobs that there are, those that tasks name, and the default. */
-static bool add_all(struct queues *queues, const struct tally *tally, const struct catalogue *catalogue)
+/* The dispatcher never forgets a queue; one is there for a client as long as it has something to say. */
+static bool is_there(const struct lane_view *view)
+{
+    bool limited = false;
+    for (int i = 0; i < LIMIT_COUNT; i++)
+        limited = limited || (view->limits.values[i] != LIMIT_NOT_SET && i != LIMIT_WEIGHT) ||
+                  view->set.values[i] != LIMIT_NOT_SET;
+    return limited || view->waiting > 0 || view->in_flight > 0;
+}
+
+/* Those that the dispatcher knows, those of jobs that there are, those that tasks name, and the default. */
+static bool add_all(struct queues *queues, const struct look *look, const struct tally *tally,
+                    const struct catalogue *catalogue)
 {
     bool ok = add(queues, "default");
+    for (size_t i = 0; ok && i < look->count; i++)
+        ok = !is_there(&look->views[i]) || add(queues, look->views[i].name);
     for (uint32_t i = 0; ok && i < catalogue->task_count; i++)
         ok = catalogue->tasks[i].queue[0] == '\0' || add(queues, catalogue->tasks[i].queue);
     for (size_t i = 0; ok && i < tally->count; i++)
@@ -66,112 +67,131 @@ static bool add_all(struct queues *queues, const struct tally *tally, const stru
 
 static int by_name(const void *a, const void *b)
 {
-    return strcmp(((const struct queue *)a)->name, ((const struct queue *)b)->name);
+    return strcmp(a, b);
 }
 
-/* Rows of running jobs stand first in the line, but do not wait. Within a level the first of a queue is its
- * oldest, so a level is left once each queue was met. */
-static bool meet(void *context, const struct store_waiting *waiting)
+static enum err gather(struct request *request, struct tally *tally, struct queues *queues)
 {
-    struct queues *queues = context;
-    struct queue *queue = find(queues, waiting->queue);
-    if (waiting->priority != queues->level) {
-        queues->level = waiting->priority;
-        queues->met = 0;
-    }
-    if (queue == NULL || queue->level == queues->level || front_is_running(queues->front, waiting->id))
-        return true;
-    queue->level = queues->level;
-    if (waiting->created_ms < queue->oldest_ms)
-        queue->oldest_ms = waiting->created_ms;
-    return ++queues->met < queues->waiting;
-}
-
-static enum err look_at_line(struct request *request, struct queues *queues)
-{
-    queues->level = -1;
-    for (size_t i = 0; i < queues->count; i++)
-        queues->waiting += queues->items[i].jobs[JOB_QUEUED] > 0;
-    return queues->waiting > 0 ? store_line(request->reader, meet, queues) : ERR_OK;
-}
-
-static enum err gather(struct request *request, struct queues *queues)
-{
-    TALLY_AUTO tally = {0};
-    enum err err = tally_take(request, &tally);
+    enum err err = tally_take(request, tally);
     if (err != ERR_OK)
         return err;
     struct catalogue_ref *ref = front_catalogue(request->front);
     if (ref == NULL)
         return ERR_STARTING;
-    bool ok = add_all(queues, &tally, ref->catalogue);
+    bool ok = add_all(queues, request->errand.look, tally, ref->catalogue);
     front_catalogue_drop(ref);
     if (!ok)
         return ERR_NO_MEMORY;
-    qsort(queues->items, queues->count, sizeof queues->items[0], by_name);
-    for (size_t i = 0; i < queues->count; i++)
-        tally_sum(&tally, queues->items[i].name, NULL, queues->items[i].jobs);
-    return look_at_line(request, queues);
+    qsort(queues->names, queues->count, sizeof queues->names[0], by_name);
+    return ERR_OK;
 }
 
 /* ------------------------------------------------------------------------------------------------------
  * answers */
 
-static void put_queue(struct buf *out, const struct queue *queue)
+static void put_oldest(struct buf *out, const struct lane_view *view)
 {
-    int64_t age_ms = clock_real_ms() - queue->oldest_ms;
-    buf_printf(out, "{\"queue\":\"%s\",\"jobs\":", queue->name);
-    tally_put(out, queue->jobs);
     PUT(out, ",\"oldest_queued_seconds\":");
-    if (queue->oldest_ms == INT64_MAX)
+    if (view == NULL || view->oldest_ms <= 0) {
         PUT(out, "null");
-    else
-        buf_put_seconds(out, age_ms > 0 ? age_ms : 0);
-    buf_printf(out, ",\"links\":{\"self\":\"/v1/queues/%s\",\"jobs\":\"/v1/jobs?queue=%s\"}}", queue->name,
-               queue->name);
+        return;
+    }
+    int64_t age_ms = clock_real_ms() - view->oldest_ms;
+    buf_put_seconds(out, age_ms > 0 ? age_ms : 0);
 }
 
-static void put_queues(struct request *request, const struct queues *queues)
+static void put_queue(struct buf *out, const char *name, const struct lane_view *view,
+                      const struct tally *tally)
+{
+    int64_t jobs[JOB_STATE_COUNT] = {0};
+    tally_sum(tally, name, NULL, jobs);
+    buf_printf(out, "{\"queue\":\"%s\",\"pool\":", name);
+    if (view != NULL && view->pool[0] != '\0')
+        buf_put_json(out, view->pool, strlen(view->pool));
+    else
+        PUT(out, "null");
+    PUT(out, ",\"jobs\":");
+    tally_put(out, jobs);
+    PUT(out, ",\"waiting\":");
+    buf_put_int(out, view != NULL ? view->waiting : 0);
+    put_oldest(out, view);
+    codec_lane(out, FOR_QUEUE, view, NULL);
+    buf_printf(out, ",\"links\":{\"self\":\"/v1/queues/%s\",\"jobs\":\"/v1/jobs?queue=%s\"}}", name, name);
+}
+
+static void put_queues(struct request *request, const struct queues *queues, const struct tally *tally)
 {
     struct buf *out = reply_json(request, 200);
     PUT(out, "{\"items\":[");
     for (size_t i = 0; i < queues->count; i++) {
+        const char *name = queues->names[i];
         buf_put(out, i > 0 ? ",\n" : "");
-        put_queue(out, &queues->items[i]);
+        put_queue(out, name, handler_view(request->errand.look, name), tally);
     }
     PUT(out, "]}\n");
 }
 
-enum answer list_queues(struct request *request)
+/* Of that one, whether or not there is anything to say of it. */
+static void put_named(struct request *request, const struct queues *queues, const struct tally *tally)
 {
-    struct queues queues = {.front = request->front};
-    enum err err = gather(request, &queues);
+    const char *name = request->capture;
+    struct buf *out = reply_json(request, 200);
+    (void)queues;
+    put_queue(out, name, handler_view(request->errand.look, name), tally);
+    PUT(out, "\n");
+}
+
+static void put_one(struct request *request, const struct queues *queues, const struct tally *tally)
+{
+    const char *name = request->capture;
+    if (!has(queues, name)) {
+        problem_answer(
+            request, ERR_UNKNOWN_QUEUE, NULL,
+            "there is no queue \"%.64s\": no task names it, no job is in it, and nothing is set for it",
+            name);
+        return;
+    }
+    put_named(request, queues, tally);
+}
+
+static enum answer answer_with(struct request *request,
+                               void (*put)(struct request *, const struct queues *, const struct tally *))
+{
+    TALLY_AUTO tally = {0};
+    struct queues queues = {0};
+    enum err err = gather(request, &tally, &queues);
     if (err == ERR_OK)
-        put_queues(request, &queues);
-    free(queues.items);
+        put(request, &queues, &tally);
+    free(queues.names);
     return err != ERR_OK ? problem_plain(request, err) : ANSWERED;
 }
 
-static void answer_queue(struct request *request, struct queues *queues)
+static enum answer answer_queues(struct request *request)
 {
-    const struct queue *queue = find(queues, request->capture);
-    if (queue == NULL) {
-        problem_answer(request, ERR_UNKNOWN_QUEUE, NULL,
-                       "there is no queue \"%.64s\": no task names it, and no job is in it",
-                       request->capture);
-        return;
-    }
-    struct buf *out = reply_json(request, 200);
-    put_queue(out, queue);
-    PUT(out, "\n");
+    return answer_with(request, put_queues);
+}
+
+static enum answer answer_queue(struct request *request)
+{
+    return answer_with(request, put_one);
+}
+
+static enum answer answer_named(struct request *request)
+{
+    return answer_with(request, put_named);
+}
+
+enum answer handler_queue(struct request *request)
+{
+    return handler_look(request, LOOK_QUEUES, answer_named);
+}
+
+enum answer list_queues(struct request *request)
+{
+    return handler_look(request, LOOK_QUEUES, answer_queues);
 }
 
 enum answer get_queue(struct request *request)
 {
-    struct queues queues = {.front = request->front};
-    enum err err = gather(request, &queues);
-    if (err == ERR_OK)
-        answer_queue(request, &queues);
-    free(queues.items);
-    return err != ERR_OK ? problem_plain(request, err) : ANSWERED;
+    return handler_look(request, LOOK_QUEUES, answer_queue);
 }

@@ -2,6 +2,7 @@
 #include "clock.h"
 #include "codec.h"
 #include "handlers.h"
+#include "rss.h"
 #include "tally.h"
 #include "workers.h"
 
@@ -21,16 +22,25 @@ static void put_restarts(struct buf *out, const struct board *board)
     PUT(out, "}");
 }
 
-static void put_worker(struct buf *out, const struct segment *segment, uint32_t worker)
+static void put_reason(struct buf *out, const char *key, enum retire_reason reason)
+{
+    if (reason == RETIRE_NONE)
+        buf_printf(out, ",\"%s\":null", key);
+    else
+        buf_printf(out, ",\"%s\":\"%s\"", key, retire_reason_text(reason));
+}
+
+static void put_worker(struct buf *out, const struct segment *segment, uint32_t worker,
+                       struct worker_view view)
 {
     const struct board *board = &segment->boards[worker];
-    struct worker_view view;
+    const struct segment_pool *pool = &segment->shape.pools[segment_pool_of(segment, worker)];
     char id[ID_TEXT_BYTES];
     int pid = atomic_load_explicit(&board->pid, memory_order_relaxed);
     int64_t spawned_ms = atomic_load_explicit(&board->spawned_ms, memory_order_relaxed);
-    int64_t rss = pid > 0 ? workers_rss(pid) : -1;
-    workers_look(segment, worker, &view);
-    buf_printf(out, "{\"pool\":\"" POOL_NAME "\",\"number\":%u,\"pid\":", worker);
+    int64_t rss = pid > 0 ? rss_bytes(pid) : -1;
+    buf_printf(out, "{\"pool\":\"%s\",\"number\":%u,\"worker\":%u,\"pid\":", pool->name, worker - pool->first,
+               worker);
     if (pid > 0)
         buf_put_int(out, pid);
     else
@@ -44,6 +54,8 @@ static void put_worker(struct buf *out, const struct segment *segment, uint32_t 
     }
     PUT(out, ",\"jobs_done\":");
     buf_put_int(out, (int64_t)atomic_load_explicit(&board->jobs_done, memory_order_relaxed));
+    put_reason(out, "recycling", view.recycling);
+    put_reason(out, "replaces", view.replaces);
     put_restarts(out, board);
     PUT(out, ",\"started_at\":");
     if (spawned_ms > 0)
@@ -62,10 +74,16 @@ enum answer list_workers(struct request *request)
 {
     const struct segment *segment = front_segment(request->front);
     struct buf *out = reply_json(request, 200);
+    const char *between = "";
     PUT(out, "{\"items\":[");
     for (uint32_t i = 0; i < segment->shape.worker_count; i++) {
-        buf_put(out, i > 0 ? ",\n" : "");
-        put_worker(out, segment, i);
+        struct worker_view view;
+        workers_look(segment, i, &view);
+        if (!view.in_use)
+            continue;
+        buf_put(out, between);
+        put_worker(out, segment, i, view);
+        between = ",\n";
     }
     PUT(out, "]}\n");
     return ANSWERED;
@@ -109,13 +127,14 @@ static void put_groups(struct buf *out, const struct tally *tally, const char *l
 
 static void put_workers(struct buf *out, const struct segment *segment)
 {
-    unsigned counts[WORKER_STATE_COUNT] = {0};
+    unsigned total = 0, counts[WORKER_STATE_COUNT] = {0};
     struct worker_view view;
     for (uint32_t i = 0; i < segment->shape.worker_count; i++) {
         workers_look(segment, i, &view);
-        counts[view.state]++;
+        counts[view.state] += view.in_use;
+        total += view.in_use;
     }
-    buf_printf(out, ",\"workers\":{\"total\":%u", segment->shape.worker_count);
+    buf_printf(out, ",\"workers\":{\"total\":%u", total);
     for (int state = 0; state < WORKER_STATE_COUNT; state++)
         buf_printf(out, ",\"%s\":%u", worker_state_text((enum worker_state)state), counts[state]);
     PUT(out, "}");
@@ -143,9 +162,10 @@ static void put_http(struct buf *out, const struct metrics *metrics)
     PUT(out, "}");
 }
 
-enum answer get_stats(struct request *request)
+static enum answer answer_stats(struct request *request)
 {
     TALLY_AUTO tally = {0};
+    const struct look *look = request->errand.look;
     struct front_numbers numbers;
     int64_t sums[JOB_STATE_COUNT] = {0};
     enum err err = tally_take(request, &tally);
@@ -157,8 +177,10 @@ enum answer get_stats(struct request *request)
     buf_put_time(out, numbers.started_ms);
     PUT(out, ",\"uptime_seconds\":");
     buf_put_seconds(out, clock_real_ms() - numbers.started_ms);
-    PUT(out, ",\"draining\":");
-    buf_put(out, front_draining(request->front) ? "true" : "false");
+    PUT(out, ",\"paused\":");
+    buf_put(out, look->paused ? "true" : "false");
+    PUT(out, ",\"draining\":"); /* on request, or because it stops */
+    buf_put(out, look->draining || front_draining(request->front) ? "true" : "false");
     PUT(out, ",\"jobs\":");
     tally_sum(&tally, NULL, NULL, sums);
     tally_put(out, sums);
@@ -169,4 +191,9 @@ enum answer get_stats(struct request *request)
     put_http(out, front_metrics(request->front));
     PUT(out, "}\n");
     return ANSWERED;
+}
+
+enum answer get_stats(struct request *request)
+{
+    return handler_look(request, LOOK_QUEUES, answer_stats);
 }

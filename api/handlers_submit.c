@@ -5,6 +5,8 @@
 #include "handlers.h"
 #include "routes.h"
 
+#include <inttypes.h>
+
 static enum answer answer_document(struct request *request, const struct job *job)
 {
     bool ended = job_is_terminal(job->state);
@@ -48,6 +50,56 @@ static enum answer refused(struct request *request, enum err err)
     return problem_plain(request, err);
 }
 
+/* ------------------------------------------------------------------------------------------------------
+ * admission */
+
+static const char *queue_hint(struct request *request, const char *queue)
+{
+    return request_printf(
+        request,
+        "GET /v1/queues/%s says how it stands; POST /v1/queues/%s/resume, or /v1/resume for "
+        "everything, ends a drain",
+        queue, queue);
+}
+
+static enum answer not_admitted(struct request *request, enum err err, const struct estimate *estimate,
+                                int64_t start_within_ms)
+{
+    const char *queue = request->job->spec.queue;
+    int64_t retry_after_s = estimate->retry_after_s > 0 ? estimate->retry_after_s : 1;
+    reply_header(request, "Retry-After", request_printf(request, "%" PRId64, retry_after_s));
+    if (err == ERR_QUEUE_CLOSED)
+        return problem_answer(request, err, queue_hint(request, queue),
+                              "the queue %s takes no new jobs: it, or everything, is being drained; %" PRId64
+                              " jobs wait in it",
+                              queue, estimate->depth);
+    if (err == ERR_QUEUE_FULL)
+        return problem_answer(request, err, NULL,
+                              "the queue %s holds %" PRId64 " waiting jobs, and may hold %" PRId64
+                              " (max_depth); try again in %" PRId64 " s",
+                              queue, estimate->depth, estimate->max_depth, retry_after_s);
+    if (err == ERR_TOO_LATE && estimate->seconds < 0)
+        return problem_answer(
+            request, err, NULL,
+            "nobody knows whether the job would start within %g s: nothing of the queue %s, in "
+            "which %" PRId64 " jobs wait, starts now",
+            (double)start_within_ms / 1000, queue, estimate->depth);
+    if (err == ERR_TOO_LATE)
+        return problem_answer(request, err, NULL,
+                              "the job would start in about %.3g s and not within %g s: %" PRId64
+                              " jobs wait in the queue %s",
+                              estimate->seconds, (double)start_within_ms / 1000, estimate->depth, queue);
+    return problem_plain(request, err);
+}
+
+/* The job did not come into being, or stood already: its place is free again. */
+static void give_back_place(struct request *request)
+{
+    if (request->admitted)
+        front_unadmit(request->front, &request->job->spec);
+    request->admitted = false;
+}
+
 /* What became of the job: its end, if that came, else where it stands. */
 static enum answer conclude(struct request *request)
 {
@@ -73,24 +125,34 @@ static enum answer go_on(struct request *request)
         return SUSPENDED;
     enum err err = request->errand.err;
     if (err != ERR_OK || request->errand.replayed) {
+        give_back_place(request);
         if (!await_forget(request)) /* of the job that did not come into being */
             return SUSPENDED;
         request->replayed = err == ERR_OK;
+        if (err != ERR_OK && err == request->refusal)
+            return not_admitted(request, err, &request->estimate, request->start_within_ms);
         return err != ERR_OK ? refused(request, err)
                              : await_job(request, request->errand.original, answer_read);
     }
     return await_enough(request) ? conclude(request) : SUSPENDED;
 }
 
-static enum answer submit(struct request *request, struct job *job)
+static enum answer submit(struct request *request, struct job *job, int64_t start_within_ms)
 {
     request->job = job;
+    request->start_within_ms = start_within_ms;
+    request->refusal = front_admit(request->front, &job->spec, start_within_ms, &request->estimate);
+    bool keyed =
+        job->spec.idempotency_key[0] != '\0'; /* then it may stand already, however full the queue is */
+    if (request->refusal != ERR_OK && !keyed)
+        return not_admitted(request, request->refusal, &request->estimate, start_within_ms);
+    request->admitted = request->refusal == ERR_OK;
     request->then = go_on;
-    if (request->wait_ms > 0) {
+    if (request->wait_ms > 0 && request->admitted) {
         await_end(request, job->spec.id);
         http_expire_at(request, request->started_ns + request->wait_ms * NS_PER_MS);
     }
-    await_submit(request, job);
+    await_submit(request, job, request->refusal);
     return SUSPENDED;
 }
 
@@ -98,6 +160,7 @@ static enum answer begin(struct request *request, const char *task, int64_t wait
 {
     PROBLEM_AUTO problem = {0};
     struct job *job;
+    int64_t start_within_ms;
     if (!handler_wait(request, wait_ms))
         return ANSWERED;
     if (front_draining(request->front))
@@ -113,9 +176,9 @@ static enum answer begin(struct request *request, const char *task, int64_t wait
                                     .idempotency_key = request->headers[HEADER_IDEMPOTENCY_KEY],
                                     .traceparent = request->headers[HEADER_TRACEPARENT],
                                     .body = &request->body};
-    enum err err = codec_submission(&submission, &job, &problem);
+    enum err err = codec_submission(&submission, &job, &start_within_ms, &problem);
     front_catalogue_drop(ref);
-    return err != ERR_OK ? problem_reply(request, &problem) : submit(request, job);
+    return err != ERR_OK ? problem_reply(request, &problem) : submit(request, job, start_within_ms);
 }
 
 enum answer submit_job(struct request *request)

@@ -22,19 +22,28 @@ static void put_limit(struct buf *out, const char *name, int64_t value)
         PUT(out, "null");
 }
 
-static void put_limits(struct buf *out, const struct task *task)
+/* What an attempt may use of the machine; the limits of how many may run stand beside it. */
+static void put_resources(struct buf *out, const struct task *task)
 {
-    put_limit(out, ",\"limits\":{\"memory_bytes\":", task->limit_memory_bytes);
+    put_limit(out, "\"memory_bytes\":", task->limit_memory_bytes);
     PUT(out, ",\"cpu_seconds\":");
     if (task->limit_cpu_ms >= 0)
         buf_put_seconds(out, task->limit_cpu_ms);
     else
         PUT(out, "null");
     put_limit(out, ",\"files\":", task->limit_files);
-    PUT(out, "}");
 }
 
-static void put_task(struct buf *out, const struct task *task, const struct tally *tally)
+static void put_lane(struct buf *out, const struct task *task, const struct look *look)
+{
+    BUF_AUTO resources = {0};
+    put_resources(&resources, task);
+    codec_lane(out, FOR_TASK, handler_view(look, task->name),
+               &(struct text){resources.data, resources.bytes});
+}
+
+static void put_task(struct buf *out, const struct task *task, const struct look *look,
+                     const struct tally *tally)
 {
     int64_t sums[JOB_STATE_COUNT] = {0};
     PUT(out, "{\"name\":");
@@ -54,8 +63,8 @@ static void put_task(struct buf *out, const struct task *task, const struct tall
     PUT(out, ",\"kill_after\":");
     buf_put_seconds(out, task->kill_after_ms);
     PUT(out, ",\"retry\":");
-    codec_retry(out, &task->retry);
-    put_limits(out, task);
+    codec_retry(out, &task->retry, codec_task_retry(task));
+    put_lane(out, task, look);
     PUT(out, ",\"jobs\":");
     tally_sum(tally, NULL, task->name, sums);
     tally_put(out, sums);
@@ -66,7 +75,7 @@ static void put_task(struct buf *out, const struct task *task, const struct tall
     PUT(out, "\"}}");
 }
 
-enum answer list_tasks(struct request *request)
+static enum answer answer_tasks(struct request *request)
 {
     TALLY_AUTO tally = {0};
     enum err err = tally_take(request, &tally);
@@ -79,14 +88,14 @@ enum answer list_tasks(struct request *request)
     PUT(out, "{\"items\":[");
     for (uint32_t i = 0; i < ref->catalogue->task_count; i++) {
         buf_put(out, i > 0 ? ",\n" : "");
-        put_task(out, &ref->catalogue->tasks[i], &tally);
+        put_task(out, &ref->catalogue->tasks[i], request->errand.look, &tally);
     }
     buf_printf(out, "],\"epoch\":%u}\n", ref->catalogue->epoch);
     front_catalogue_drop(ref);
     return ANSWERED;
 }
 
-static enum answer answer_task(struct request *request, const struct catalogue *catalogue)
+static enum answer answer_one(struct request *request, const struct catalogue *catalogue)
 {
     TALLY_AUTO tally = {0};
     const struct task *task = catalogue_find(catalogue, request->capture);
@@ -99,17 +108,27 @@ static enum answer answer_task(struct request *request, const struct catalogue *
     if (err != ERR_OK)
         return problem_plain(request, err);
     struct buf *out = reply_json(request, 200);
-    put_task(out, task, &tally);
+    put_task(out, task, request->errand.look, &tally);
     PUT(out, "\n");
     return ANSWERED;
 }
 
-enum answer get_task(struct request *request)
+static enum answer answer_task(struct request *request)
 {
     struct catalogue_ref *ref = front_catalogue(request->front);
     if (ref == NULL)
         return problem_plain(request, ERR_STARTING);
-    enum answer answer = answer_task(request, ref->catalogue);
+    enum answer answer = answer_one(request, ref->catalogue);
     front_catalogue_drop(ref);
     return answer;
+}
+
+enum answer list_tasks(struct request *request)
+{
+    return handler_look(request, LOOK_TASKS, answer_tasks);
+}
+
+enum answer get_task(struct request *request)
+{
+    return handler_look(request, LOOK_TASKS, answer_task);
 }

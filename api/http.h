@@ -109,13 +109,17 @@ struct request {
     struct errand errand;
     struct waiter waiter;
     struct wake errand_wake, waiter_wake;
-    struct job *job;     /* a reference: what was submitted or read last */
-    struct job *ended;   /* a reference: what the waiter brought */
-    bool unwait_failed;  /* its notify is on the way */
-    bool expired;        /* the time to wait is over */
-    bool stopping;       /* the server stops: answer as soon as can be */
-    bool acknowledged;   /* the errand's answer was looked at */
-    bool replayed, call; /* handlers_submit */
+    struct job *job;          /* a reference: what was submitted or read last */
+    struct job *ended;        /* a reference: what the waiter brought */
+    bool unwait_failed;       /* its notify is on the way */
+    bool expired;             /* the time to wait is over */
+    bool stopping;            /* the server stops: answer as soon as can be */
+    bool acknowledged;        /* the errand's answer was looked at */
+    bool replayed, call;      /* handlers_submit */
+    enum err refusal;         /* of front_admit, if it may be a replay all the same */
+    struct estimate estimate; /* with that refusal */
+    int64_t start_within_ms;
+    bool admitted; /* a place is reserved that the job may not come to take */
     int64_t wait_ms;
     int64_t deadline_ns;
     size_t deadline_at; /* place among the loop's deadlines, from 1; 0: none */
@@ -128,7 +132,7 @@ struct request {
     bool malformed;                  /* the target holds what no target may hold */
     bool guarded, answered, suspended, sending;
     size_t used;
-    char space[REQUEST_SPACE_BYTES];
+    _Alignas(int64_t) char space[REQUEST_SPACE_BYTES];
 };
 
 /* For request->then's sake: from any thread. The request may be gone once this returns. */
@@ -142,6 +146,7 @@ const struct access_rules *http_rules(struct request *request);
 
 /* NULL without memory. request_printf never is: then it is "". */
 char *request_alloc(struct request *request, size_t bytes);
+void *request_new(struct request *request, size_t bytes); /* zeroed, and aligned for pointers and int64_t */
 const char *request_printf(struct request *request, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

@@ -98,6 +98,15 @@ char *request_alloc(struct request *request, size_t bytes)
     return (char *)chunk->bytes;
 }
 
+void *request_new(struct request *request, size_t bytes)
+{
+    size_t rest = request->used % sizeof(int64_t); /* space itself is aligned, as a chunk's bytes are */
+    if (rest > 0)
+        request->used += sizeof(int64_t) - rest;
+    void *at = request_alloc(request, bytes);
+    return at != NULL ? memset(at, 0, bytes) : NULL;
+}
+
 const char *request_printf(struct request *request, const char *format, ...)
 {
     va_list list, again;

@@ -40,6 +40,11 @@ static const char *const HINTS[ERR_COUNT] = {
     [ERR_UNKNOWN_JOB] = "ids stand in the answer to a submit and in GET /v1/jobs",
     [ERR_NO_SUCH_ATTEMPT] = "GET /v1/jobs/{id}/attempts lists the attempts",
     [ERR_UNKNOWN_QUEUE] = "GET /v1/queues lists the queues",
+    [ERR_NOT_NOW] = "GET /v1/jobs/{id} says in which state it is",
+    [ERR_QUEUE_FULL] = "send the request again after Retry-After seconds, or raise max_depth: PATCH "
+                       "/v1/queues/{queue}",
+    [ERR_TOO_LATE] = "send the request again after Retry-After seconds, or with a longer start_within",
+    [ERR_QUEUE_CLOSED] = "POST /v1/queues/{queue}/resume, or /v1/resume, ends a drain",
     [ERR_PRUNED] = "run it again with POST /v1/jobs/{id}/retry, or raise jobs.retain_results",
     [ERR_NOT_FINISHED] = "wait for the end with GET /v1/jobs/{id}?wait=30",
     [ERR_ALREADY_FINISHED] = "a finished job changes only by POST /v1/jobs/{id}/retry; see GET /v1/jobs/{id}",
@@ -154,6 +159,15 @@ void problem_write(const struct problem *problem, const char *request_id, struct
     buf_put(out, "}\n");
 }
 
+static bool has_header(const struct reply *reply, const char *name)
+{
+    for (size_t i = 0; i < reply->header_count; i++) {
+        if (strcmp(reply->headers[i].name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
 enum answer problem_reply(struct request *request, const struct problem *problem)
 {
     struct reply *reply = &request->reply;
@@ -161,7 +175,8 @@ enum answer problem_reply(struct request *request, const struct problem *problem
     reply->fixed = NULL;
     reply->status = err_status(problem->err);
     reply->content_type = "application/problem+json";
-    if (reply->status == 503 || reply->status == 429 || reply->status == 507)
+    bool later = reply->status == 503 || reply->status == 429 || reply->status == 507;
+    if (later && !has_header(reply, "Retry-After"))
         reply_header(request, "Retry-After", "1");
     problem_write(problem, request->id, &reply->body);
     return ANSWERED;

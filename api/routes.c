@@ -10,7 +10,9 @@
 #include <string.h>
 #include <strings.h>
 
-#define SUBMIT_PARAMETERS "queue priority timeout kill_after max_attempts durability tag wait"
+#define SUBMIT_PARAMETERS                                                                                    \
+    "queue priority timeout kill_after max_attempts durability delay scheduled_at expires_at expires_in "    \
+    "start_within concurrency_key tag wait"
 
 const struct route routes[] = {
     {"POST", "/v1/jobs", submit_job, "submitJob", "wait", ROUTE_BODY, SCOPE_SUBMIT, "Submit a job",
@@ -26,12 +28,16 @@ const struct route routes[] = {
      "The log of an attempt", "'%s/v1/jobs/{id}/log?tail=50'"},
     {"GET", "/v1/jobs/{id}/attempts", list_attempts, "listAttempts", "", 0, SCOPE_READ,
      "Every attempt of a job", "%s/v1/jobs/{id}/attempts"},
-    {"POST", "/v1/jobs/{id}/cancel", cancel_job, "cancelJob", "", 0, SCOPE_SUBMIT, "Cancel a job",
+    {"GET", "/v1/jobs/{id}/why", get_job_why, "getJobWhy", "", 0, SCOPE_READ, "Why a job does not run",
+     "%s/v1/jobs/{id}/why"},
+    {"POST", "/v1/jobs/{id}/cancel", cancel_job, "cancelJob", "wait", 0, SCOPE_SUBMIT, "Cancel a job",
      "-X POST %s/v1/jobs/{id}/cancel"},
     {"POST", "/v1/jobs/{id}/retry", retry_job, "retryJob", "", 0, SCOPE_ADMIN, "Run a finished job again",
      "-X POST %s/v1/jobs/{id}/retry"},
     {"DELETE", "/v1/jobs/{id}", delete_job, "deleteJob", "", 0, SCOPE_ADMIN, "Forget a finished job",
      "-X DELETE %s/v1/jobs/{id}"},
+    {"PATCH", "/v1/jobs/{id}", patch_job, "patchJob", "", ROUTE_BODY, SCOPE_ADMIN, "Change a job that waits",
+     "-X PATCH --json '{\"priority\":9,\"scheduled_at\":null}' %s/v1/jobs/{id}"},
     {"GET", "/v1/tasks", list_tasks, "listTasks", "", 0, SCOPE_READ, "What can be run", "%s/v1/tasks"},
     {"GET", "/v1/tasks/{task}", get_task, "getTask", "", 0, SCOPE_READ, "One task", "%s/v1/tasks/echo"},
     {"POST", "/v1/tasks/{task}/jobs", submit_task_job, "submitTaskJob", SUBMIT_PARAMETERS, ROUTE_BODY,
@@ -40,10 +46,30 @@ const struct route routes[] = {
     {"POST", "/v1/tasks/{task}/call", call_task, "callTask", SUBMIT_PARAMETERS, ROUTE_BODY, SCOPE_SUBMIT,
      "Run a task and answer with its result",
      "--json '{\"hello\":\"world\"}' '%s/v1/tasks/echo/call?wait=5'"},
+    {"PATCH", "/v1/tasks/{task}", patch_task, "patchTask", "", ROUTE_BODY, SCOPE_ADMIN,
+     "Set limits of a task", "-X PATCH --json '{\"concurrency\":2}' %s/v1/tasks/echo"},
+    {"POST", "/v1/tasks/{task}/pause", pause_task, "pauseTask", "", 0, SCOPE_ADMIN,
+     "Let no job of a task start", "-X POST %s/v1/tasks/echo/pause"},
+    {"POST", "/v1/tasks/{task}/resume", resume_task, "resumeTask", "", 0, SCOPE_ADMIN,
+     "Let jobs of a task start again", "-X POST %s/v1/tasks/echo/resume"},
     {"GET", "/v1/queues", list_queues, "listQueues", "", 0, SCOPE_READ,
      "The queues, with how much waits in each", "%s/v1/queues"},
     {"GET", "/v1/queues/{queue}", get_queue, "getQueue", "", 0, SCOPE_READ, "One queue",
      "%s/v1/queues/default"},
+    {"PATCH", "/v1/queues/{queue}", patch_queue, "patchQueue", "", ROUTE_BODY, SCOPE_ADMIN,
+     "Set limits of a queue", "-X PATCH --json '{\"concurrency\":2,\"rate\":\"10/s\"}' %s/v1/queues/default"},
+    {"POST", "/v1/queues/{queue}/pause", pause_queue, "pauseQueue", "", 0, SCOPE_ADMIN,
+     "Let no job of a queue start", "-X POST %s/v1/queues/default/pause"},
+    {"POST", "/v1/queues/{queue}/drain", drain_queue, "drainQueue", "", 0, SCOPE_ADMIN,
+     "Let a queue take no new jobs", "-X POST %s/v1/queues/default/drain"},
+    {"POST", "/v1/queues/{queue}/resume", resume_queue, "resumeQueue", "", 0, SCOPE_ADMIN,
+     "End a pause and a drain of a queue", "-X POST %s/v1/queues/default/resume"},
+    {"POST", "/v1/pause", pause_all, "pauseAll", "", 0, SCOPE_ADMIN, "Let no job start",
+     "-X POST %s/v1/pause"},
+    {"POST", "/v1/drain", drain_all, "drainAll", "", 0, SCOPE_ADMIN, "Take no new jobs",
+     "-X POST %s/v1/drain"},
+    {"POST", "/v1/resume", resume_all, "resumeAll", "", 0, SCOPE_ADMIN,
+     "End a pause and a drain of everything", "-X POST %s/v1/resume"},
     {"GET", "/v1/workers", list_workers, "listWorkers", "", 0, SCOPE_READ, "The worker processes",
      "%s/v1/workers"},
     {"GET", "/v1/stats", get_stats, "getStats", "", 0, SCOPE_READ, "Numbers of jobs, slots and workers",

@@ -2,11 +2,7 @@
 
 #include "check.h"
 
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static const char *const TEXTS[WORKER_STATE_COUNT] = {
 #define S(name, text) text,
@@ -52,7 +48,12 @@ static void look_at_job(const struct segment *segment, const struct board *board
 void workers_look(const struct segment *segment, uint32_t worker, struct worker_view *view)
 {
     const struct board *board = &segment->boards[worker];
-    *view = (struct worker_view){.state = WORKER_STATE_STARTING};
+    *view = (struct worker_view){
+        .state = WORKER_STATE_STARTING,
+        .in_use = true,
+        .recycling = (enum retire_reason)atomic_load_explicit(&board->retire, memory_order_relaxed),
+        .replaces = (enum retire_reason)atomic_load_explicit(&board->replaces, memory_order_relaxed)};
+    CHECK(view->recycling < RETIRE_REASON_COUNT && view->replaces < RETIRE_REASON_COUNT);
     switch ((enum worker_status)atomic_load_explicit(&board->status, memory_order_acquire)) {
     case WORKER_LIVE:
         view->state = look_at_live(board);
@@ -63,25 +64,13 @@ void workers_look(const struct segment *segment, uint32_t worker, struct worker_
     case WORKER_BACKOFF:
         view->state = WORKER_STATE_BACKOFF;
         break;
+    case WORKER_STANDBY:
+        view->state = WORKER_STATE_STANDBY;
+        break;
     case WORKER_ABSENT:
+        view->in_use = false;
         break;
     }
     if (view->state == WORKER_STATE_BUSY)
         look_at_job(segment, board, view);
-}
-
-int64_t workers_rss(int pid)
-{
-    char path[64], text[128], *at;
-    snprintf(path, sizeof path, "/proc/%d/statm", pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -1;
-    ssize_t bytes = read(fd, text, sizeof text - 1);
-    close(fd);
-    if (bytes <= 0)
-        return -1;
-    text[bytes] = '\0';
-    strtoll(text, &at, 10); /* the first is the size of the address space */
-    return strtoll(at, NULL, 10) * sysconf(_SC_PAGESIZE);
 }

@@ -9,6 +9,7 @@
     S(STARTING, "starting")                                                                                  \
     S(IDLE, "idle")                                                                                          \
     S(BUSY, "busy")                                                                                          \
+    S(STANDBY, "standby")                                                                                    \
     S(DYING, "dying")                                                                                        \
     S(BACKOFF, "backoff")
 
@@ -19,11 +20,11 @@ enum worker_state {
         WORKER_STATE_COUNT
 };
 
-#define POOL_NAME "default"
-
 struct worker_view {
     enum worker_state state;
-    bool has_job; /* id and task are set */
+    bool in_use;                            /* false: nobody is there, and nobody is due */
+    enum retire_reason recycling, replaces; /* why it will be replaced; why it replaced another */
+    bool has_job;                           /* id and task are set */
     struct id id;
     char task[NAME_BYTES];
 };
@@ -31,8 +32,5 @@ struct worker_view {
 const char *worker_state_text(enum worker_state state);
 
 void workers_look(const struct segment *segment, uint32_t worker, struct worker_view *view);
-
-/* Bytes of memory in use (resident), or -1. */
-int64_t workers_rss(int pid);
 
 #endif

@@ -34,3 +34,4 @@ endfunction()
 
 forkpool_embed(fp_server server/schema.sql store_schema_sql)
 forkpool_embed(fp_server server/schema_2.sql store_schema_2_sql)
+forkpool_embed(fp_server server/schema_3.sql store_schema_3_sql)

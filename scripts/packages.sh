@@ -9,11 +9,12 @@
 declare -A PACKAGES=(
     # To build the server and its tasks. python3-yaml turns api/openapi.yaml into the JSON that the server serves.
     [build]="gcc libc6-dev cmake ninja-build pkg-config libmicrohttpd-dev libjansson-dev uuid-dev libsqlite3-dev
-             libyaml-dev nettle-dev check python3 python3-yaml"
-    # To run it as ./run.sh does, and what the shipped tasks call.
-    [run]="curl ca-certificates jq imagemagick"
+             libyaml-dev nettle-dev libglib2.0-dev check python3 python3-yaml"
+    # To run it as ./run.sh does, and what the shipped tasks call. tzdata is the database of time zones.
+    [run]="tzdata curl ca-certificates jq imagemagick"
     # To run every test.
-    [test]="clang clang-format shellcheck curl imagemagick sqlite3 python3-pytest python3-requests python3-jsonschema"
+    [test]="clang clang-format shellcheck curl imagemagick sqlite3 python3-pytest python3-requests python3-jsonschema
+            python3-croniter"
     # Pictures for examples/thumbnails.sh; it fetches them itself where they are not installed.
     [pictures]="desktop-base"
     # To measure.
@@ -21,7 +22,7 @@ declare -A PACKAGES=(
     # To try the README in an empty Debian root.
     [root]="mmdebstrap git curl"
     # What the program and the tasks of a container image need, by Debian 12's names: docker/Dockerfile.
-    [image]="libmicrohttpd12 libjansson4 libuuid1 libsqlite3-0 libyaml-0-2 libnettle8 jq"
+    [image]="libmicrohttpd12 libjansson4 libuuid1 libsqlite3-0 libyaml-0-2 libnettle8 libglib2.0-0 tzdata jq"
     # To build and try the container image: docker/check.sh.
     [container]="mmdebstrap buildah podman runc podman-compose git curl jq"
 )

@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* Half of the slots for jobs that lie in the store too, half for jobs that lie nowhere else. */
-static uint32_t hot_most(const struct dispatcher *dispatcher)
+uint32_t admit_hot_most(const struct dispatcher *dispatcher)
 {
     return dispatcher->segment->shape.slot_count / 2;
 }
@@ -36,6 +36,10 @@ static void index_slot(struct dispatcher *dispatcher, const struct job_spec *spe
 {
     struct cell *cell = &dispatcher->cells[number];
     cell->level = spec->priority;
+    cell->seq = spec->seq;
+    cell->expires_ms = spec->attempt == 0 ? spec->expires_ms : 0;
+    cell->lane = lineup_lane(&dispatcher->lineup, spec);
+    cell->lane->slots++;
     cell->memory = is_memory(spec);
     cell->key_sum = cell->memory ? key_sum(spec->idempotency_key) : 0;
     hot_add(dispatcher->hot, spec->id, number);
@@ -67,7 +71,7 @@ static enum err fill_slot(struct dispatcher *dispatcher, const struct job *job, 
     uint64_t at = 0;
     if (dispatcher->free_count == 0)
         return ERR_FULL;
-    size_t bytes = job->args.bytes + job->tags.bytes;
+    size_t bytes = job->args.bytes + job->tags.bytes + job->extras.bytes + job->inputs.bytes;
     if (bytes > 0 && arena_alloc(&dispatcher->arena, bytes, &at) != ERR_OK)
         return ERR_FULL;
     *number = dispatcher->free_slots[--dispatcher->free_count];
@@ -85,10 +89,12 @@ static enum err fill_slot(struct dispatcher *dispatcher, const struct job *job, 
     slot->args_at = at;
     slot->args_bytes = (uint32_t)job->args.bytes;
     slot->tags_bytes = (uint32_t)job->tags.bytes;
-    if (job->args.bytes > 0)
-        memcpy(dispatcher->segment->arena + at, job->args.at, job->args.bytes);
-    if (job->tags.bytes > 0)
-        memcpy(dispatcher->segment->arena + at + job->args.bytes, job->tags.at, job->tags.bytes);
+    slot->extras_bytes = (uint32_t)job->extras.bytes;
+    slot->inputs_bytes = (uint32_t)job->inputs.bytes;
+    const struct text texts[] = {job->args, job->tags, job->extras, job->inputs};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; at += texts[i++].bytes)
+        if (texts[i].bytes > 0)
+            memcpy(dispatcher->segment->arena + at, texts[i].at, texts[i].bytes);
     slot_hold(slot); /* rule 3: everything above before this */
     index_slot(dispatcher, &job->spec, *number);
     return ERR_OK;
@@ -98,7 +104,7 @@ void admit_adopt(struct dispatcher *dispatcher, uint32_t number)
 {
     const struct slot *slot = &dispatcher->segment->slots[number];
     if (slot->spec.priority >= PRIORITY_COUNT || slot->spec.durability >= DURABILITY_COUNT ||
-        hot_find(dispatcher->hot, slot->spec.id) != HOT_NONE ||
+        hot_find(dispatcher->hot, slot->spec.id) != HOT_NONE || slot->spec.lane < 0 ||
         (slot_arena_bytes(slot) > 0 &&
          arena_claim(&dispatcher->arena, slot->args_at, slot_arena_bytes(slot)) != ERR_OK))
         dispatcher_corrupt("a slot", number);
@@ -117,37 +123,46 @@ void admit_mark_stored(struct dispatcher *dispatcher, uint32_t number)
 
 void admit_ready(struct dispatcher *dispatcher, uint32_t number)
 {
-    struct slot *slot = &dispatcher->segment->slots[number];
-    slot->queued_ns = clock_mono_ns();
-    dispatcher->cells[number].place = CELL_READY;
-    cells_insert_by_seq(dispatcher, &dispatcher->lanes[dispatcher->cells[number].level].ready, number);
+    dispatcher->segment->slots[number].queued_ns = clock_mono_ns();
+    cells_go_ready(dispatcher, number);
 }
 
-static struct lane *lane_of(struct dispatcher *dispatcher, const struct job_spec *spec)
+/* Rows from this one on may lie in the store without a slot. */
+static void cool(struct lane *lane, int64_t seq, int64_t created_ms)
 {
-    CHECK(spec->priority < PRIORITY_COUNT);
-    return &dispatcher->lanes[spec->priority];
+    if (seq < lane->cold_seq) {
+        lane->cold_seq = seq;
+        lane->cold_created_ms = created_ms;
+    }
+    if (lane->loading && seq < lane->reopened_seq)
+        lane->reopened_seq = seq;
 }
 
-/* Back to the store, where its row is queued. */
-static void send_back(struct dispatcher *dispatcher, uint32_t slot)
+void admit_send_back(struct dispatcher *dispatcher, uint32_t slot)
 {
-    struct job_spec spec = dispatcher->segment->slots[slot].spec;
-    spec.priority = dispatcher->cells[slot].level;
+    const struct cell *cell = &dispatcher->cells[slot];
+    cool(cell->lane, cell->seq, dispatcher->segment->slots[slot].spec.created_ms);
     admit_release(dispatcher, slot);
-    admit_reopen(dispatcher, &spec);
 }
 
-static bool evict_ready(struct dispatcher *dispatcher, uint32_t level)
+/* The last of the ready ones of a level that has a row and stands behind `seq`. */
+static uint32_t last_ready(const struct dispatcher *dispatcher, uint32_t level, int64_t seq)
 {
-    for (uint32_t low = 0; low < level; low++) {
-        uint32_t slot = dispatcher->lanes[low].ready.last;
-        while (slot != CELL_END && dispatcher->cells[slot].memory)
-            slot = dispatcher->cells[slot].prev;
+    const struct cell_list *ready = &dispatcher->ready[level];
+    uint32_t slot = ready->last;
+    while (slot != CELL_END && (dispatcher->cells[slot].memory || dispatcher->cells[slot].seq <= seq))
+        slot = dispatcher->cells[slot].links[ready->link].prev;
+    return slot;
+}
+
+static bool evict_ready(struct dispatcher *dispatcher, const struct job_spec *spec)
+{
+    for (uint32_t level = 0; level <= spec->priority; level++) {
+        uint32_t slot = last_ready(dispatcher, level, level < spec->priority ? -1 : spec->seq);
         if (slot == CELL_END)
             continue;
         cells_leave_ready(dispatcher, slot);
-        send_back(dispatcher, slot);
+        admit_send_back(dispatcher, slot);
         return true;
     }
     return false;
@@ -156,32 +171,28 @@ static bool evict_ready(struct dispatcher *dispatcher, uint32_t level)
 /* One that is published, but not claimed yet. */
 static bool evict_published(struct dispatcher *dispatcher, uint32_t level)
 {
-    for (uint32_t slot = dispatcher->live.last; slot != CELL_END; slot = dispatcher->cells[slot].prev) {
+    for (uint32_t slot = dispatcher->live.last; slot != CELL_END;
+         slot = dispatcher->cells[slot].links[dispatcher->live.link].prev) {
         const struct cell *cell = &dispatcher->cells[slot];
-        if (cell->level >= level || cell->memory || !slot_unpublish(&dispatcher->segment->slots[slot]))
+        if (cell->level >= level || cell->memory || !publish_take_back(dispatcher, slot))
             continue;
-        cells_leave_live(dispatcher, slot);
-        send_back(dispatcher, slot);
+        cells_leave_ready(dispatcher, slot);
+        admit_send_back(dispatcher, slot);
         return true;
     }
     return false;
 }
 
-/* Makes room for urgent work at the cost of the last of the less urgent, however large the backlog below it
- * is. */
-static bool evict_below(struct dispatcher *dispatcher, uint32_t level)
-{
-    return evict_ready(dispatcher, level) || evict_published(dispatcher, level);
-}
-
-/* A slot for a stored job, at the cost of less urgent ones if need be. */
+/* A slot for a stored job, at the cost of less urgent ones if need be, however large the backlog below it is.
+ */
 static enum err fill_stored(struct dispatcher *dispatcher, const struct job *job, uint32_t *slot)
 {
     enum err err = ERR_FULL;
     do
-        if (dispatcher->hot_count < hot_most(dispatcher))
+        if (dispatcher->hot_count < admit_hot_most(dispatcher))
             err = fill_slot(dispatcher, job, slot);
-    while (err != ERR_OK && evict_below(dispatcher, job->spec.priority));
+    while (err != ERR_OK &&
+           (evict_ready(dispatcher, &job->spec) || evict_published(dispatcher, job->spec.priority)));
     return err;
 }
 
@@ -193,16 +204,48 @@ static void admit_filled(struct dispatcher *dispatcher, const struct job *job, u
         cancel_held(dispatcher, slot);
 }
 
+/* Where it would only lie, it stays in the store. */
+static bool may_be_hot(const struct dispatcher *dispatcher, const struct lane *lane)
+{
+    bool held_up = lane->heap != NULL && lane->heap != &lane->queue->levels[lane->level].lanes;
+    return lane->cold_seq == NO_SEQ && !lane_is_paused(&dispatcher->lineup, lane) &&
+           lane->ready.count < (held_up || lane->queue->parked ? LANE_HELD_MOST : LANE_MOST);
+}
+
 void admit_stored(struct dispatcher *dispatcher, const struct job *job)
 {
-    struct lane *lane = lane_of(dispatcher, &job->spec);
+    struct lane *lane = lineup_lane(&dispatcher->lineup, &job->spec);
     uint32_t slot;
-    if (lane->cold || fill_stored(dispatcher, job, &slot) != ERR_OK) {
-        lane->cold = true;
-        return;
-    }
-    lane->cursor = job->spec.seq;
+    lineup_wait(lane, 1);
+    if (job->spec.seq > dispatcher->last_seq)
+        dispatcher->last_seq = job->spec.seq;
+    fetch_expiry_at(dispatcher, &job->spec);
+    lane->slots++; /* so that an eviction does not forget it */
+    if (may_be_hot(dispatcher, lane) && fill_stored(dispatcher, job, &slot) == ERR_OK)
+        admit_filled(dispatcher, job, slot);
+    else
+        cool(lane, job->spec.seq, job->spec.created_ms);
+    lane->slots--;
+    lineup_place(&dispatcher->lineup, lane);
+}
+
+enum err admit_row(struct dispatcher *dispatcher, const struct job *job)
+{
+    uint32_t slot;
+    if (hot_find(dispatcher->hot, job->spec.id) != HOT_NONE)
+        return ERR_OK;
+    if (fill_stored(dispatcher, job, &slot) != ERR_OK)
+        return ERR_FULL;
     admit_filled(dispatcher, job, slot);
+    return ERR_OK;
+}
+
+void admit_reopen(struct dispatcher *dispatcher, const struct job_spec *spec)
+{
+    struct lane *lane = lineup_lane(&dispatcher->lineup, spec);
+    cool(lane, spec->seq, spec->created_ms);
+    lineup_place(&dispatcher->lineup, lane);
+    fetch_due_at(dispatcher, spec->run_at_ms);
 }
 
 /* --- submissions --- */
@@ -234,19 +277,42 @@ static enum err admit_memory(struct dispatcher *dispatcher, struct work *work)
         work->errand->original = first->id;
         return ERR_OK;
     }
+    if (work->errand->otherwise != ERR_OK)
+        return work->errand->otherwise;
     if (dispatcher->memory_count >= dispatcher->segment->shape.slot_count / 2 ||
         fill_slot(dispatcher, work->job, &slot) != ERR_OK)
         return ERR_MEMORY_FULL;
+    lineup_wait(dispatcher->cells[slot].lane, 1);
     admit_ready(dispatcher, slot);
+    if (spec->expires_ms > 0 && spec->expires_ms < dispatcher->next_memory_expiry_ms)
+        dispatcher->next_memory_expiry_ms = spec->expires_ms;
     metrics_submitted(dispatcher->metrics, spec);
     LOG(JOB_ACCEPT, LOG_ID(spec->id), LOG_TEXT("task", spec->task));
     return ERR_OK;
 }
 
+/* It counts as waiting now, or does not come to that: the place that front_admit reserved is given up. */
+static void arrive(struct dispatcher *dispatcher, const struct job_spec *spec)
+{
+    struct queue *queue = lineup_queue(&dispatcher->lineup, spec->queue);
+    atomic_fetch_sub_explicit(&queue->incoming, 1, memory_order_relaxed);
+}
+
+static void admit_durable(struct dispatcher *dispatcher, const struct job *job)
+{
+    if (job->state == JOB_QUEUED)
+        admit_stored(dispatcher, job);
+    else if (!job_is_terminal(job->state)) {
+        fetch_due_at(dispatcher, job->spec.run_at_ms);
+        fetch_expiry_at(dispatcher, &job->spec);
+    }
+    arrive(dispatcher, &job->spec);
+}
+
 void admit_submitted(struct dispatcher *dispatcher, struct work *work)
 {
     if (work->job->spec.durability != DURABILITY_MEMORY) {
-        admit_stored(dispatcher, work->job);
+        admit_durable(dispatcher, work->job);
         work_free(work);
         return;
     }
@@ -256,153 +322,16 @@ void admit_submitted(struct dispatcher *dispatcher, struct work *work)
         atomic_load_explicit(&dispatcher->segment->header->draining, memory_order_relaxed) == DRAIN_FRONT;
     struct errand *errand = work->errand;
     errand->err = ending ? ERR_DRAINING : admit_memory(dispatcher, work);
+    if (errand->err == ERR_OK && !errand->replayed) /* else front_unadmit */
+        arrive(dispatcher, &work->job->spec);
     work_free(work);
     errand->notify(errand);
-}
-
-/* --- from the store --- */
-
-static bool is_hot(struct dispatcher *dispatcher, const struct job *job)
-{
-    return hot_find(dispatcher->hot, job->spec.id) != HOT_NONE;
-}
-
-/* Rows of a cold lane, in order. The lane is warm again once the store had fewer than were asked for. */
-void admit_loaded(struct dispatcher *dispatcher, struct work *work)
-{
-    struct lane *lane = &dispatcher->lanes[work->priority];
-    bool all = true, reopened = lane->cursor < work->after; /* then what was passed is looked at again */
-    for (size_t i = 0; work->err == ERR_OK && all && i < work->count; i++) {
-        const struct job *job = work->jobs[i];
-        uint32_t slot;
-        if (!is_hot(dispatcher, job)) {
-            if (fill_stored(dispatcher, job, &slot) != ERR_OK) {
-                all = false;
-                break;
-            }
-            admit_filled(dispatcher, job, slot);
-        }
-        if (!reopened)
-            lane->cursor = job->spec.seq;
-    }
-    lane->loading = false;
-    lane->cold = work->err != ERR_OK || !all || work->more || reopened;
-    if (work->err != ERR_OK || !all) {
-        dispatcher->stalled = true;
-        dispatcher->stalled_ns = clock_mono_ns();
-    }
-    dispatcher->loads_running--;
-    work_free(work);
-    cancel_undefer(dispatcher);
-}
-
-void admit_due(struct dispatcher *dispatcher, struct work *work)
-{
-    dispatcher->due_running = false;
-    dispatcher->loads_running--;
-    if (work->err == ERR_OK) {
-        for (size_t i = 0; i < work->count; i++)
-            admit_stored(dispatcher, work->jobs[i]);
-        int64_t next_ms = work->count == work->limit ? 0 : work->next_ms;
-        if (next_ms < dispatcher->next_due_ms)
-            dispatcher->next_due_ms = next_ms;
-    } else {
-        dispatcher->next_due_ms = clock_real_ms() + RETRY_MS;
-    }
-    work_free(work);
-    cancel_undefer(dispatcher);
-}
-
-static struct work *new_batch(enum work_kind kind, size_t limit)
-{
-    struct work *work = work_new(kind);
-    if (work == NULL || (work->jobs = calloc(limit, sizeof *work->jobs)) == NULL) {
-        work_free(work);
-        return NULL; /* asked again on the next turn */
-    }
-    work->limit = limit;
-    return work;
-}
-
-static void ask_due(struct dispatcher *dispatcher)
-{
-    if (dispatcher->due_running || clock_real_ms() < dispatcher->next_due_ms)
-        return;
-    struct work *work = new_batch(WORK_DUE, DUE_BATCH);
-    if (work == NULL)
-        return;
-    dispatcher->due_running = true;
-    dispatcher->loads_running++;
-    dispatcher->next_due_ms = INT64_MAX; /* lowered by the answer, and by what is retried meanwhile */
-    committer_give(dispatcher->committer, work);
-}
-
-/* True if a lane below holds slots that evict_below could take. */
-static bool lower_ready(const struct dispatcher *dispatcher, uint32_t level)
-{
-    for (uint32_t low = 0; low < level; low++)
-        if (dispatcher->lanes[low].ready.count > 0)
-            return true;
-    return false;
-}
-
-/* After a load that did not fit: until something was released, or a while has passed. */
-static bool still_stalled(struct dispatcher *dispatcher)
-{
-    if (dispatcher->stalled && clock_mono_ns() - dispatcher->stalled_ns >= STALL_MS * NS_PER_MS)
-        dispatcher->stalled = false;
-    return dispatcher->stalled;
-}
-
-/* One load at a time, highest priority first, when few of that lane are ready and there is room. */
-static void ask_load(struct dispatcher *dispatcher)
-{
-    uint32_t room =
-        hot_most(dispatcher) > dispatcher->hot_count ? hot_most(dispatcher) - dispatcher->hot_count : 0;
-    if (room > dispatcher->free_count)
-        room = dispatcher->free_count;
-    for (int level = PRIORITY_COUNT - 1; level >= 0; level--) {
-        struct lane *lane = &dispatcher->lanes[level];
-        if (lane->loading)
-            return;
-        if (!lane->cold || lane->ready.count >= LOAD_BATCH * 2)
-            continue;
-        if (room < LOAD_BATCH && room < hot_most(dispatcher) / 4 && !lower_ready(dispatcher, (uint32_t)level))
-            return;
-        struct work *work = new_batch(WORK_LOAD, room < 1 ? 1 : room < LOAD_BATCH ? room : LOAD_BATCH);
-        if (work == NULL)
-            return;
-        work->priority = (unsigned)level;
-        work->after = lane->cursor;
-        lane->loading = true;
-        dispatcher->loads_running++;
-        committer_give(dispatcher->committer, work);
-        return;
-    }
-}
-
-void admit_ask(struct dispatcher *dispatcher)
-{
-    if (dispatcher->deferred != NULL)
-        return; /* cancels wait for the loads that run: no new ones before they are through */
-    ask_due(dispatcher);
-    if (!still_stalled(dispatcher))
-        ask_load(dispatcher);
-}
-
-void admit_reopen(struct dispatcher *dispatcher, const struct job_spec *spec)
-{
-    struct lane *lane = lane_of(dispatcher, spec);
-    lane->cold = true;
-    if (lane->cursor >= spec->seq)
-        lane->cursor = spec->seq - 1;
-    if (spec->run_at_ms > 0 && spec->run_at_ms < dispatcher->next_due_ms)
-        dispatcher->next_due_ms = spec->run_at_ms;
 }
 
 void admit_release(struct dispatcher *dispatcher, uint32_t number)
 {
     struct slot *slot = &dispatcher->segment->slots[number];
+    struct cell *cell = &dispatcher->cells[number];
     struct claim claim = slot_claim_load(slot);
     struct claim nobody = {.generation = claim.generation, .state = SLOT_FREE};
     bool in_tray = claim.state == SLOT_DONE && slot->result_place == RESULT_TRAY;
@@ -418,8 +347,11 @@ void admit_release(struct dispatcher *dispatcher, uint32_t number)
     if (in_tray && (tray >= dispatcher->segment->shape.worker_count ||
                     tray_reclaim(dispatcher->segment, tray) != ERR_OK))
         dispatcher_corrupt("a result tray", number);
-    dispatcher->cells[number].place = CELL_NONE;
+    cell->place = CELL_NONE;
     dispatcher->free_slots[dispatcher->free_count++] = number;
     dispatcher->stalled = false;
     count_slots(dispatcher);
+    cell->lane->slots--;
+    lineup_place(&dispatcher->lineup, cell->lane); /* which may be its end */
+    cell->lane = NULL;
 }

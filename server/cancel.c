@@ -18,26 +18,45 @@ static void answer(struct work *work, enum err err)
     errand->notify(errand);
 }
 
+static void expire_attempt(struct attempt *attempt, int64_t expires_ms)
+{
+    char time[CLOCK_TEXT_BYTES];
+    clock_format(expires_ms, time);
+    snprintf(attempt->error_code, sizeof attempt->error_code, "%s", err_code(ERR_EXPIRED));
+    snprintf(attempt->error_message, sizeof attempt->error_message, "it was to be started by %s, and was not",
+             time);
+}
+
 /* A verdict without an attempt: HELD stays HELD until it is committed, so a front that dies here has changed
  * nothing. */
-static void land_cancelled(struct dispatcher *dispatcher, uint32_t number)
+static void land_unrun(struct dispatcher *dispatcher, uint32_t number, enum job_state state,
+                       enum outcome outcome)
 {
-    /* Marked first: should we die after the commit, the next front finds the slot HELD, and must not publish
-     * it. */
-    atomic_store_explicit(&dispatcher->segment->slots[number].cancel_requested, 1, memory_order_relaxed);
     struct job *job = landing_job(dispatcher, number);
     uint32_t before = job->spec.attempt;
-    job->state = JOB_CANCELLED;
+    job->state = state;
     job->attempt = attempt_blank();
-    job->attempt.outcome = OUTCOME_CANCELLED;
+    job->attempt.outcome = (uint8_t)outcome;
     job->attempt.finished_ms = clock_real_ms();
+    if (state == JOB_FAILED)
+        expire_attempt(&job->attempt, job->spec.expires_ms);
+    lineup_wait(dispatcher->cells[number].lane, -1);
     landing_send(dispatcher, number, job, before, false);
 }
 
 void cancel_held(struct dispatcher *dispatcher, uint32_t number)
 {
+    /* Marked first: should we die after the commit, the next front finds the slot HELD, and must not publish
+     * it. */
+    atomic_store_explicit(&dispatcher->segment->slots[number].cancel_requested, 1, memory_order_relaxed);
     cells_leave_ready(dispatcher, number);
-    land_cancelled(dispatcher, number);
+    land_unrun(dispatcher, number, JOB_CANCELLED, OUTCOME_CANCELLED);
+}
+
+void cancel_expired(struct dispatcher *dispatcher, uint32_t number)
+{
+    cells_leave_ready(dispatcher, number);
+    land_unrun(dispatcher, number, JOB_FAILED, OUTCOME_ERROR);
 }
 
 /* It runs: the supervisor is told, the store remembers, then the requester hears that it was asked. */
@@ -52,39 +71,45 @@ static void ask_running(struct dispatcher *dispatcher, struct work *work, uint32
     if (write(dispatcher->supervisor_wake_fd, &one, sizeof one) < 0)
         CHECK(errno == EAGAIN);
     LOG(JOB_CANCEL, LOG_ID(slot->spec.id));
-    work->ask_only = true; /* kept by the store, or a kill of everything would forget that it was asked */
+    work->ending = END_ASK; /* kept by the store, or a kill of everything would forget that it was asked */
     committer_give(dispatcher->committer, work);
 }
 
+/* It has a slot. */
 static void cancel_hot(struct dispatcher *dispatcher, struct work *work, uint32_t number)
 {
     struct slot *slot = &dispatcher->segment->slots[number];
-    if (dispatcher->cells[number].place == CELL_LANDING) {
-        cells_park(dispatcher, number, work);
-        return;
-    }
+    if (dispatcher->cells[number].place == CELL_LIVE)
+        publish_take_back(dispatcher, number); /* if no worker has it */
     if (dispatcher->cells[number].place == CELL_READY) {
         cells_park(dispatcher, number, work);
         cancel_held(dispatcher, number);
         return;
     }
-    if (slot_unpublish(slot)) { /* QUEUED → HELD: no worker can have it now */
-        cells_leave_live(dispatcher, number);
-        cells_park(dispatcher, number, work);
-        land_cancelled(dispatcher, number);
-        return;
-    }
     struct claim claim = slot_claim_load(slot);
-    if (claim.state == SLOT_RUNNING)
+    if (dispatcher->cells[number].place == CELL_LIVE && claim.state == SLOT_RUNNING)
         ask_running(dispatcher, work, number, claim);
     else
-        cells_park(dispatcher, number, work); /* DONE: it lands on this turn or the next */
+        cells_park(dispatcher, number, work); /* it lands on this turn or one of the next */
+}
+
+/* It has a slot, and should have been started by now. One that is running was. */
+static void expire_hot(struct dispatcher *dispatcher, struct work *work, uint32_t number)
+{
+    const struct cell *cell = &dispatcher->cells[number];
+    work_free(work);
+    if (cell->expires_ms == 0 || (cell->place == CELL_LIVE && !publish_take_back(dispatcher, number)))
+        return;
+    if (cell->place == CELL_READY)
+        cancel_expired(dispatcher, number);
 }
 
 void cancel_asked(struct dispatcher *dispatcher, struct work *work)
 {
     uint32_t slot = hot_find(dispatcher->hot, work->id);
-    if (slot != HOT_NONE) {
+    if (slot != HOT_NONE && work->ending == END_EXPIRE) {
+        expire_hot(dispatcher, work, slot);
+    } else if (slot != HOT_NONE) {
         cancel_hot(dispatcher, work, slot);
     } else if (dispatcher->loads_running > 0) { /* the job may be on its way into a slot */
         work->parked = dispatcher->deferred;
@@ -94,12 +119,27 @@ void cancel_asked(struct dispatcher *dispatcher, struct work *work)
     }
 }
 
-/* From the store: cancelled there, or not waiting there. */
+/* It has ended in the store, where it waited without a slot. */
+static void count_ended(struct dispatcher *dispatcher, const struct work *work)
+{
+    const struct job *job = work->job;
+    struct lane *lane = lineup_find(&dispatcher->lineup, job->spec.lane);
+    struct metrics_row *row = metrics_row(dispatcher->metrics, job->spec.queue, job->spec.task);
+    atomic_fetch_add_explicit(&row->finished[job->state], 1, memory_order_relaxed);
+    if (work->op.end.from == JOB_QUEUED && lane != NULL)
+        lineup_wait(lane, -1);
+    LOG(JOB_END, LOG_ID(job->spec.id), LOG_TEXT("task", job->spec.task),
+        LOG_TEXT("state", job_state_text(job->state)), LOG_INT("attempt", job->spec.attempt));
+}
+
+/* From the store: ended there, or not waiting there. */
 void cancel_answered(struct dispatcher *dispatcher, struct work *work)
 {
     struct id id = work->id;
     enum err err = work->err;
-    if (work->ask_only) { /* whatever the store said: the job was told */
+    if (err == ERR_OK && work->job != NULL)
+        count_ended(dispatcher, work);
+    if (work->ending == END_ASK) { /* whatever the store said: the job was told */
         answer(work, ERR_AGAIN);
         return;
     }
@@ -119,6 +159,8 @@ static void ask_again(struct dispatcher *dispatcher, struct work *parked)
     parked->parked = NULL;
     if (parked->kind == WORK_CANCEL)
         cancel_asked(dispatcher, parked);
+    else if (parked->kind == WORK_PATCH)
+        change_asked(dispatcher, parked);
     else
         finished_asked(dispatcher, parked);
 }

@@ -1,14 +1,17 @@
 #include "dispatcher.h"
 
+#include "check.h"
+#include "clock.h"
+
 void cells_append(struct dispatcher *dispatcher, struct cell_list *list, uint32_t slot)
 {
     struct cell *cell = &dispatcher->cells[slot];
-    cell->next = CELL_END;
-    cell->prev = list->last;
+    cell->links[list->link].next = CELL_END;
+    cell->links[list->link].prev = list->last;
     if (list->last == CELL_END)
         list->first = slot;
     else
-        dispatcher->cells[list->last].next = slot;
+        dispatcher->cells[list->last].links[list->link].next = slot;
     list->last = slot;
     list->count++;
 }
@@ -16,63 +19,99 @@ void cells_append(struct dispatcher *dispatcher, struct cell_list *list, uint32_
 void cells_remove(struct dispatcher *dispatcher, struct cell_list *list, uint32_t slot)
 {
     struct cell *cell = &dispatcher->cells[slot];
-    if (cell->prev == CELL_END)
-        list->first = cell->next;
+    uint32_t next = cell->links[list->link].next, prev = cell->links[list->link].prev;
+    if (prev == CELL_END)
+        list->first = next;
     else
-        dispatcher->cells[cell->prev].next = cell->next;
-    if (cell->next == CELL_END)
-        list->last = cell->prev;
+        dispatcher->cells[prev].links[list->link].next = next;
+    if (next == CELL_END)
+        list->last = prev;
     else
-        dispatcher->cells[cell->next].prev = cell->prev;
-    cell->next = cell->prev = CELL_END;
+        dispatcher->cells[next].links[list->link].prev = prev;
+    cell->links[list->link].next = cell->links[list->link].prev = CELL_END;
     list->count--;
-}
-
-static int64_t seq_of(const struct dispatcher *dispatcher, uint32_t slot)
-{
-    return dispatcher->segment->slots[slot].spec.seq;
 }
 
 static void insert_before(struct dispatcher *dispatcher, struct cell_list *list, uint32_t slot, uint32_t next)
 {
-    struct cell *cell = &dispatcher->cells[slot];
-    cell->next = next;
-    cell->prev = dispatcher->cells[next].prev;
-    if (cell->prev == CELL_END)
+    struct cell *cell = &dispatcher->cells[slot], *after = &dispatcher->cells[next];
+    uint32_t prev = after->links[list->link].prev;
+    cell->links[list->link].next = next;
+    cell->links[list->link].prev = prev;
+    if (prev == CELL_END)
         list->first = slot;
     else
-        dispatcher->cells[cell->prev].next = slot;
-    dispatcher->cells[next].prev = slot;
+        dispatcher->cells[prev].links[list->link].next = slot;
+    after->links[list->link].prev = slot;
     list->count++;
 }
 
-void cells_insert_by_seq(struct dispatcher *dispatcher, struct cell_list *list, uint32_t slot)
+/* By rising seq; cheap at either end. */
+static void insert_by_seq(struct dispatcher *dispatcher, struct cell_list *list, uint32_t slot)
 {
-    int64_t seq = seq_of(dispatcher, slot);
-    if (list->first != CELL_END && seq < seq_of(dispatcher, list->first)) {
+    int64_t seq = dispatcher->cells[slot].seq;
+    if (list->first != CELL_END && seq < dispatcher->cells[list->first].seq) {
         insert_before(dispatcher, list, slot, list->first);
         return;
     }
     uint32_t at = list->last;
-    while (at != CELL_END && seq_of(dispatcher, at) > seq)
-        at = dispatcher->cells[at].prev;
-    if (at == CELL_END || dispatcher->cells[at].next == CELL_END)
+    while (at != CELL_END && dispatcher->cells[at].seq > seq)
+        at = dispatcher->cells[at].links[list->link].prev;
+    if (at == CELL_END || dispatcher->cells[at].links[list->link].next == CELL_END)
         cells_append(dispatcher, list, slot);
     else
-        insert_before(dispatcher, list, slot, dispatcher->cells[at].next);
+        insert_before(dispatcher, list, slot, dispatcher->cells[at].links[list->link].next);
+}
+
+static void place_lane(struct dispatcher *dispatcher, struct lane *lane)
+{
+    uint32_t first = lane->ready.first;
+    lane->ready_seq = first == CELL_END ? NO_SEQ : dispatcher->cells[first].seq;
+    lineup_place(&dispatcher->lineup, lane);
+}
+
+void cells_go_ready(struct dispatcher *dispatcher, uint32_t slot)
+{
+    struct cell *cell = &dispatcher->cells[slot];
+    cell->place = CELL_READY;
+    insert_by_seq(dispatcher, &cell->lane->ready, slot);
+    cells_append(dispatcher, &dispatcher->ready[cell->level], slot);
+    place_lane(dispatcher, cell->lane);
+}
+
+void cells_leave_ready(struct dispatcher *dispatcher, uint32_t slot)
+{
+    struct cell *cell = &dispatcher->cells[slot];
+    CHECK(cell->place == CELL_READY);
+    cells_remove(dispatcher, &cell->lane->ready, slot);
+    cells_remove(dispatcher, &dispatcher->ready[cell->level], slot);
+    place_lane(dispatcher, cell->lane); /* it stays: the slot still holds its job */
 }
 
 void cells_go_live(struct dispatcher *dispatcher, uint32_t slot)
 {
-    dispatcher->cells[slot].place = CELL_LIVE;
+    struct cell *cell = &dispatcher->cells[slot];
+    cell->place = CELL_LIVE;
+    cell->published_ns = clock_mono_ns();
+    cell->pool = (uint8_t)cell->lane->queue->pool;
+    dispatcher->flows[cell->pool].live++;
     cells_append(dispatcher, &dispatcher->live, slot);
-    dispatcher->live_by_level[dispatcher->cells[slot].level]++;
+    cell->limited = lane_is_limited(cell->lane);
+    if (cell->limited)
+        cells_append(dispatcher, &dispatcher->exposed, slot);
 }
 
-void cells_leave_live(struct dispatcher *dispatcher, uint32_t slot)
+void cells_leave_live(struct dispatcher *dispatcher, uint32_t slot, int64_t run_ns)
 {
+    struct cell *cell = &dispatcher->cells[slot];
     cells_remove(dispatcher, &dispatcher->live, slot);
-    dispatcher->live_by_level[dispatcher->cells[slot].level]--;
+    if (cell->limited)
+        cells_remove(dispatcher, &dispatcher->exposed, slot);
+    cell->limited = false;
+    dispatcher->flows[cell->pool].live--;
+    if (run_ns >= 0)
+        dispatcher->flows[cell->pool].ended++;
+    lineup_give(&dispatcher->lineup, cell->lane, cell->charged_ns, run_ns, clock_mono_ns());
 }
 
 void cells_park(struct dispatcher *dispatcher, uint32_t slot, struct work *work)
@@ -80,9 +119,4 @@ void cells_park(struct dispatcher *dispatcher, uint32_t slot, struct work *work)
     work->parked = dispatcher->cells[slot].parked;
     dispatcher->cells[slot].parked = work;
     dispatcher->any_parked = true;
-}
-
-void cells_leave_ready(struct dispatcher *dispatcher, uint32_t slot)
-{
-    cells_remove(dispatcher, &dispatcher->lanes[dispatcher->cells[slot].level].ready, slot);
 }

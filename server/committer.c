@@ -42,73 +42,6 @@ static _Noreturn void store_broken(enum err err, const char *what)
     _exit(FRONT_EXIT_STORE);
 }
 
-/* --- one operation --- */
-
-static enum err run_submit(struct committer *committer, struct work *work)
-{
-    struct job *job = work->job;
-    work->op.submit = (struct store_submit){.job = job};
-    enum err err = store_next_seq(committer->store, &job->spec.seq);
-    if (err != ERR_OK)
-        return err;
-    if (job->spec.durability != DURABILITY_MEMORY) {
-        job->spec.stored = 1;
-        return store_submit(committer->store, &work->op.submit);
-    }
-    if (job->spec.idempotency_key[0] != '\0')
-        return store_find_key(committer->store, &work->op.submit);
-    work->op.submit.err = ERR_NOT_FOUND; /* no key: nothing to find */
-    return ERR_OK;
-}
-
-static enum err run_due(struct committer *committer, struct work *work)
-{
-    for (size_t i = 0; i < work->count; i++) /* a second try after a rollback */
-        job_free(work->jobs[i]);
-    work->count = 0;
-    return store_due(committer->store, clock_real_ms(), work->limit, work->jobs, &work->count,
-                     &work->next_ms);
-}
-
-static enum err run_retry(struct committer *committer, struct work *work)
-{
-    work->op.retry = (struct store_retry){.id = work->id};
-    enum err err = store_retry(committer->store, &work->op.retry);
-    if (err == ERR_OK)
-        work->job = work->op.retry.job;
-    return err;
-}
-
-static enum err run_one(struct committer *committer, struct work *work)
-{
-    switch (work->kind) {
-    case WORK_SUBMIT:
-        return run_submit(committer, work);
-    case WORK_LAND:
-        work->op.land = (struct store_land){
-            .job = work->job, .before = work->op.land.before, .keep_attempt = work->keep_attempt};
-        return store_land(committer->store, &work->op.land);
-    case WORK_CANCEL:
-        work->op.cancel =
-            (struct store_cancel){.id = work->id, .ask_only = work->ask_only, .now_ms = clock_real_ms()};
-        return store_cancel(committer->store, &work->op.cancel);
-    case WORK_DUE:
-        return run_due(committer, work);
-    case WORK_SWEEP:
-        return store_sweep_keys(committer->store, clock_real_ms(), WORK_BATCH);
-    case WORK_RETRY:
-        return run_retry(committer, work);
-    case WORK_FORGET:
-        work->op.past = (struct store_past){.id = work->id};
-        return store_forget(committer->store, &work->op.past);
-    case WORK_RETAIN:
-        return retention_run(committer->store, work->retain);
-    case WORK_LOAD:
-        break;
-    }
-    CHECK_NEVER("a load is not part of a group");
-}
-
 /* --- handing out --- */
 
 static void answer(struct errand *errand, enum err err)
@@ -131,6 +64,11 @@ static void hand_out_submit(struct committer *committer, struct work *work)
         errand->original = submit.original;
         work_free(work);
         answer(errand, submit.err);
+    } else if (errand != NULL && errand->otherwise != ERR_OK &&
+               work->job->spec.durability != DURABILITY_MEMORY) {
+        enum err otherwise = errand->otherwise;
+        work_free(work);
+        answer(errand, otherwise);
     } else if (work->job->spec.durability == DURABILITY_MEMORY) {
         committer->deliver(committer->dispatcher, work);
     } else {
@@ -158,12 +96,19 @@ static void hand_out(struct committer *committer, struct work *work)
         hand_out_submit(committer, work);
         break;
     case WORK_CANCEL:
-        work->err = work->op.cancel.err;
-        committer->deliver(committer->dispatcher, work);
+        hand_back(committer, work, work->op.end.err);
+        break;
+    case WORK_PATCH:
+        hand_back(committer, work, work->op.patch.err);
+        break;
+    case WORK_SET:
+        hand_back(committer, work, ERR_OK);
         break;
     case WORK_LAND:
     case WORK_DUE:
+    case WORK_EXPIRED:
     case WORK_LOAD:
+    case WORK_LOOK:
         committer->deliver(committer->dispatcher, work);
         break;
     case WORK_RETRY:
@@ -200,15 +145,19 @@ static void refuse(struct committer *committer, struct work *work, enum err err)
         break;
     case WORK_RETRY:
     case WORK_FORGET:
+    case WORK_CANCEL:
+    case WORK_PATCH:
+    case WORK_SET:
         hand_back(committer, work, err);
         break;
     case WORK_RETAIN:
         retention_done(work->retain, err);
         work_free(work);
         break;
-    case WORK_CANCEL:
     case WORK_DUE:
+    case WORK_EXPIRED:
     case WORK_LOAD:
+    case WORK_LOOK:
         committer->deliver(committer->dispatcher, work);
         break;
     }
@@ -220,7 +169,8 @@ static enum durability level_of(const struct work *work)
 {
     if (work->kind == WORK_SUBMIT || work->kind == WORK_LAND)
         return (enum durability)work->job->spec.durability;
-    bool asked = work->kind == WORK_CANCEL || work->kind == WORK_RETRY || work->kind == WORK_FORGET;
+    bool asked = work->kind == WORK_CANCEL || work->kind == WORK_RETRY || work->kind == WORK_FORGET ||
+                 work->kind == WORK_PATCH || work->kind == WORK_SET;
     return asked ? DURABILITY_FULL : DURABILITY_PROCESS;
 }
 
@@ -238,7 +188,7 @@ static enum err write_group(struct committer *committer, size_t count)
             level = level_of(committer->group[i]);
     enum err err = store_begin(committer->store, level);
     for (size_t i = 0; err == ERR_OK && i < count; i++)
-        err = run_one(committer, committer->group[i]);
+        err = committer_run(committer, committer->group[i]);
     if (err == ERR_OK)
         return store_commit(committer->store);
     store_rollback(committer->store);
@@ -272,9 +222,13 @@ static bool can_wait(const struct work *work)
     case WORK_DUE:
     case WORK_SWEEP:
     case WORK_RETRY:
+    case WORK_PATCH:
+    case WORK_EXPIRED:
         return true;
     case WORK_LAND:
     case WORK_CANCEL:
+    case WORK_SET:
+    case WORK_LOOK:
     case WORK_LOAD:
     case WORK_FORGET: /* deletes make room */
     case WORK_RETAIN:
@@ -364,8 +318,8 @@ static void commit_group(struct committer *committer, size_t count)
 
 static void load(struct committer *committer, struct work *work)
 {
-    work->err = store_load(committer->store, work->priority, work->after, work->limit, LOAD_BYTES, work->jobs,
-                           &work->count, &work->more);
+    work->err =
+        store_load(committer->store, work->loads, work->load_count, LOAD_BYTES, work->jobs, &work->count);
     if (work->err == ERR_STORE_FAILED || work->err == ERR_CORRUPT)
         store_broken(work->err, "load");
     committer->deliver(committer->dispatcher, work);

@@ -53,6 +53,9 @@ enum err committer_start(struct committer *committer) MUST_USE;
 /* Any thread; takes work. */
 void committer_give(struct committer *committer, struct work *work);
 
+/* One operation of a group, with its outcome in work->op (committer_run.c). The committer's thread. */
+enum err committer_run(const struct committer *committer, struct work *work) MUST_USE;
+
 /* Ends the thread after everything given so far is committed and delivered. Results that a full store refuses
  * to the last are dropped: their jobs are queued in the store, and run again in the next life. */
 void committer_stop(struct committer *committer);

@@ -11,7 +11,8 @@
  * none. */
 static uint32_t find_held(const struct dispatcher *dispatcher, uint32_t worker, uint16_t incarnation)
 {
-    for (uint32_t at = dispatcher->live.first; at != CELL_END; at = dispatcher->cells[at].next) {
+    for (uint32_t at = dispatcher->live.first; at != CELL_END;
+         at = dispatcher->cells[at].links[dispatcher->live.link].next) {
         struct claim claim = slot_claim_load(&dispatcher->segment->slots[at]);
         if (claim.state == SLOT_RUNNING && claim.worker == worker && claim.incarnation == incarnation)
             return at;
@@ -101,15 +102,24 @@ static void give_back(struct dispatcher *dispatcher, uint32_t number)
     slot->attempt =
         attempt_blank(); /* the next run has the same number: nothing of this one may look like it */
     CHECK(slot_move(slot, claim, held));
-    cells_leave_live(dispatcher, number);
+    cells_leave_live(dispatcher, number, 0);
+    dispatcher->cells[number].expires_ms = 0;
+    lineup_wait(dispatcher->cells[number].lane, 1);
     admit_ready(dispatcher, number);
     if (atomic_load_explicit(&slot->cancel_requested, memory_order_relaxed) != 0)
         cancel_held(dispatcher, number);
 }
 
+/* By the clocks on the walls: good enough for the fair share of its queue. */
+static int64_t ran_ns(const struct slot *slot, const struct death *death)
+{
+    int64_t ms = slot->attempt.started_ms > 0 ? death->died_ms - slot->attempt.started_ms : 0;
+    return ms > 0 && ms < slot->spec.timeout_ms + slot->spec.kill_after_ms ? ms * NS_PER_MS : 0;
+}
+
 static void charge(struct dispatcher *dispatcher, uint32_t worker, uint32_t number, const struct death *death)
 {
-    cells_leave_live(dispatcher, number);
+    cells_leave_live(dispatcher, number, ran_ns(&dispatcher->segment->slots[number], death));
     struct job *job = landing_job(dispatcher, number);
     begin_if_unbegun(job, worker, death);
     describe(job, death);

@@ -18,9 +18,13 @@ enum err dispatcher_init(struct dispatcher *dispatcher, const struct dispatcher_
                                       .metrics = setup->metrics,
                                       .committer = setup->committer,
                                       .supervisor_wake_fd = setup->supervisor_wake_fd,
-                                      .live = {CELL_END, CELL_END, 0}};
+                                      .live = {CELL_END, CELL_END, 0, 0},
+                                      .exposed = {CELL_END, CELL_END, 0, 1},
+                                      .next_gate_ns = INT64_MAX,
+                                      .next_memory_expiry_ms = INT64_MAX};
     for (int level = 0; level < PRIORITY_COUNT; level++)
-        dispatcher->lanes[level] = (struct lane){.ready = {CELL_END, CELL_END, 0}, .cold = true};
+        dispatcher->ready[level] = (struct cell_list){CELL_END, CELL_END, 0, 1};
+    lineup_init(&dispatcher->lineup, setup->config->jobs_key_concurrency);
     dispatcher->cells = calloc(shape->slot_count, sizeof *dispatcher->cells);
     dispatcher->free_slots = calloc(shape->slot_count, sizeof *dispatcher->free_slots);
     dispatcher->death_slots = calloc(shape->worker_count, sizeof *dispatcher->death_slots);
@@ -37,6 +41,7 @@ enum err dispatcher_init(struct dispatcher *dispatcher, const struct dispatcher_
 void dispatcher_fini(struct dispatcher *dispatcher)
 {
     arena_fini(&dispatcher->arena);
+    lineup_fini(&dispatcher->lineup);
     free(dispatcher->cells);
     free(dispatcher->free_slots);
     free(dispatcher->death_slots);
@@ -69,8 +74,26 @@ static void take_in(struct dispatcher *dispatcher, struct work *work)
         else
             finished_asked(dispatcher, work);
         break;
+    case WORK_PATCH:
+        if (work->answered)
+            change_answered(dispatcher, work);
+        else
+            change_asked(dispatcher, work);
+        break;
+    case WORK_SET:
+        if (work->answered)
+            change_set_done(dispatcher, work);
+        else
+            change_set(dispatcher, work);
+        break;
+    case WORK_LOOK:
+        look_asked(dispatcher, work);
+        break;
+    case WORK_EXPIRED:
+        fetch_expired(dispatcher, work);
+        break;
     case WORK_CANCEL:
-        if (work->op.cancel.now_ms != 0 || work->err != ERR_OK)
+        if (work->answered)
             cancel_answered(dispatcher, work); /* it has been to the store */
         else
             cancel_asked(dispatcher, work);
@@ -79,10 +102,10 @@ static void take_in(struct dispatcher *dispatcher, struct work *work)
         landing_outcome(dispatcher, work);
         break;
     case WORK_DUE:
-        admit_due(dispatcher, work);
+        fetch_due(dispatcher, work);
         break;
     case WORK_LOAD:
-        admit_loaded(dispatcher, work);
+        fetch_loaded(dispatcher, work);
         break;
     case WORK_SWEEP:
     case WORK_RETAIN:
@@ -101,12 +124,35 @@ static void take_inbox(struct dispatcher *dispatcher)
     }
 }
 
+static int64_t sooner(int64_t least, int64_t ms)
+{
+    return ms < 0 ? 0 : ms < least ? ms : least;
+}
+
 static int64_t wait_ms(const struct dispatcher *dispatcher)
 {
-    int64_t until_due = dispatcher->due_running ? TURN_WAIT_MS : dispatcher->next_due_ms - clock_real_ms();
-    if (until_due < 0)
-        return 0;
-    return until_due < TURN_WAIT_MS ? until_due : TURN_WAIT_MS;
+    int64_t now_ms = clock_real_ms(), least = TURN_WAIT_MS;
+    if (!dispatcher->due_running)
+        least = sooner(least, dispatcher->next_due_ms - now_ms);
+    if (!dispatcher->expiry_running)
+        least = sooner(least, dispatcher->next_expiry_ms - now_ms);
+    least = sooner(least, dispatcher->next_memory_expiry_ms - now_ms);
+    if (dispatcher->next_gate_ns !=
+        INT64_MAX) /* rounded up: a gate that is looked at too early is still closed */
+        least = sooner(least, (dispatcher->next_gate_ns - clock_mono_ns()) / NS_PER_MS + 1);
+    if (dispatcher->exposed.count > 0)
+        least = sooner(least, TAKE_BACK_MS);
+    return least;
+}
+
+void dispatcher_step(struct dispatcher *dispatcher)
+{
+    take_inbox(dispatcher);
+    deaths_resolve(dispatcher);
+    landing_collect(dispatcher);
+    cancel_refuse_parked(dispatcher);
+    publish_ready(dispatcher);
+    fetch_ask(dispatcher); /* after it: what publishing found missing is asked for at once */
 }
 
 void dispatcher_turn(struct dispatcher *dispatcher)
@@ -115,12 +161,7 @@ void dispatcher_turn(struct dispatcher *dispatcher)
     sem_hint_wait(&header->done, wait_ms(dispatcher));
     sem_hint_drain(&header->done); /* before looking: what is posted after this is seen on the next turn */
     atomic_store_explicit(&header->front_beat_ns, clock_mono_ns(), memory_order_relaxed);
-    take_inbox(dispatcher);
-    deaths_resolve(dispatcher);
-    landing_collect(dispatcher);
-    cancel_refuse_parked(dispatcher);
-    admit_ask(dispatcher);
-    publish_ready(dispatcher);
+    dispatcher_step(dispatcher);
 }
 
 bool dispatcher_settled(const struct dispatcher *dispatcher)
@@ -132,7 +173,8 @@ bool dispatcher_settled(const struct dispatcher *dispatcher)
         if (board_read_death(&dispatcher->segment->boards[i], &death))
             return false;
     }
-    for (uint32_t at = dispatcher->live.first; at != CELL_END; at = dispatcher->cells[at].next)
+    for (uint32_t at = dispatcher->live.first; at != CELL_END;
+         at = dispatcher->cells[at].links[dispatcher->live.link].next)
         if (slot_claim_load(&dispatcher->segment->slots[at]).state == SLOT_DONE)
             return false;
     return true;
@@ -147,7 +189,7 @@ void dispatcher_save_memory_jobs(struct dispatcher *dispatcher)
         if (cell->place == CELL_READY)
             cells_leave_ready(dispatcher, i);
         else
-            cells_leave_live(dispatcher, i);
+            cells_leave_live(dispatcher, i, 0);
         struct job *job = landing_job(dispatcher, i);
         job->state = JOB_QUEUED;
         landing_send(dispatcher, i, job, job->spec.attempt, false);

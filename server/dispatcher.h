@@ -5,11 +5,15 @@
  * concern a file:
  *
  *     dispatcher  the loop, what comes in
- *     admit       a stored job gets a slot or stays cold; loads and due retries
- *     publish     order, window, rings, posts
+ *     lineup      (lineup.h) order and limits: which job is next
+ *     admit       a stored job gets a slot or stays cold
+ *     fetch       what the store is asked for: rows of lanes, what is due, what has expired
+ *     publish     windows, rings, posts; what is taken back
  *     landing     a finished attempt becomes a verdict, a commit, a free slot
  *     deaths      what a dead worker leaves behind
  *     cancel      waiting, running, cold
+ *     change      a waiting job is changed on request; limits and pauses are set
+ *     look        why a job does not run, where queues and tasks stand
  *     finished    what is asked of a finished job: run again, be forgotten
  *     recovery    a new front on a live segment; charging the black box
  *
@@ -23,6 +27,7 @@
 #include "arena.h"
 #include "committer.h"
 #include "hot.h"
+#include "lineup.h"
 #include "slots.h"
 #include "trays.h"
 #include "verdict.h"
@@ -33,35 +38,47 @@
 enum cell_place { CELL_NONE, CELL_READY, CELL_LIVE, CELL_LANDING };
 
 enum {
-    WINDOW = 256,
+    WINDOW_MOST = 256,   /* jobs published ahead of the workers of a pool */
+    WINDOW_MS = 5,       /* … as many as they end in so long, */
+    TAKE_BACK_MS = 50,   /* and limited ones go back when no worker came for so long */
+    LANE_MOST = 1024,    /* jobs of one lane that have slots and wait */
+    LANE_HELD_MOST = 64, /* … of a lane that is held up by a limit */
+    LOAD_LOW = 256,      /* fewer, and more are read */
     LOAD_BATCH = 512,
-    DUE_BATCH = 128,
+    LOAD_LANES = 64, /* lanes that are read at a time */
+    DUE_BATCH = 512,
+    EXPIRY_BATCH = 256,
     STALL_MS = 100,
     TURN_WAIT_MS = 500,
     SCAN_EVERY_MS = 100
 };
 
 struct cell {
-    uint32_t next, prev; /* in the list of its place */
+    struct {
+        uint32_t next, prev;
+    } links[2]; /* 0: READY in its lane, LIVE in `live`; 1: READY in its level's `ready`, limited LIVE in
+                   `exposed` */
     enum cell_place place;
-    uint8_t level;    /* the job's priority, kept here because plugins can write to the slot */
-    bool memory;      /* the job lies nowhere but in this slot */
-    uint64_t key_sum; /* of its idempotency key, if memory */
+    uint8_t level;      /* the job's priority, kept here because plugins can write to the slot */
+    bool memory;        /* the job lies nowhere but in this slot */
+    uint8_t pool;       /* LIVE: whose workers it was handed to */
+    bool limited;       /* LIVE: it counts against a limit, and may have to be taken back */
+    uint64_t key_sum;   /* of its idempotency key, if memory */
+    int64_t seq;        /* likewise the job's */
+    int64_t expires_ms; /* and this, if it was never begun; else 0 */
+    struct lane *lane;  /* while the slot holds a job */
+    int64_t charged_ns, published_ns; /* LIVE */
     struct work
         *parked; /* cancels, and what is asked of a finished job, that wait until the slot has landed */
 };
 
-/* A list of slots through cell.next and cell.prev. */
-struct cell_list {
-    uint32_t first, last, count;
-};
-
-/* Jobs of one priority. Cold: rows beyond `cursor` may lie in the store without a slot, so new ones stay
- * there too. */
-struct lane {
-    struct cell_list ready;
-    bool cold, loading;
-    int64_t cursor; /* the greatest seq that has been given a slot, or looked at */
+/* What a pool of workers takes. */
+struct pool_flow {
+    uint32_t live;            /* jobs of it that are LIVE */
+    int64_t backlog_since_ns; /* more waits than goes out, since then; 0: no */
+    int64_t ended;            /* attempts that ended, so far */
+    int64_t sampled, sampled_ns;
+    double per_ms; /* smoothed: rises at once, falls slowly */
 };
 
 struct dispatcher {
@@ -80,14 +97,26 @@ struct dispatcher {
     uint32_t free_count, hot_count, memory_count, landing_count;
     _Atomic uint32_t slots_used, slots_memory; /* the same, for other threads to read */
     _Atomic uint64_t arena_used;
-    struct lane lanes[PRIORITY_COUNT];
-    struct cell_list live;
-    uint32_t live_by_level[PRIORITY_COUNT];
+    struct lineup lineup;
+    struct limits whole; /* set by request for everything: PAUSED, DRAINING */
+    int64_t last_seq;    /* the greatest that was seen */
+    struct cell_list live, exposed;
+    struct cell_list ready[PRIORITY_COUNT]; /* by level, those that became ready last at the end */
+    struct pool_flow flows[LINEUP_POOLS];
+    uint16_t stale[LINEUP_POOLS]; /* bits: levels whose ring holds void tickets */
+    int64_t next_gate_ns;         /* monotonic: when a gate opens by time */
 
     uint32_t *death_slots; /* owned, [workers]: the slot whose landing resolves the worker's oldest death, or
                               none */
     int64_t next_due_ms;   /* real time; INT64_MAX: none */
-    bool due_running;
+    bool due_running, load_running;
+    int64_t next_expiry_ms;     /* real time; INT64_MAX: none */
+    struct store_expiry expiry; /* up to where expired jobs were looked at */
+    bool expiry_running;
+    int64_t next_memory_expiry_ms;   /* of jobs that lie in slots alone */
+    struct lane *wanted[LOAD_LANES]; /* rows of these are to be read */
+    uint32_t wanted_count;
+    struct queue_level *loading_levels; /* that wait for the load under way, or the next one */
     uint32_t loads_running;
     bool stalled; /* a row did not fit: no load before something is released, or STALL_MS have passed */
     int64_t stalled_ns;
@@ -113,6 +142,8 @@ void dispatcher_fini(struct dispatcher *dispatcher);
 /* Any thread of the front; takes work and wakes the dispatcher. Fits committer's `deliver`. */
 void dispatcher_give(void *dispatcher, struct work *work);
 
+/* All of a turn but the sleep. */
+void dispatcher_step(struct dispatcher *dispatcher);
 /* One turn: sleep until something may be there, at most TURN_WAIT_MS; then do all of it. */
 void dispatcher_turn(struct dispatcher *dispatcher);
 
@@ -128,36 +159,53 @@ _Noreturn void dispatcher_corrupt(const char *what, uint32_t slot);
 #define CELL_END UINT32_MAX
 void cells_append(struct dispatcher *dispatcher, struct cell_list *list, uint32_t slot);
 void cells_remove(struct dispatcher *dispatcher, struct cell_list *list, uint32_t slot);
-/* By rising seq; cheap at either end. */
-void cells_insert_by_seq(struct dispatcher *dispatcher, struct cell_list *list, uint32_t slot);
-/* Into and out of the live list, with the count of its level. */
-void cells_go_live(struct dispatcher *dispatcher, uint32_t slot);
-void cells_leave_live(struct dispatcher *dispatcher, uint32_t slot);
-/* Out of its lane's ready list. */
+/* A HELD slot among the ready ones of its lane, by rising seq. The lane is placed anew. */
+void cells_go_ready(struct dispatcher *dispatcher, uint32_t slot);
 void cells_leave_ready(struct dispatcher *dispatcher, uint32_t slot);
+/* Handed to a worker; and that is over: run_ns, or −1 if no worker had it. */
+void cells_go_live(struct dispatcher *dispatcher, uint32_t slot);
+void cells_leave_live(struct dispatcher *dispatcher, uint32_t slot, int64_t run_ns);
 /* Work that waits until the slot has landed; cancel_unpark or cancel_done takes it up again. */
 void cells_park(struct dispatcher *dispatcher, uint32_t slot, struct work *work);
 
 /* admit.c */
 void admit_submitted(struct dispatcher *dispatcher, struct work *work);
-/* A stored, queued job: a slot if nothing of its lane waits in the store before it, else it stays cold. */
+/* A stored, queued job that counts as waiting from now on: a slot if nothing of its lane waits in the store
+ * before it, else it stays cold. */
 void admit_stored(struct dispatcher *dispatcher, const struct job *job);
-void admit_loaded(struct dispatcher *dispatcher, struct work *work);
-void admit_due(struct dispatcher *dispatcher, struct work *work);
-void admit_ask(struct dispatcher *dispatcher); /* loads and due retries whose time has come */
-/* A row that this dispatcher had passed is queued without a slot: the lane looks again from there. */
+/* A slot for a row that was read, unless it has one. ERR_FULL: there is no room. */
+enum err admit_row(struct dispatcher *dispatcher, const struct job *job) MUST_USE;
+/* A queued row has no slot (any more): its lane looks for it from there. */
 void admit_reopen(struct dispatcher *dispatcher, const struct job_spec *spec);
 /* Gives the slot back: index, arena, tray, claim word. Its row is durable, or there is none. */
 void admit_release(struct dispatcher *dispatcher, uint32_t slot);
+/* Back to the store, where its row is queued. A HELD slot that is in no list. */
+void admit_send_back(struct dispatcher *dispatcher, uint32_t slot);
 /* Takes a non-FREE slot that a new front found, into the index, the arena and the counts. */
 void admit_adopt(struct dispatcher *dispatcher, uint32_t slot);
 /* The job of this slot has a row from now on. */
 void admit_mark_stored(struct dispatcher *dispatcher, uint32_t slot);
 /* Takes a HELD slot among the ready ones. */
 void admit_ready(struct dispatcher *dispatcher, uint32_t slot);
+/* How many slots stored jobs may have; how many more they could. */
+uint32_t admit_hot_most(const struct dispatcher *dispatcher);
+
+/* fetch.c */
+void fetch_ask(struct dispatcher *dispatcher); /* for everything whose time has come */
+void fetch_loaded(struct dispatcher *dispatcher, struct work *work);
+void fetch_due(struct dispatcher *dispatcher, struct work *work);
+void fetch_expired(struct dispatcher *dispatcher, struct work *work);
+/* Rows of this lane are wanted: before anything else of its level of the queue if it is first in line. */
+void fetch_want(struct dispatcher *dispatcher, struct lane *lane, bool first);
+void fetch_due_at(struct dispatcher *dispatcher, int64_t real_ms);
+void fetch_expiry_at(struct dispatcher *dispatcher, const struct job_spec *spec);
 
 /* publish.c */
 void publish_ready(struct dispatcher *dispatcher);
+/* QUEUED → READY again, if no worker has claimed it. */
+bool publish_take_back(struct dispatcher *dispatcher, uint32_t slot);
+/* All that is published and not claimed. */
+void publish_take_all_back(struct dispatcher *dispatcher);
 
 /* landing.c */
 void landing_collect(struct dispatcher *dispatcher);
@@ -189,12 +237,36 @@ void cancel_refuse_parked(struct dispatcher *dispatcher);
 /* The job in this HELD slot is to be cancelled (its requester has been answered). */
 void cancel_held(struct dispatcher *dispatcher, uint32_t slot);
 
+/* The job in this READY slot was not started in time. */
+void cancel_expired(struct dispatcher *dispatcher, uint32_t slot);
+
+/* configure.c */
+/* The limits and pools that the file gives queues and tasks. */
+void configure(struct dispatcher *dispatcher, const struct config *config);
+const char *configure_pool_name(const struct dispatcher *dispatcher, uint32_t pool);
+
+/* change.c */
+/* What is set by request over what the file says: in force. */
+void change_join(struct dispatcher *dispatcher);
+void change_asked(struct dispatcher *dispatcher, struct work *work);
+void change_answered(struct dispatcher *dispatcher, struct work *work);
+void change_set(struct dispatcher *dispatcher, struct work *work);
+void change_set_done(struct dispatcher *dispatcher, struct work *work);
+/* Limits have changed: everything stands anew, and what may not run now is taken back. */
+void change_settle(struct dispatcher *dispatcher);
+/* What was set by request in earlier lives. */
+enum err change_load_settings(struct dispatcher *dispatcher, struct store_reader *reader) MUST_USE;
+
+/* look.c */
+void look_asked(struct dispatcher *dispatcher, struct work *work);
+
 /* finished.c */
 void finished_asked(struct dispatcher *dispatcher, struct work *work);
 void finished_answered(struct dispatcher *dispatcher, struct work *work);
 
 /* recovery.c */
-void recovery_take_over(struct dispatcher *dispatcher);
+/* Errors of the store. */
+enum err recovery_take_over(struct dispatcher *dispatcher) MUST_USE;
 enum err recovery_charge(struct store *store, const struct config *config) MUST_USE;
 
 #endif

@@ -28,6 +28,7 @@ struct front {
     struct checkpointer checkpointer;
     pthread_mutex_t catalogue_mutex;
     struct catalogue_ref *catalogue; /* one reference */
+    uint32_t config_epoch;           /* of the file whose limits are in force */
     void *http;
     _Atomic bool http_stopped;
     int64_t started_ms;
@@ -75,6 +76,73 @@ void front_retry(struct front *front, struct errand *errand)
 void front_forget(struct front *front, struct errand *errand)
 {
     ask(front, errand, WORK_FORGET);
+}
+
+void front_patch(struct front *front, struct errand *errand)
+{
+    ask(front, errand, WORK_PATCH);
+}
+
+void front_set(struct front *front, struct errand *errand)
+{
+    ask(front, errand, WORK_SET);
+}
+
+void front_look(struct front *front, struct errand *errand)
+{
+    ask(front, errand, WORK_LOOK);
+}
+
+/* Of a queue that has starts to measure by; one in which nothing waits starts at once. */
+static double estimate_seconds(struct queue *queue, int64_t depth)
+{
+    double per_s = (double)atomic_load_explicit(&queue->starts_milli, memory_order_relaxed) / 1000;
+    if (atomic_load_explicit(&queue->held, memory_order_relaxed))
+        return -1;
+    return depth <= 0 ? 0 : per_s > 0 ? (double)depth / per_s : -1;
+}
+
+static int64_t retry_after_s(struct queue *queue, int64_t jobs)
+{
+    double per_s = (double)atomic_load_explicit(&queue->starts_milli, memory_order_relaxed) / 1000;
+    double seconds = per_s > 0 ? (double)jobs / per_s : 60;
+    return seconds < 1 ? 1 : seconds > 3600 ? 3600 : (int64_t)(seconds + 0.999);
+}
+
+enum err front_admit(struct front *front, const struct job_spec *spec, int64_t start_within_ms,
+                     struct estimate *estimate)
+{
+    struct lineup *lineup = &front->dispatcher.lineup;
+    struct queue *queue = lineup_queue(lineup, spec->queue);
+    int64_t depth = atomic_load_explicit(&queue->depth, memory_order_relaxed) +
+                    atomic_fetch_add_explicit(&queue->incoming, 1, memory_order_relaxed);
+    bool held = atomic_load_explicit(&lineup->held, memory_order_relaxed);
+    *estimate = (struct estimate){.seconds = held ? -1 : estimate_seconds(queue, depth),
+                                  .retry_after_s = 60,
+                                  .depth = depth,
+                                  .max_depth = atomic_load_explicit(&queue->max_depth, memory_order_relaxed)};
+    enum err err = ERR_OK;
+    if (atomic_load_explicit(&lineup->closed, memory_order_relaxed) ||
+        atomic_load_explicit(&queue->closed, memory_order_relaxed))
+        err = ERR_QUEUE_CLOSED;
+    else if (estimate->max_depth != LIMIT_NOT_SET && depth >= estimate->max_depth)
+        err = ERR_QUEUE_FULL;
+    else if (start_within_ms >= 0 && (estimate->seconds * 1000 > (double)start_within_ms ||
+                                      (estimate->seconds < 0 && (held || atomic_load(&queue->held)))))
+        err = ERR_TOO_LATE;
+    if (err == ERR_QUEUE_FULL)
+        estimate->retry_after_s = retry_after_s(queue, depth - estimate->max_depth + 1);
+    if (err == ERR_TOO_LATE)
+        estimate->retry_after_s = retry_after_s(queue, depth);
+    if (err != ERR_OK)
+        front_unadmit(front, spec);
+    return err;
+}
+
+void front_unadmit(struct front *front, const struct job_spec *spec)
+{
+    struct queue *queue = lineup_queue(&front->dispatcher.lineup, spec->queue);
+    atomic_fetch_sub_explicit(&queue->incoming, 1, memory_order_relaxed);
 }
 
 void front_wait(struct front *front, struct waiter *waiter)
@@ -261,6 +329,25 @@ static void refresh_catalogue(struct front *front)
     LOG(TASKS_LOAD, LOG_INT("tasks", ref->catalogue->task_count), LOG_INT("epoch", epoch));
 }
 
+/* The file again, as the supervisor has just read it: limits of queues and tasks. */
+static void refresh_config(struct front *front)
+{
+    const struct front_setup *setup = front->setup;
+    uint32_t epoch = atomic_load_explicit(&setup->segment->header->config_epoch, memory_order_acquire);
+    if (epoch == front->config_epoch)
+        return;
+    front->config_epoch = epoch;
+    struct config *fresh;
+    BUF_AUTO message = {0};
+    if (config_load(setup->argc, setup->argv, environ, &fresh, &message) != ERR_OK) {
+        buf_add(&message, "", 1); /* it was fine a moment ago */
+        LOG(CONFIG_ERROR, LOG_TEXT("reason", message.failed ? "out of memory" : message.data));
+        return;
+    }
+    configure(&front->dispatcher, fresh);
+    config_free(fresh);
+}
+
 static _Noreturn void give_up(const char *reason, int exit_status)
 {
     LOG(SERVER_FAIL, LOG_TEXT("reason", reason));
@@ -302,11 +389,13 @@ static void start(struct front *front)
                                     .supervisor_wake_fd = setup->supervisor_wake_fd};
     if (dispatcher_init(&front->dispatcher, &with) != ERR_OK)
         give_up("out of memory", FRONT_EXIT_FATAL);
-    recovery_take_over(&front->dispatcher);
+    if (recovery_take_over(&front->dispatcher) != ERR_OK)
+        give_up("the waiting jobs could not be read from the store", FRONT_EXIT_STORE);
     if (committer_start(&front->committer) != ERR_OK ||
         checkpointer_start(&front->checkpointer, setup->config, &front->committer,
                            store_was_unclean(front->store)) != ERR_OK)
         give_up("a thread could not be started", FRONT_EXIT_FATAL);
+    front->config_epoch = atomic_load_explicit(&setup->segment->header->config_epoch, memory_order_acquire);
     refresh_catalogue(front);
     if (setup->http->start(front, setup->listen_fd, &front->http) != ERR_OK)
         give_up("HTTP could not be started", FRONT_EXIT_FATAL);
@@ -372,6 +461,7 @@ _Noreturn void front_main(const struct front_setup *setup)
         const char *why;
         dispatcher_turn(&front.dispatcher);
         refresh_catalogue(&front);
+        refresh_config(&front);
         log_set_level((enum log_level)atomic_load_explicit(&header->log_level, memory_order_relaxed));
         if (!said_ready && front_ready(&front, &why)) {
             LOG_EVENT(SERVER_READY);

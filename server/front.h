@@ -16,13 +16,41 @@
 #include "config.h"
 #include "inbox.h"
 #include "job.h"
+#include "limit.h"
 #include "metrics.h"
 #include "scoreboard.h"
 #include "store.h"
+#include "why.h"
 
 struct front;
 
-enum errand_kind { ERRAND_SUBMIT, ERRAND_CANCEL, ERRAND_RETRY, ERRAND_FORGET };
+enum errand_kind {
+    ERRAND_SUBMIT,
+    ERRAND_CANCEL,
+    ERRAND_RETRY,
+    ERRAND_FORGET,
+    ERRAND_PATCH,
+    ERRAND_SET, /* limits of a queue or a task, or of the whole */
+    ERRAND_LOOK /* at what only the dispatcher knows */
+};
+
+/* ERRAND_SET. Lent to the server until notify. */
+struct setting {
+    enum setting_kind kind;
+    char name[NAME_BYTES];   /* of the queue or task; "" for the whole */
+    struct limits to;        /* the new values */
+    bool given[LIMIT_COUNT]; /* which of `to` count; given and not set: as if it had never been set */
+};
+
+/* ERRAND_LOOK. Lent to the server until notify; what it fills is owned by the caller. */
+struct look {
+    enum look_kind { LOOK_WHY, LOOK_QUEUES, LOOK_TASKS } kind;
+    struct why why;          /* LOOK_WHY, of errand.id: ERR_OK, ERR_UNKNOWN_JOB if it has no slot and its lane
+                                (filled in by the caller from the stored job, with its seq) is not known */
+    struct lane_view *views; /* LOOK_QUEUES, LOOK_TASKS: [count], by name; free() it */
+    size_t count;
+    bool paused, draining; /* the whole */
+};
 
 /* One request's business with the server. Owned by the HTTP side; lent to the server until notify. */
 struct errand {
@@ -31,22 +59,41 @@ struct errand {
     struct id id;    /* SUBMIT: the job's id; else: which */
     struct job *job; /* SUBMIT: a reference is held by the errand's owner; the server takes its own */
     void (*notify)(struct errand *errand);
+    enum err otherwise; /* SUBMIT: if not OK, only a job that stands already under its idempotency key is
+                           wanted, and this is the answer if there is none: nothing is inserted */
 
     /* The answer, valid from notify on.
      * SUBMIT: OK (durable as asked), KEY_REUSED, STORE_FULL, STORE_FAILED, MEMORY_FULL, DRAINING.
      * CANCEL: OK (cancelled now, recorded), AGAIN (it runs: asked to stop), ALREADY_FINISHED, UNKNOWN_JOB,
      *         STORE_FULL, STORE_FAILED.
      * RETRY, FORGET: OK (queued again, or gone, synced), NOT_FINISHED, UNKNOWN_JOB, STORE_FULL, STORE_FAILED.
-     */
+     * PATCH: OK (changed, recorded), NOT_NOW (it runs, has ended, or lies in memory alone), UNKNOWN_JOB,
+     *         STORE_FULL, STORE_FAILED.
+     * SET: OK (recorded and in force: what was forbidden does not start any more), STORE_FULL, STORE_FAILED.
+     * LOOK: OK, UNKNOWN_JOB, NO_MEMORY. */
     enum err err;
     bool replayed; /* SUBMIT: the idempotency key stood already; `original` is that job */
     struct id original;
+    struct store_patch *patch; /* PATCH: what is asked for; borrowed */
+    struct setting *setting;   /* SET */
+    struct look *look;         /* LOOK */
 };
 
 void front_submit(struct front *front, struct errand *errand);
 void front_cancel(struct front *front, struct errand *errand);
 void front_retry(struct front *front, struct errand *errand);
 void front_forget(struct front *front, struct errand *errand);
+void front_patch(struct front *front, struct errand *errand);
+void front_set(struct front *front, struct errand *errand);
+void front_look(struct front *front, struct errand *errand);
+
+/* Whether a job may be submitted now, before it is: OK; QUEUE_CLOSED; QUEUE_FULL; TOO_LATE (start_within_ms ≥
+ * 0 and the estimate is beyond it). *retry_after_s: when it may be tried again, by the measured rate at which
+ * jobs of the queue start. OK reserves a place in a queue that has a max_depth, until the job was counted; a
+ * submit that does not come to that gives it back by front_unadmit. Any HTTP loop thread. */
+enum err front_admit(struct front *front, const struct job_spec *spec, int64_t start_within_ms,
+                     struct estimate *estimate) MUST_USE;
+void front_unadmit(struct front *front, const struct job_spec *spec);
 
 /* One request waiting for the end of one job. Owned by the HTTP side until notify or a true front_unwait. */
 struct waiter {
@@ -114,7 +161,9 @@ struct front_setup {
     const struct access *access;
     struct blackbox *box;
     int listen_fd;
-    int supervisor_wake_fd; /* an eventfd: 1 is written when a cancel is on a board */
+    int supervisor_wake_fd; /* an eventfd: 1 is written when a cancel is on a board, or `wanted` has grown */
+    int argc;               /* of the flags, to read the file again when segment_header.config_epoch rises */
+    char **argv;
     const struct front_http *http;
 };
 

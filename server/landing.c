@@ -22,6 +22,8 @@ static bool slot_sound(const struct dispatcher *dispatcher, uint32_t number)
            slot->spec.retry.jitter <= 100 && attempt->outcome < OUTCOME_COUNT &&
            text_ends(slot->spec.task, NAME_BYTES) && text_ends(slot->spec.queue, NAME_BYTES) &&
            text_ends(slot->spec.idempotency_key, KEY_BYTES) &&
+           slot->spec.seq == dispatcher->cells[number].seq &&
+           text_ends(slot->spec.concurrency_key, KEY_BYTES) &&
            text_ends(slot->spec.traceparent, TRACEPARENT_BYTES) &&
            text_ends(attempt->error_code, ERROR_CODE_BYTES) &&
            text_ends(attempt->error_message, MESSAGE_BYTES) &&
@@ -40,7 +42,8 @@ struct job *landing_job(struct dispatcher *dispatcher, uint32_t number)
     job->state = JOB_RUNNING;
     job->cancel_requested = atomic_load_explicit(&slot->cancel_requested, memory_order_relaxed) != 0;
     if (slot_args(dispatcher->segment, slot, &job->args) != ERR_OK ||
-        slot_tags(dispatcher->segment, slot, &job->tags) != ERR_OK)
+        slot_tags(dispatcher->segment, slot, &job->tags) != ERR_OK ||
+        slot_extras(dispatcher->segment, slot, &job->extras) != ERR_OK)
         dispatcher_corrupt("arguments", number);
     return job;
 }
@@ -48,8 +51,8 @@ struct job *landing_job(struct dispatcher *dispatcher, uint32_t number)
 /* Copies what the job borrows, for readers that outlive its slot. */
 static enum err own_texts(struct job *job)
 {
-    struct text *texts[3] = {&job->args, &job->result, &job->tags};
-    for (int i = 0; i < 3; i++) {
+    struct text *texts[JOB_TEXTS] = {&job->args, &job->result, &job->tags, &job->extras, &job->inputs};
+    for (int i = 0; i < JOB_TEXTS; i++) {
         if (texts[i]->at == NULL || job->owned[i] != NULL)
             continue;
         char *copy = malloc(texts[i]->bytes + 1);
@@ -87,7 +90,7 @@ static uint64_t random_bits(void)
 static void land_done(struct dispatcher *dispatcher, uint32_t number)
 {
     const struct slot *slot = &dispatcher->segment->slots[number];
-    cells_leave_live(dispatcher, number);
+    cells_leave_live(dispatcher, number, slot->run_ns < 0 ? 0 : slot->run_ns);
     struct job *job = landing_job(dispatcher, number);
     if (job->attempt.outcome == OUTCOME_NONE ||
         slot_result(dispatcher->segment, slot, &job->result) != ERR_OK)
@@ -125,7 +128,7 @@ static void scan_live(struct dispatcher *dispatcher)
 {
     uint32_t next;
     for (uint32_t at = dispatcher->live.first; at != CELL_END; at = next) {
-        next = dispatcher->cells[at].next;
+        next = dispatcher->cells[at].links[dispatcher->live.link].next;
         if (slot_claim_load(&dispatcher->segment->slots[at]).state == SLOT_DONE)
             land_done(dispatcher, at);
     }
@@ -157,9 +160,9 @@ void landing_collect(struct dispatcher *dispatcher)
  * may hold what is nobody else's business. */
 static void say_why(const struct attempt *attempt, char reason[MESSAGE_BYTES])
 {
-    static const enum err OURS[] = {ERR_TASK_START,     ERR_BROKEN_TASK,      ERR_UNKNOWN_TASK,
-                                    ERR_TIMEOUT,        ERR_RESULT_TOO_LARGE, ERR_INVALID_RESULT,
-                                    ERR_WORKER_CRASHED, ERR_WORKER_LOST,      ERR_NO_MEMORY};
+    static const enum err OURS[] = {
+        ERR_TASK_START,     ERR_BROKEN_TASK,    ERR_UNKNOWN_TASK, ERR_TIMEOUT,   ERR_RESULT_TOO_LARGE,
+        ERR_INVALID_RESULT, ERR_WORKER_CRASHED, ERR_WORKER_LOST,  ERR_NO_MEMORY, ERR_EXPIRED};
     static const enum err BEGINS_OURS[] = {ERR_TASK_EXIT, ERR_TASK_SIGNAL}; /* and ": " before the task's */
     size_t bytes = 0;
     for (size_t i = 0; i < sizeof OURS / sizeof OURS[0]; i++) {
@@ -241,8 +244,8 @@ static void leave_slot(struct dispatcher *dispatcher, struct work *work)
     landing_notify(waiter, job);
     if (job_is_terminal(job->state)) /* who came in between saw the slot, which still read as running */
         landing_notify(waiters_take(dispatcher->waiters, job->spec.id), NULL);
-    if (job->state == JOB_RETRYING && job->spec.run_at_ms < dispatcher->next_due_ms)
-        dispatcher->next_due_ms = job->spec.run_at_ms;
+    if (job->state == JOB_RETRYING)
+        fetch_due_at(dispatcher, job->spec.run_at_ms);
 }
 
 /* A crash or loss, now on record: the job waits again in its slot. */
@@ -258,6 +261,8 @@ static void requeue(struct dispatcher *dispatcher, struct work *work)
     slot->spec = work->job->spec;
     admit_mark_stored(dispatcher, work->slot);
     slot_hold(slot);
+    dispatcher->cells[work->slot].expires_ms = 0; /* it was begun in time */
+    lineup_wait(dispatcher->cells[work->slot].lane, 1);
     admit_ready(dispatcher, work->slot);
     if (atomic_load_explicit(&slot->cancel_requested, memory_order_relaxed) != 0)
         cancel_held(dispatcher, work->slot);
@@ -285,8 +290,10 @@ void landing_outcome(struct dispatcher *dispatcher, struct work *work)
     struct work *parked = dispatcher->cells[number].parked;
     dispatcher->cells[number].parked = NULL;
     if (!work->op.land.landed) { /* an earlier life had committed it: the row says what the job is */
-        admit_release(dispatcher, number);
+        struct lane *lane = dispatcher->cells[number].lane;
+        lineup_wait(lane, 1); /* perhaps; put right once its lane is warm */
         admit_reopen(dispatcher, &job->spec);
+        admit_release(dispatcher, number);
         dispatcher->next_due_ms = 0;
         landing_notify(waiters_take(dispatcher->waiters, job->spec.id), NULL);
     } else {

@@ -125,12 +125,14 @@ void reap_settle(struct supervisor *supervisor)
             continue;
         CHECK(board_add_death(board, &child->death)); /* room was checked before it was spawned */
         atomic_fetch_add_explicit(&board->restarts[child->death.cause], 1, memory_order_relaxed);
-        set_backoff(supervisor, i);
+        if (!pools_standby_died(supervisor, i))
+            set_backoff(supervisor, i);
         /* The death first, then the incarnation (acquired by slot_owner_dead), then the posts. */
         atomic_fetch_add_explicit(&board->incarnation, 1, memory_order_release);
         atomic_store_explicit(&board->status, child->respawn_ns > 0 ? WORKER_BACKOFF : WORKER_ABSENT,
                               memory_order_relaxed);
-        sem_hint(&supervisor->segment.header->work[0]); /* it may have died with a token */
+        uint32_t pool = segment_pool_of(&supervisor->segment, i);
+        sem_hint(&supervisor->segment.header->work[pool]); /* it may have died with a token */
         sem_hint(&supervisor->segment.header->done);
     }
 }
@@ -139,7 +141,7 @@ bool reap_workers_gone(const struct supervisor *supervisor)
 {
     for (uint32_t i = 0; i < supervisor->worker_count; i++) {
         uint32_t status = atomic_load_explicit(&supervisor->segment.boards[i].status, memory_order_relaxed);
-        if (status == WORKER_LIVE || status == WORKER_DYING)
+        if (status == WORKER_LIVE || status == WORKER_STANDBY || status == WORKER_DYING)
             return false;
     }
     return true;

@@ -1,4 +1,4 @@
-/* A new front takes over: first the slots as they lie in shared memory, then (by the lanes, which begin cold)
+/* A new front takes over: first the slots as they lie in shared memory, then (by the lanes)
  * the rows of the store; rows whose job has a slot are skipped. On a fresh segment all slots are FREE and the
  * store decides. */
 #include "dispatcher.h"
@@ -38,6 +38,10 @@ static void take_slot(struct dispatcher *dispatcher, uint32_t number, struct wai
         return;
     }
     cells_go_live(dispatcher, number);
+    lineup_count(dispatcher->cells[number].lane);
+    dispatcher->cells[number].expires_ms = 0;
+    if (!dispatcher->cells[number].memory) /* its row will be counted as waiting, and it is not */
+        lineup_wait(dispatcher->cells[number].lane, -1);
     struct claim claim = slot_claim_load(slot);
     bool cancel = atomic_load_explicit(&slot->cancel_requested, memory_order_relaxed) != 0;
     if (cancel && claim.state == SLOT_RUNNING && claim.worker < dispatcher->segment->shape.worker_count)
@@ -57,18 +61,42 @@ static void line_up(struct dispatcher *dispatcher, struct waiting *waiting, uint
     qsort(waiting, count, sizeof *waiting, by_seq);
     for (uint32_t i = 0; i < count; i++) {
         const struct slot *slot = &dispatcher->segment->slots[waiting[i].slot];
+        if (dispatcher->cells[waiting[i].slot].memory)
+            lineup_wait(dispatcher->cells[waiting[i].slot].lane, 1);
         admit_ready(dispatcher, waiting[i].slot);
         if (atomic_load_explicit(&slot->cancel_requested, memory_order_relaxed) != 0)
             cancel_held(dispatcher, waiting[i].slot);
     }
 }
 
-void recovery_take_over(struct dispatcher *dispatcher)
+/* A lane of the store: rows of it that have slots already are met, and passed, when it is read. */
+static enum err take_lane(void *context, const struct store_lane *found)
+{
+    struct dispatcher *dispatcher = context;
+    struct job_spec spec = found->spec;
+    spec.lane = found->lane;
+    struct lane *lane = lineup_lane(&dispatcher->lineup, &spec);
+    lane->cold_seq = found->first_seq;
+    lane->cold_created_ms = found->first_created_ms;
+    lineup_wait(lane, found->jobs);
+    if (found->last_seq > dispatcher->last_seq)
+        dispatcher->last_seq = found->last_seq;
+    lineup_place(&dispatcher->lineup, lane);
+    return ERR_OK;
+}
+
+enum err recovery_take_over(struct dispatcher *dispatcher)
 {
     if (segment_verify(dispatcher->segment) != ERR_OK)
         dispatcher_corrupt("the segment's header", 0);
-    for (uint32_t level = 0; level < PRIORITY_COUNT; level++)
-        ring_clear(segment_ring(dispatcher->segment, 0, level));
+    for (uint32_t pool = 0; pool < dispatcher->segment->shape.pool_count; pool++)
+        for (uint32_t level = 0; level < PRIORITY_COUNT; level++)
+            ring_clear(segment_ring(dispatcher->segment, pool, level));
+    struct store_reader *reader = store_own_reader(dispatcher->committer->store);
+    enum err err = change_load_settings(dispatcher, reader);
+    if (err != ERR_OK)
+        return err;
+    configure(dispatcher, dispatcher->config);
     uint32_t touched =
         atomic_load_explicit(&dispatcher->segment->header->slots_touched, memory_order_acquire);
     uint32_t taken = 0, waiting_count = 0;
@@ -96,6 +124,7 @@ void recovery_take_over(struct dispatcher *dispatcher)
     dispatcher->scan_now = true;
     if (taken > 0)
         LOG(FRONT_RECOVER, LOG_INT("jobs", taken));
+    return store_lanes(reader, take_lane, dispatcher);
 }
 
 /* --- the black box --- */

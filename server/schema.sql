@@ -1,9 +1,11 @@
 -- The schema of the store, version 1. Embedded in the program and run once, on a new file (store_sqlite.c); also what
 -- to read before asking the file questions with the sqlite3 shell. Later versions are migrations from this one: what
--- version 2 adds (tags, debris), and why it lies in tables of its own, is in schema_2.sql.
+-- version 2 adds (tags, debris), and why it lies in tables of its own, is in schema_2.sql; version 3 makes `jobs` and its
+-- indexes anew (schema_3.sql), so read that for what they are, and this for what their numbers mean.
 --
 -- States are the numbers of JOB_STATES in shared/job.h:
---   0 queued   2 retrying   3 succeeded   4 failed   5 cancelled      (1, running, is never stored: it reads as 0)
+--   0 queued   2 retrying   3 succeeded   4 failed   5 cancelled   6, 7: schema_3.sql
+--   (1, running, is never stored: it reads as 0)
 -- Times are milliseconds since 1970 in UTC; 0 is "not". Durability: 0 memory, 1 process, 2 full.
 -- Outcomes: 0 none, 1 success, 2 error, 3 timeout, 4 cancelled, 5 crash, 6 lost. Backoff: 0 exponential, 1 linear, 2 fixed.
 

@@ -5,7 +5,7 @@
 -- it was. Two tables, because there are two questions. `tagged` is the job's array as it stands in its document (JSON,
 -- each tag once, as they were given). `tags` has a row for each tag, newest id last within a tag, so that a page of a
 -- list by tag is one short walk, however many other jobs there are. Both change only with the insert and the delete of
--- the job.
+-- the job, or when its tags are replaced on request.
 CREATE TABLE tagged (
     id_key          INTEGER PRIMARY KEY,
     tags            TEXT NOT NULL

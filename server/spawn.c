@@ -37,6 +37,8 @@ void spawn_front(struct supervisor *supervisor)
                                     .box = &supervisor->box,
                                     .listen_fd = supervisor->listen_fd,
                                     .supervisor_wake_fd = supervisor->wake_fd,
+                                    .argc = supervisor->argc,
+                                    .argv = supervisor->argv,
                                     .http = supervisor->mains->http};
         supervisor->mains->front(&setup);
         abort();
@@ -85,9 +87,15 @@ static void clean_board(struct board *board)
     atomic_store_explicit(&board->group, 0, memory_order_relaxed);
     atomic_store_explicit(&board->waiting, 0, memory_order_relaxed);
     atomic_store_explicit(&board->stop_cause, STOP_NONE, memory_order_relaxed);
+    atomic_store_explicit(&board->idle_since_ns, 0, memory_order_relaxed);
+    atomic_store_explicit(&board->standing, 0, memory_order_relaxed);
+    atomic_store_explicit(&board->retire, RETIRE_NONE, memory_order_relaxed);
+    atomic_store_explicit(&board->released, 0, memory_order_relaxed);
+    atomic_store_explicit(&board->replaces, RETIRE_NONE, memory_order_relaxed);
+    CHECK(sem_init(&board->go, 1, 0) == 0); /* the dead one may have waited in it */
 }
 
-void spawn_worker(struct supervisor *supervisor, uint32_t number)
+void spawn_worker(struct supervisor *supervisor, uint32_t number, bool standby)
 {
     struct worker_child *child = &supervisor->workers[number];
     struct board *board = &supervisor->segment.boards[number];
@@ -101,7 +109,10 @@ void spawn_worker(struct supervisor *supervisor, uint32_t number)
                                      .segment = &supervisor->segment,
                                      .box = &supervisor->box,
                                      .number = number,
-                                     .incarnation = incarnation};
+                                     .pool = segment_pool_of(&supervisor->segment, number),
+                                     .incarnation = incarnation,
+                                     .standby = standby,
+                                     .supervisor_wake_fd = supervisor->wake_fd};
         supervisor->mains->worker(&setup);
         abort();
     }
@@ -118,21 +129,5 @@ void spawn_worker(struct supervisor *supervisor, uint32_t number)
                               .ticket_at_spawn = atomic_load_explicit(&board->ticket, memory_order_relaxed)};
     atomic_store_explicit(&board->pid, pid, memory_order_relaxed);
     atomic_store_explicit(&board->spawned_ms, clock_real_ms(), memory_order_relaxed);
-    atomic_store_explicit(&board->status, WORKER_LIVE, memory_order_relaxed);
-}
-
-void spawn_missing(struct supervisor *supervisor)
-{
-    if (supervisor->draining ||
-        atomic_load_explicit(&supervisor->segment.header->catalogue_epoch, memory_order_relaxed) == 0)
-        return;
-    int64_t now = clock_mono_ns();
-    for (uint32_t i = 0; i < supervisor->worker_count; i++) {
-        struct worker_child *child = &supervisor->workers[i];
-        struct board *board = &supervisor->segment.boards[i];
-        uint32_t status = atomic_load_explicit(&board->status, memory_order_relaxed);
-        if ((status == WORKER_ABSENT || status == WORKER_BACKOFF) && now >= child->respawn_ns &&
-            !board_deaths_full(board))
-            spawn_worker(supervisor, i);
-    }
+    atomic_store_explicit(&board->status, standby ? WORKER_STANDBY : WORKER_LIVE, memory_order_relaxed);
 }

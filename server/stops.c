@@ -101,8 +101,10 @@ void stops_drain(struct supervisor *supervisor, uint32_t number)
 {
     struct worker_child *child = &supervisor->workers[number];
     if (child->pid > 0) {
+        uint32_t pool = segment_pool_of(&supervisor->segment, number);
+        child->told_to_end = true;
         kill(child->pid, SIGTERM);
-        sem_hint(&supervisor->segment.header->work[0]);
+        sem_hint(&supervisor->segment.header->work[pool]);
     }
 }
 

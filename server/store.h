@@ -13,7 +13,7 @@
  * ERR_NO_MEMORY.
  *
  *     store_begin(store, highest level of the group);
- *     for each: store_submit / store_land / store_cancel / store_due;
+ *     for each: store_submit / store_land / store_end / store_due;
  *     store_commit(store);            only now are answers sent and slots freed
  */
 #ifndef FORKPOOL_STORE_H
@@ -78,28 +78,89 @@ struct store_land {
 };
 enum err store_land(struct store *store, struct store_land *land) MUST_USE;
 
-/* Cancels a waiting job that has no slot: queued or retrying → cancelled, with cancel_requested and, under
- * attempt.number 0, finished_ms and outcome. ask_only: the job runs, and only cancel_requested is kept, so
- * that the request outlives the server. err: ERR_OK, ERR_UNKNOWN_JOB, ERR_ALREADY_FINISHED. */
-struct store_cancel {
+/* Ends a waiting job that has no slot, without a run: under attempt.number 0, with finished_ms and outcome.
+ *   CANCEL  queued, retrying, scheduled or blocked → cancelled, with cancel_requested
+ *   ASK     the job runs: only cancel_requested is kept, so that the request outlives the server
+ *   EXPIRE  queued, scheduled or blocked, never begun (attempt 0), expires_ms ≤ now_ms → failed, error code
+ *           `expired` and a sentence that names the time
+ * err: ERR_OK (for CANCEL and EXPIRE `job` is what it is now, args and result left out, owned by the caller;
+ * and `from` what it was), ERR_UNKNOWN_JOB, ERR_ALREADY_FINISHED, and for EXPIRE ERR_NOT_NOW. */
+enum store_ending { END_CANCEL, END_ASK, END_EXPIRE };
+struct store_end {
     struct id id;
-    bool ask_only;
+    enum store_ending ending;
     int64_t now_ms;
+    enum job_state from;
+    struct job *job;
     enum err err;
 };
-enum err store_cancel(struct store *store, struct store_cancel *cancel) MUST_USE;
+enum err store_end(struct store *store, struct store_end *end) MUST_USE;
 
-/* Up to `limit` retrying jobs that are due become queued, each with a new seq. *next_ms: when the next one is
- * due, or INT64_MAX. Inside begin … commit. Jobs are owned by the caller. */
+/* Changes a waiting job that has no slot: queued, retrying, scheduled or blocked. A member that is not `has`
+ * stays. run_at_ms: when it is to run; not in the future (0, say): now. It is kept as scheduled_ms. A queued,
+ * scheduled or retrying job becomes scheduled for that time, or queued; a blocked one stays blocked. A job
+ * that stays or becomes queued gets a new seq if its priority or its state changed; the lane follows the
+ * priority. tags: a JSON array, replaces all. err: ERR_OK (`job` is what it is now, whole, owned by the
+ * caller), ERR_UNKNOWN_JOB, ERR_NOT_NOW (finished). Inside begin … commit. */
+struct store_patch {
+    struct id id;
+    bool has_priority, has_run_at, has_expires, has_tags;
+    uint8_t priority;
+    int64_t run_at_ms, expires_ms, now_ms;
+    struct text tags; /* borrowed */
+    enum job_state from;
+    int64_t from_lane;
+    struct job *job;
+    enum err err;
+};
+enum err store_patch(struct store *store, struct store_patch *patch) MUST_USE;
+
+/* Up to `limit` scheduled or retrying jobs that are due become queued, each with a new seq, in the order in
+ * which they are due. *next_ms: when the next one is due, or INT64_MAX. Inside begin … commit. Jobs are owned
+ * by the caller. */
 enum err store_due(struct store *store, int64_t now_ms, size_t limit, struct job **jobs, size_t *count,
                    int64_t *next_ms) MUST_USE;
 
-/* Queued rows of one priority with seq > after, in order of seq, whole: at most `limit`, and none beyond the
- * one with which their arguments reach `most_bytes`. *more: there are further ones. On the writer's
- * connection, outside of begin … commit, so that it is ordered with the commits. Jobs are owned by the
- * caller. */
-enum err store_load(struct store *store, unsigned priority, int64_t after, size_t limit, size_t most_bytes,
-                    struct job **jobs, size_t *count, bool *more) MUST_USE;
+/* Jobs that wait, were never begun (attempt 0), and were to be started by now_ms at the latest: their ids, in
+ * the order of (expires_ms, key), behind (after_ms, after_key), which are moved on. *count < limit: that was
+ * all, and *next_ms is when the next one expires (INT64_MAX: none). Running ones are among them, since a
+ * start is not stored. On the writer's connection, in or outside of a group. */
+struct store_expiry {
+    int64_t now_ms, after_ms, after_key;
+    size_t limit, count;
+    int64_t next_ms;
+};
+enum err store_expired(struct store *store, struct store_expiry *expiry, struct id *ids) MUST_USE;
+
+/* Queued rows of several lanes, whole, lane after lane as asked for, each in order of seq: rows with seq ≥
+ * from_seq, at most `limit` of each, and none at all beyond the one with which the arguments of all reach
+ * most_bytes. On the writer's connection, outside of begin … commit, so that it is ordered with the commits.
+ * Jobs are owned by the caller: an array with room for the sum of the limits. */
+struct store_load {
+    int64_t lane, from_seq;
+    size_t limit;
+    size_t count;     /* how many of the jobs are of this lane */
+    int64_t next_seq; /* of the first row that was not taken; INT64_MAX: there is none */
+};
+enum err store_load(struct store *store, struct store_load *loads, size_t load_count, size_t most_bytes,
+                    struct job **jobs, size_t *count) MUST_USE;
+
+/* Every lane in which rows are queued. One walk over an index: some 0.1 s for a million rows. */
+struct store_lane {
+    int64_t lane, first_seq, last_seq, jobs;
+    int64_t first_created_ms;
+    struct job_spec spec; /* priority, queue, task and concurrency_key alone */
+};
+typedef enum err store_lane_fn(void *context, const struct store_lane *lane);
+enum err store_lanes(struct store_reader *reader, store_lane_fn *visit, void *context) MUST_USE;
+
+/* What was set by request and outlives the server: settings of queues, tasks and the whole, each a JSON
+ * object. body.at NULL: as if it had never been set. Inside begin … commit. */
+enum setting_kind { SETTING_SERVER, SETTING_QUEUE, SETTING_TASK };
+enum err store_setting_put(struct store *store, enum setting_kind kind, const char *name,
+                           struct text body) MUST_USE;
+typedef enum err store_setting_fn(void *context, enum setting_kind kind, const char *name, struct text body);
+enum err store_settings(struct store_reader *reader, store_setting_fn *visit, void *context) MUST_USE;
 
 /* Forgets up to `limit` idempotency keys older than 24 h. Inside begin … commit. */
 enum err store_sweep_keys(struct store *store, int64_t now_ms, size_t limit) MUST_USE;
@@ -193,17 +254,6 @@ struct store_count {
     int64_t jobs;
 };
 enum err store_counts(struct store_reader *reader, struct store_count **counts, size_t *count) MUST_USE;
-
-/* Jobs stored as queued in the order in which they would run: of each priority, 9 first, at most 5,000. visit
- * returns false when it has seen enough of that priority. */
-struct store_waiting {
-    struct id id;
-    int64_t created_ms;
-    int priority;
-    char queue[NAME_BYTES];
-};
-typedef bool store_visit_fn(void *context, const struct store_waiting *waiting);
-enum err store_line(struct store_reader *reader, store_visit_fn *visit, void *context) MUST_USE;
 
 /* --- finished jobs: again, forgotten, pruned --- */
 

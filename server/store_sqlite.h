@@ -3,8 +3,10 @@
  *
  *   store_sqlite.c        connections, statements and their errors, begin … commit, the checkpointer
  *   store_sqlite_open.c   open with its refusals, migrations, close
- *   store_sqlite_write.c  what happens between begin and commit
- *   store_sqlite_read.c   get, list, attempts, counts
+ *   store_sqlite_write.c  what happens between begin and commit: submit, land, order, counts
+ *   store_sqlite_wait.c   jobs that wait: due, ended, changed, expired, loaded
+ *   store_sqlite_read.c   get, list, attempts, lanes, counts
+ *   store_sqlite_settings.c  settings
  *   store_sqlite_life.c   finished jobs: again, forgotten, pruned
  *   store_sqlite_tags.c   tags beside the rows
  *   store_sqlite_care.c   copies: backup, and the rewrite after a failed sync; is there room again
@@ -26,8 +28,8 @@
 
 #include <sqlite3.h>
 
-/* schema.sql and schema_2.sql, by cmake/embed.cmake. */
-extern const char store_schema_sql[], store_schema_2_sql[];
+/* schema.sql, schema_2.sql and schema_3.sql, by cmake/embed.cmake. */
+extern const char store_schema_sql[], store_schema_2_sql[], store_schema_3_sql[];
 enum { APPLICATION_ID = 0x666f726b }; /* "fork", in the header of the file */
 enum { BUSY_TIMEOUT_MS = 5000 };
 
@@ -36,7 +38,6 @@ enum { BUSY_TIMEOUT_MS = 5000 };
     C(INT, created_ms, spec.created_ms)                                                                      \
     C(TEXT, queue, spec.queue)                                                                               \
     C(TEXT, task, spec.task)                                                                                 \
-    C(INT, priority, spec.priority)                                                                          \
     C(INT, durability, spec.durability)                                                                      \
     C(INT, timeout_ms, spec.timeout_ms)                                                                      \
     C(INT, kill_after_ms, spec.kill_after_ms)                                                                \
@@ -46,15 +47,23 @@ enum { BUSY_TIMEOUT_MS = 5000 };
     C(INT, max_ms, spec.retry.max_ms)                                                                        \
     C(INT, jitter, spec.retry.jitter)                                                                        \
     C(INT, epoch, spec.epoch)                                                                                \
+    C(INT, flags, spec.flags)                                                                                \
+    C(INT, after_policy, spec.after_policy)                                                                  \
+    C(TEXT, concurrency_key, spec.concurrency_key)                                                           \
+    C(ID, batch, spec.batch)                                                                                 \
     C(TEXT, idempotency_key, spec.idempotency_key)                                                           \
     C(ID, fingerprint, spec.fingerprint)                                                                     \
     C(TEXT, traceparent, spec.traceparent)
 
-/* Changed by every move: */
+/* Written by every move (priority, lane and times change only on request): */
 #define JOB_MOVING(C)                                                                                        \
     C(INT, state, state)                                                                                     \
+    C(INT, lane, spec.lane)                                                                                  \
     C(INT, seq, spec.seq)                                                                                    \
+    C(INT, priority, spec.priority)                                                                          \
     C(INT, run_at_ms, spec.run_at_ms)                                                                        \
+    C(INT, scheduled_ms, spec.scheduled_ms)                                                                  \
+    C(INT, expires_ms, spec.expires_ms)                                                                      \
     C(INT, attempt, spec.attempt)                                                                            \
     C(INT, errors, spec.errors)                                                                              \
     C(INT, crashes, spec.crashes)                                                                            \
@@ -84,9 +93,11 @@ enum { BUSY_TIMEOUT_MS = 5000 };
 #define MARK_OF(kind, column, member) ", ?"
 #define SET_OF(kind, column, member)  ", " #column " = ?"
 
+/* `waits` is not among them: nobody reads it yet. */
 #define TAGS_OF_JOB ", (SELECT tags FROM tagged WHERE tagged.id_key = jobs.id_key)"
 #define SELECT_JOB                                                                                           \
-    "SELECT id_key, id_random" JOB_FIXED(NAME_OF) JOB_MOVING(NAME_OF) ATTEMPT_COLUMNS(NAME_OF) TAGS_OF_JOB
+    "SELECT id_key, id_random" JOB_FIXED(NAME_OF) JOB_MOVING(NAME_OF) ATTEMPT_COLUMNS(NAME_OF) TAGS_OF_JOB   \
+        ", extras"
 #define SELECT_GLANCE "SELECT id_key, state, created_ms, queue, task FROM jobs "
 #define SAME_JOB      " WHERE id_key = ? AND id_random = ? AND state = ? AND attempt = ?"
 #define SELECT_TAGGED                                                                                        \
@@ -95,15 +106,19 @@ enum { BUSY_TIMEOUT_MS = 5000 };
     "WHERE tags.id_key < ? AND tags.id_key >= ? AND tag = ?"
 /* Columns of a finished row that tell whether its time is over; typeof looks at no byte of the result. */
 #define SELECT_PAST "SELECT id_key, id_random, state, finished_ms, typeof(result) <> 'null' FROM jobs "
-#define IS_PAST     " WHERE id_key = ?1 AND id_random = ?2 AND state >= 3 AND (?3 IS NULL OR finished_ms = ?3)"
+#define IS_ENDED    "state BETWEEN 3 AND 5"
+#define IS_PAST     " WHERE id_key = ?1 AND id_random = ?2 AND " IS_ENDED " AND (?3 IS NULL OR finished_ms = ?3)"
 
-/* The states that partial indexes of schema.sql name; a query must name them in the same words to use them.
+/* What partial indexes of schema_3.sql say; a query must say it in the same words to use them.
  */
-#define IS_QUEUED   "state = 0"
-#define IS_RETRYING "state = 2"
-#define IS_LISTED   "state <> 0 AND state <> 3"
-_Static_assert(JOB_QUEUED == 0 && JOB_RETRYING == 2 && JOB_SUCCEEDED == 3 && JOB_STATE_COUNT == 6,
-               "schema.sql");
+#define IS_QUEUED    "state = 0"
+#define IS_RETRYING  "state = 2"
+#define IS_SCHEDULED "state = 6"
+#define IS_LISTED    "state <> 0 AND state <> 3"
+#define IS_EXPIRING  "expires_ms > 0 AND attempt = 0 AND state <> 3 AND state <> 4 AND state <> 5"
+_Static_assert(JOB_QUEUED == 0 && JOB_RETRYING == 2 && JOB_SUCCEEDED == 3 && JOB_FAILED == 4 &&
+                   JOB_CANCELLED == 5 && JOB_SCHEDULED == 6 && JOB_STATE_COUNT == 8,
+               "schema_3.sql");
 
 /* Every statement that is kept. INDEXED BY fails rather than scan 10 million rows. */
 #define STORE_SQL(S)                                                                                         \
@@ -111,13 +126,13 @@ _Static_assert(JOB_QUEUED == 0 && JOB_RETRYING == 2 && JOB_SUCCEEDED == 3 && JOB
     S(COMMIT, "COMMIT")                                                                                      \
     S(SNAPSHOT, "BEGIN")                                                                                     \
     S(INSERT, "INSERT INTO jobs (id_key, id_random" JOB_FIXED(NAME_OF)                                       \
-                  JOB_MOVING(NAME_OF) ", args) "                                                             \
-                                      "VALUES (?, ?" JOB_FIXED(MARK_OF) JOB_MOVING(MARK_OF) ", ?)")          \
+                  JOB_MOVING(NAME_OF) ", extras, args) "                                                     \
+                                      "VALUES (?, ?" JOB_FIXED(MARK_OF) JOB_MOVING(MARK_OF) ", ?, ?)")       \
     S(INSERT_ENDED,                                                                                          \
       "INSERT INTO jobs (id_key, id_random" JOB_FIXED(NAME_OF)                                               \
-          JOB_MOVING(NAME_OF) ", args"                                                                       \
+          JOB_MOVING(NAME_OF) ", extras, args"                                                               \
                               ", result" ATTEMPT_COLUMNS(NAME_OF) ") VALUES (?, ?" JOB_FIXED(MARK_OF)        \
-                                  JOB_MOVING(MARK_OF) ", ?, ?" ATTEMPT_COLUMNS(MARK_OF) ")")                 \
+                                  JOB_MOVING(MARK_OF) ", ?, ?, ?" ATTEMPT_COLUMNS(MARK_OF) ")")              \
     S(MOVE, "UPDATE jobs SET id_key = id_key" JOB_MOVING(SET_OF) SAME_JOB)                                   \
     S(LAND, "UPDATE jobs SET result = ?" JOB_MOVING(SET_OF) ATTEMPT_COLUMNS(SET_OF) SAME_JOB)                \
     S(ARCHIVE,                                                                                               \
@@ -132,11 +147,26 @@ _Static_assert(JOB_QUEUED == 0 && JOB_RETRYING == 2 && JOB_SUCCEEDED == 3 && JOB
     S(KEY_FIND, "SELECT job_key, job_random, fingerprint FROM keys WHERE key = ? AND expires_ms > ?")        \
     S(KEY_SWEEP, "DELETE FROM keys WHERE key IN (SELECT key FROM keys INDEXED BY keys_expiry "               \
                  "WHERE expires_ms <= ? LIMIT ?)")                                                           \
-    S(DUE, "SELECT id_key, id_random FROM jobs INDEXED BY jobs_due "                                         \
-           "WHERE " IS_RETRYING " AND run_at_ms <= ? ORDER BY run_at_ms LIMIT ?")                            \
-    S(NEXT_DUE, "SELECT min(run_at_ms) FROM jobs INDEXED BY jobs_due WHERE " IS_RETRYING)                    \
-    S(LOAD, SELECT_JOB ", args, result FROM jobs INDEXED BY jobs_ready "                                     \
-                       "WHERE " IS_QUEUED " AND priority = ? AND seq > ? ORDER BY seq LIMIT ?")              \
+    S(DUE, "SELECT run_at_ms, id_key, id_random FROM jobs INDEXED BY jobs_due "                              \
+           "WHERE " IS_RETRYING " AND run_at_ms <= ?1 UNION ALL "                                            \
+           "SELECT run_at_ms, id_key, id_random FROM jobs INDEXED BY jobs_scheduled "                        \
+           "WHERE " IS_SCHEDULED " AND run_at_ms <= ?1 ORDER BY 1, 2 LIMIT ?2")                              \
+    S(NEXT_DUE, "SELECT (SELECT min(run_at_ms) FROM jobs INDEXED BY jobs_due WHERE " IS_RETRYING "), "       \
+                "(SELECT min(run_at_ms) FROM jobs INDEXED BY jobs_scheduled WHERE " IS_SCHEDULED ")")        \
+    S(EXPIRED, "SELECT id_key, id_random, expires_ms FROM jobs INDEXED BY jobs_expiry WHERE " IS_EXPIRING    \
+               " AND expires_ms <= ? AND (expires_ms, id_key) > (?, ?) ORDER BY expires_ms, id_key LIMIT ?") \
+    S(NEXT_EXPIRY,                                                                                           \
+      "SELECT min(expires_ms) FROM jobs INDEXED BY jobs_expiry WHERE " IS_EXPIRING " AND expires_ms > ?")    \
+    S(LOAD, SELECT_JOB ", args, result, seq FROM jobs INDEXED BY jobs_ready "                                \
+                       "WHERE " IS_QUEUED " AND lane = ? AND seq >= ? ORDER BY seq LIMIT ?")                 \
+    S(LANES, "SELECT line.lane, first_seq, last_seq, line.jobs, created_ms, priority, queue, task, "         \
+             "concurrency_key FROM (SELECT lane, min(seq) AS first_seq, max(seq) AS last_seq, "              \
+             "count(*) AS jobs FROM jobs INDEXED BY jobs_ready WHERE " IS_QUEUED " GROUP BY lane) AS line "  \
+             "CROSS JOIN jobs INDEXED BY jobs_ready ON " IS_QUEUED                                           \
+             " AND jobs.lane = line.lane AND jobs.seq = first_seq")                                          \
+    S(SETTING_PUT, "INSERT OR REPLACE INTO settings (kind, name, body) VALUES (?, ?, ?)")                    \
+    S(SETTING_DROP, "DELETE FROM settings WHERE kind = ? AND name = ?")                                      \
+    S(SETTINGS, "SELECT kind, name, body FROM settings ORDER BY kind, name")                                 \
     S(COUNT_ADD, "INSERT INTO counts (queue, task, state, jobs) VALUES (?, ?, ?, ?) "                        \
                  "ON CONFLICT DO UPDATE SET jobs = jobs + excluded.jobs")                                    \
     S(META_SET, "UPDATE meta SET value = ? WHERE name = ?")                                                  \
@@ -157,8 +187,6 @@ _Static_assert(JOB_QUEUED == 0 && JOB_RETRYING == 2 && JOB_SUCCEEDED == 3 && JOB
                                     " AND state = ? ORDER BY id_key")                                        \
     S(WALK_TAG_UP, SELECT_TAGGED " ORDER BY tags.id_key")                                                    \
     S(TEXTS, "SELECT id_random, error_message FROM jobs WHERE id_key = ?")                                   \
-    S(LINE, "SELECT id_key, id_random, created_ms, queue FROM jobs INDEXED BY jobs_ready "                   \
-            "WHERE " IS_QUEUED " AND priority = ? ORDER BY seq LIMIT ?")                                     \
     S(FORGET, "DELETE FROM jobs" IS_PAST " RETURNING state, queue, task, attempt, number, idempotency_key")  \
     S(FORGET_ATTEMPTS, "DELETE FROM attempts WHERE id_key = ?")                                              \
     S(FORGET_KEY, "DELETE FROM keys WHERE key = ? AND job_key = ? AND job_random = ?")                       \
@@ -246,6 +274,9 @@ enum err store_checkpoint_room(struct connection *connection) MUST_USE;
 enum err store_meta_get(struct connection *connection, const char *name, int64_t *value) MUST_USE;
 enum err store_meta_set(struct connection *connection, const char *name, int64_t value) MUST_USE;
 
+/* Reads the job without args and result. ERR_UNKNOWN_JOB. */
+enum err store_get_bare(struct store_reader *reader, struct id id, struct job **job) MUST_USE;
+
 /* Reads a row of SELECT_JOB; with_bytes: followed by args and result. *job is owned by the caller. */
 enum err store_row_read(sqlite3_stmt *statement, bool with_bytes, struct job **job) MUST_USE;
 
@@ -262,7 +293,10 @@ enum err store_count_add(struct store *store, const struct job_spec *spec, enum 
 enum err store_change(struct store *store, const struct job *job, const struct attempt *attempt,
                       enum job_state from, uint32_t before, bool *changed) MUST_USE;
 
-/* The tables of tags (store_sqlite_tags.c). */
+/* How a job ended without a run: only when, and as what. */
+struct attempt store_unrun(enum outcome outcome, int64_t finished_ms);
+
+/* The tables of tags (store_sqlite_tags.c). A job without tags has no text of them. */
 enum err store_tags_write(struct store *store, const struct job *job) MUST_USE;
 enum err store_tags_forget(struct store *store, struct id id) MUST_USE;
 

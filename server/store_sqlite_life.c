@@ -45,7 +45,8 @@ static enum err retry(struct store *store, struct store_retry *operation)
     job->cancel_requested = false;
     job->attempt = blank;
     job->result = (struct text){NULL, 0};
-    job->spec.run_at_ms = 0;
+    job->spec.run_at_ms = job->spec.scheduled_ms = 0;
+    job->spec.expires_ms = 0; /* it may lie in the past: the job would fail at once */
     job->spec.errors = job->spec.crashes = job->spec.lost = 0;
     err = store_next_seq(store, &job->spec.seq);
     if (err == ERR_OK)

@@ -24,7 +24,7 @@ static const char WRITER_PRAGMAS[] = "PRAGMA synchronous = FULL; PRAGMA wal_auto
                                      "PRAGMA journal_size_limit = 134217728;";
 
 /* MIGRATIONS[n] leads from version n to n + 1. */
-static const char *const MIGRATIONS[] = {store_schema_sql, store_schema_2_sql};
+static const char *const MIGRATIONS[] = {store_schema_sql, store_schema_2_sql, store_schema_3_sql};
 enum { SCHEMA_VERSION = sizeof MIGRATIONS / sizeof *MIGRATIONS };
 
 /* Opening. Each refusal is a sentence that names the path and what to do. */
@@ -176,6 +176,22 @@ static enum err set_identity(struct connection *connection)
     return sqlite3_finalize(statement) == SQLITE_OK ? ERR_OK : store_sql_fail(connection, "identity");
 }
 
+/* forkpool_lane(priority, queue, task), for jobs of before there were lanes: a migration asks for it. */
+static void lane_function(sqlite3_context *context, int count, sqlite3_value **values)
+{
+    struct job_spec spec = {.priority = (uint8_t)sqlite3_value_int(values[0])};
+    const char *queue = (const char *)sqlite3_value_text(values[1]);
+    const char *task = (const char *)sqlite3_value_text(values[2]);
+    (void)count;
+    if (queue == NULL || task == NULL) { /* the columns are NOT NULL */
+        sqlite3_result_error_nomem(context);
+        return;
+    }
+    text_copy(spec.queue, sizeof spec.queue, queue, strlen(queue));
+    text_copy(spec.task, sizeof spec.task, task, strlen(task));
+    sqlite3_result_int64(context, job_lane(&spec));
+}
+
 /* All steps in one transaction: the file has the old version or the new one. */
 static enum err migrate(struct connection *connection, int64_t version)
 {
@@ -184,6 +200,9 @@ static enum err migrate(struct connection *connection, int64_t version)
     char header[96];
     snprintf(header, sizeof header, "PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT",
              APPLICATION_ID, (int)SCHEMA_VERSION);
+    if (sqlite3_create_function(connection->db, "forkpool_lane", 3, SQLITE_UTF8 | SQLITE_DIRECTONLY, NULL,
+                                lane_function, NULL, NULL) != SQLITE_OK)
+        return store_sql_fail(connection, "migrate");
     enum err err = store_sql_exec(connection, "migrate", "BEGIN EXCLUSIVE");
     for (int64_t step = version; err == ERR_OK && step < SCHEMA_VERSION; step++)
         err = store_sql_exec(connection, "migrate", MIGRATIONS[step]);

@@ -6,8 +6,7 @@
 #include <string.h>
 
 enum {
-    LOOK_MAX = 50000, /* rows that one page of a list looks at */
-    LINE_MAX_ROWS = 5000,
+    LOOK_MAX = 50000,  /* rows that one page of a list looks at */
     SORTED_MAX = 10000 /* queued jobs that are sorted by id; more are found by walking all jobs */
 };
 
@@ -82,6 +81,8 @@ enum err store_row_read(sqlite3_stmt *statement, bool with_bytes, struct job **j
     read_spec(statement, &at, read);
     read_attempt(statement, &at, &read->attempt);
     err = read_bytes(statement, at++, &read->tags, &read->owned[2]);
+    if (err == ERR_OK)
+        err = read_bytes(statement, at++, &read->extras, &read->owned[3]);
     if (with_bytes && err == ERR_OK)
         err = read_bytes(statement, at++, &read->args, &read->owned[0]);
     if (with_bytes && err == ERR_OK)
@@ -111,6 +112,28 @@ enum err store_get(struct store_reader *reader, struct id id, struct job **job)
     err = store_row_read(statement, true, job);
     store_sql_reset(connection, SQL_GET);
     return err;
+}
+
+enum err store_get_bare(struct store_reader *reader, struct id id, struct job **job)
+{
+    struct connection *connection = &reader->connection;
+    JOB_AUTO read = NULL;
+    sqlite3_stmt *statement;
+    bool row;
+    enum err err = store_sql_get(connection, SQL_ROW, &statement);
+    if (err != ERR_OK)
+        return err;
+    sqlite3_bind_int64(statement, 1, id_key(id));
+    err = store_sql_row(connection, SQL_ROW, &row);
+    if (!row)
+        return err != ERR_OK ? err : ERR_UNKNOWN_JOB;
+    err = store_row_read(statement, false, &read);
+    store_sql_reset(connection, SQL_ROW);
+    if (err != ERR_OK || !id_equal(read->spec.id, id))
+        return err != ERR_OK ? err : ERR_UNKNOWN_JOB;
+    *job = read;
+    read = NULL;
+    return ERR_OK;
 }
 
 /* Reads of several statements see one state of the store. On the writer's connection they may stand inside a
@@ -386,35 +409,34 @@ enum err store_list(struct store_reader *reader, const struct store_filter *filt
     return err;
 }
 
-/* The line. */
+/* Lanes. */
 
-static enum err visit_level(struct store_reader *reader, int level, store_visit_fn *visit, void *context)
+static void read_lane(sqlite3_stmt *statement, struct store_lane *lane)
 {
-    struct connection *connection = &reader->connection;
-    sqlite3_stmt *statement;
-    bool row, more = true;
-    enum err err = store_sql_get(connection, SQL_LINE, &statement);
-    if (err != ERR_OK)
-        return err;
-    sqlite3_bind_int64(statement, 1, level);
-    sqlite3_bind_int64(statement, 2, LINE_MAX_ROWS);
-    while (more && (err = store_sql_row(connection, SQL_LINE, &row)) == ERR_OK && row) {
-        struct store_waiting waiting;
-        waiting.id = id_join(sqlite3_column_int64(statement, 0), sqlite3_column_int64(statement, 1));
-        waiting.priority = level;
-        waiting.created_ms = sqlite3_column_int64(statement, 2);
-        read_text(statement, 3, waiting.queue, sizeof waiting.queue);
-        more = visit(context, &waiting);
-    }
-    store_sql_reset(connection, SQL_LINE);
-    return err;
+    lane->lane = lane->spec.lane = sqlite3_column_int64(statement, 0);
+    lane->first_seq = sqlite3_column_int64(statement, 1);
+    lane->last_seq = sqlite3_column_int64(statement, 2);
+    lane->jobs = sqlite3_column_int64(statement, 3);
+    lane->first_created_ms = sqlite3_column_int64(statement, 4);
+    lane->spec.priority = (uint8_t)sqlite3_column_int(statement, 5);
+    read_text(statement, 6, lane->spec.queue, sizeof lane->spec.queue);
+    read_text(statement, 7, lane->spec.task, sizeof lane->spec.task);
+    read_text(statement, 8, lane->spec.concurrency_key, sizeof lane->spec.concurrency_key);
 }
 
-enum err store_line(struct store_reader *reader, store_visit_fn *visit, void *context)
+enum err store_lanes(struct store_reader *reader, store_lane_fn *visit, void *context)
 {
-    enum err err = ERR_OK;
-    for (int level = PRIORITY_COUNT - 1; level >= 0 && err == ERR_OK; level--)
-        err = visit_level(reader, level, visit, context);
+    struct connection *connection = &reader->connection;
+    bool row;
+    enum err err;
+    while ((err = store_sql_row(connection, SQL_LANES, &row)) == ERR_OK && row) {
+        struct store_lane lane = {0};
+        read_lane(connection->statements[SQL_LANES], &lane);
+        err = visit(context, &lane);
+        if (err != ERR_OK)
+            break;
+    }
+    store_sql_reset(connection, SQL_LANES);
     return err;
 }
 

@@ -223,6 +223,7 @@ static enum err insert(struct store *store, const struct job *job, const struct 
     bind_job_id(statement, &at, job->spec.id);
     bind_fixed(statement, &at, job);
     bind_moving(statement, &at, job);
+    bind_bytes(statement, ++at, job->extras);
     bind_bytes(statement, ++at, job->args);
     if (ended) {
         bind_bytes(statement, ++at, job->result);
@@ -365,8 +366,7 @@ enum err store_change(struct store *store, const struct job *job, const struct a
     return *changed ? count_move(store, &job->spec, from, job->state) : err;
 }
 
-/* How a job ended without a run: only when, and as what. */
-static struct attempt unrun(enum outcome outcome, int64_t finished_ms)
+struct attempt store_unrun(enum outcome outcome, int64_t finished_ms)
 {
     struct attempt attempt = attempt_blank();
     attempt.outcome = (uint8_t)outcome;
@@ -390,7 +390,7 @@ static enum err land(struct store *store, struct store_land *land)
     struct attempt none;
     const struct attempt *attempt = land->keep_attempt ? &job->attempt : NULL;
     if (attempt == NULL && job_is_terminal(job->state)) {
-        none = unrun((enum outcome)job->attempt.outcome, job->attempt.finished_ms);
+        none = store_unrun((enum outcome)job->attempt.outcome, job->attempt.finished_ms);
         attempt = &none;
     }
     bool may_insert = job->spec.durability == DURABILITY_MEMORY && job->spec.stored == 0;
@@ -416,143 +416,6 @@ enum err store_land(struct store *store, struct store_land *operation)
     CHECK(store->in_group);
     operation->landed = false;
     return store_checked(store, land(store, operation));
-}
-
-static enum err cancel(struct store *store, struct store_cancel *cancel)
-{
-    JOB_AUTO job = NULL;
-    bool changed;
-    enum err err = store_get(&store->reader, cancel->id, &job);
-    cancel->err = ERR_OK;
-    if (err == ERR_UNKNOWN_JOB) {
-        cancel->err = err;
-        return ERR_OK;
-    }
-    if (err != ERR_OK)
-        return err;
-    if (job_is_terminal(job->state)) {
-        cancel->err = ERR_ALREADY_FINISHED;
-        return ERR_OK;
-    }
-    struct attempt none = unrun(OUTCOME_CANCELLED, cancel->now_ms);
-    enum job_state from = job->state;
-    job->cancel_requested = true;
-    if (!cancel->ask_only) {
-        job->state = JOB_CANCELLED;
-        job->spec.run_at_ms = 0;
-    }
-    err = store_change(store, job, cancel->ask_only ? NULL : &none, from, job->spec.attempt, &changed);
-    return err != ERR_OK || changed ? err : store_corrupt("cancel", cancel->id);
-}
-
-enum err store_cancel(struct store *store, struct store_cancel *operation)
-{
-    CHECK(store->in_group);
-    return store_checked(store, cancel(store, operation));
-}
-
-/* What is due, and what is loaded. */
-
-static void free_jobs(struct job **jobs, size_t *count)
-{
-    while (*count > 0)
-        job_free(jobs[--*count]);
-}
-
-static enum err requeue(struct store *store, struct job *job)
-{
-    bool changed;
-    job->state = JOB_QUEUED;
-    job->spec.run_at_ms = 0;
-    enum err err = next_seq(store, &job->spec.seq);
-    if (err == ERR_OK)
-        err = store_change(store, job, NULL, JOB_RETRYING, job->spec.attempt, &changed);
-    return err != ERR_OK || changed ? err : store_corrupt("due", job->spec.id);
-}
-
-static enum err next_due(struct store *store, int64_t *next_ms)
-{
-    struct connection *connection = &store->reader.connection;
-    bool row;
-    enum err err = store_sql_row(connection, SQL_NEXT_DUE, &row);
-    *next_ms = INT64_MAX;
-    if (!row)
-        return err;
-    sqlite3_stmt *statement = connection->statements[SQL_NEXT_DUE];
-    if (sqlite3_column_type(statement, 0) != SQLITE_NULL)
-        *next_ms = sqlite3_column_int64(statement, 0);
-    store_sql_reset(connection, SQL_NEXT_DUE);
-    return ERR_OK;
-}
-
-/* Reads the due jobs first and changes them afterwards: the index must not move under its own scan. */
-static enum err due(struct store *store, int64_t now_ms, size_t limit, struct job **jobs, size_t *count)
-{
-    struct connection *connection = &store->reader.connection;
-    sqlite3_stmt *statement;
-    bool row = true;
-    enum err err = store_sql_get(connection, SQL_DUE, &statement);
-    if (err != ERR_OK)
-        return err;
-    sqlite3_bind_int64(statement, 1, now_ms);
-    sqlite3_bind_int64(statement, 2, (sqlite3_int64)limit);
-    while ((err = store_sql_row(connection, SQL_DUE, &row)) == ERR_OK && row) {
-        struct id id = id_join(sqlite3_column_int64(statement, 0), sqlite3_column_int64(statement, 1));
-        err = store_get(&store->reader, id, &jobs[*count]);
-        if (err != ERR_OK)
-            break;
-        ++*count;
-    }
-    store_sql_reset(connection, SQL_DUE);
-    for (size_t i = 0; err == ERR_OK && i < *count; i++)
-        err = requeue(store, jobs[i]);
-    return err;
-}
-
-enum err store_due(struct store *store, int64_t now_ms, size_t limit, struct job **jobs, size_t *count,
-                   int64_t *next_ms)
-{
-    CHECK(store->in_group);
-    *count = 0;
-    enum err err = due(store, now_ms, limit, jobs, count);
-    if (err == ERR_OK)
-        err = next_due(store, next_ms);
-    if (err != ERR_OK)
-        free_jobs(jobs, count);
-    return store_checked(store, err);
-}
-
-enum err store_load(struct store *store, unsigned priority, int64_t after, size_t limit, size_t most_bytes,
-                    struct job **jobs, size_t *count, bool *more)
-{
-    struct connection *connection = &store->reader.connection;
-    sqlite3_stmt *statement;
-    bool row = true;
-    CHECK(!store->in_group);
-    *count = 0;
-    *more = false;
-    size_t bytes = 0;
-    enum err err = store_sql_get(connection, SQL_LOAD, &statement);
-    if (err != ERR_OK)
-        return err;
-    sqlite3_bind_int64(statement, 1, priority);
-    sqlite3_bind_int64(statement, 2, after);
-    sqlite3_bind_int64(statement, 3,
-                       (sqlite3_int64)limit + 1); /* one further row tells whether there are more */
-    while ((err = store_sql_row(connection, SQL_LOAD, &row)) == ERR_OK && row) {
-        *more = *count == limit || bytes >= most_bytes;
-        if (*more)
-            break;
-        err = store_row_read(statement, true, &jobs[*count]);
-        if (err != ERR_OK)
-            break;
-        bytes += jobs[*count]->args.bytes;
-        ++*count;
-    }
-    store_sql_reset(connection, SQL_LOAD);
-    if (err != ERR_OK)
-        free_jobs(jobs, count);
-    return err;
 }
 
 enum err store_sweep_keys(struct store *store, int64_t now_ms, size_t limit)

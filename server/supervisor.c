@@ -33,6 +33,27 @@ enum {
 
 /* --- the segment --- */
 
+static uint32_t count_boards(const struct config *config)
+{
+    int64_t boards = 0;
+    for (size_t i = 0; i < config->pool_count; i++)
+        boards += config->pools[i].workers + 1;
+    return (uint32_t)boards;
+}
+
+static void place_pools(const struct config *config, struct segment_shape *shape)
+{
+    uint32_t first = 0;
+    shape->pool_count = (uint32_t)config->pool_count;
+    for (uint32_t i = 0; i < shape->pool_count; i++) {
+        struct segment_pool *pool = &shape->pools[i];
+        pool->first = first;
+        pool->count = (uint32_t)config->pools[i].workers + 1;
+        text_copy(pool->name, sizeof pool->name, config->pools[i].name, strlen(config->pools[i].name));
+        first += pool->count;
+    }
+}
+
 static enum err make_memory(struct supervisor *supervisor)
 {
     const struct config *config = supervisor->config;
@@ -42,6 +63,8 @@ static enum err make_memory(struct supervisor *supervisor)
                                   /* headers and padding on top, so that half a tray takes max_result */
                                   .tray_bytes = ((uint64_t)config->memory_tray / CACHE_LINE + 4) * CACHE_LINE,
                                   .max_result = (uint64_t)config->jobs_max_result};
+    place_pools(config, &shape);
+    pools_init(supervisor);
     enum err err = segment_create(&shape, &supervisor->segment);
     if (err != ERR_OK)
         return err;
@@ -149,7 +172,7 @@ void supervisor_stop(struct supervisor *supervisor, int exit_status)
     supervisor->exit_status = exit_status;
 }
 
-/* --- drain and reload --- */
+/* --- drain --- */
 
 static void begin_drain(struct supervisor *supervisor)
 {
@@ -193,69 +216,6 @@ static void go_on_draining(struct supervisor *supervisor)
     }
 }
 
-static void publish_access(struct supervisor *supervisor)
-{
-    const struct config *config = supervisor->config;
-    access_publish(supervisor->access, config);
-    if (config->auth_mode == AUTH_TOKEN)
-        LOG(ACCESS_LOAD, LOG_INT("tokens", (int64_t)config->token_count));
-}
-
-/* Tokens come and go; but what is guarded by tokens is not opened by a reload, since the address that we
- * listen on stays as it is. Takes the tokens out of `fresh`. */
-static void reload_access(struct supervisor *supervisor, struct config *fresh)
-{
-    struct config *config = supervisor->config;
-    struct token *tokens = config->tokens;
-    if (fresh->auth_mode != AUTH_TOKEN)
-        return;
-    config->auth_mode = fresh->auth_mode;
-    config->tokens = fresh->tokens;
-    config->token_count = fresh->token_count;
-    fresh->tokens = tokens;
-    publish_access(supervisor);
-}
-
-static enum err load_again(const struct supervisor *supervisor, struct config **fresh, struct buf *message)
-{
-    enum err err = config_load(supervisor->argc, supervisor->argv, environ, fresh, message);
-    if (err != ERR_OK || supervisor->config->auth_mode != AUTH_TOKEN || (*fresh)->auth_mode == AUTH_TOKEN)
-        return err;
-    config_free(*fresh);
-    buf_put(message, "no tokens are left, but a reload does not open what was guarded by tokens: restart, or "
-                     "configure a token");
-    return ERR_CONFIG;
-}
-
-/* The file again, for what may change while running: tasks, tokens and the log level. */
-static void reload(struct supervisor *supervisor)
-{
-    struct config *fresh;
-    BUF_AUTO message = {0};
-    if (load_again(supervisor, &fresh, &message) != ERR_OK) {
-        buf_add(&message, "", 1);
-        LOG(CONFIG_ERROR, LOG_TEXT("reason", message.failed ? "out of memory" : message.data));
-        return;
-    }
-    struct config *config = supervisor->config;
-    reload_access(supervisor, fresh);
-    struct task_config *tasks = config->tasks;
-    size_t task_count = config->task_count;
-    char *tasks_dir = config->tasks_dir;
-    config->tasks = fresh->tasks;
-    config->task_count = fresh->task_count;
-    config->tasks_dir = fresh->tasks_dir;
-    config->log_level = fresh->log_level;
-    fresh->tasks = tasks;
-    fresh->task_count = task_count;
-    fresh->tasks_dir = tasks_dir;
-    config_free(fresh);
-    log_set_level((enum log_level)config->log_level);
-    atomic_store_explicit(&supervisor->segment.header->log_level, (uint32_t)config->log_level,
-                          memory_order_relaxed);
-    spawn_probe(supervisor);
-}
-
 /* --- the loop --- */
 
 static void read_signals(struct supervisor *supervisor)
@@ -272,7 +232,7 @@ static void read_signals(struct supervisor *supervisor)
             break;
         case SIGHUP:
             if (!supervisor->draining)
-                reload(supervisor);
+                reload_config(supervisor);
             break;
         default: /* SIGCHLD: reaped on every turn */
             break;
@@ -336,7 +296,7 @@ static void take_turn(struct supervisor *supervisor)
     if (supervisor->over)
         return;
     reap_settle(supervisor);
-    spawn_missing(supervisor);
+    pools_turn(supervisor);
     stops_check(supervisor);
     watch_front(supervisor);
     watch_probe(supervisor);
@@ -393,7 +353,7 @@ static void close_all(struct supervisor *supervisor)
 
 static void serve(struct supervisor *supervisor)
 {
-    publish_access(supervisor);
+    reload_publish_access(supervisor);
     spawn_front(supervisor);
     spawn_probe(supervisor);
     while (!supervisor->over)
@@ -408,12 +368,13 @@ int supervisor_run(struct config *config, int listen_fd, int argc, char **argv,
                                     .argc = argc,
                                     .argv = argv,
                                     .listen_fd = listen_fd,
-                                    .worker_count = (uint32_t)config->workers_count,
+                                    .worker_count = count_boards(config),
                                     .oom_kills = oom_kills(),
                                     .exit_status = FRONT_EXIT_FATAL};
     title_set("forkpool: supervisor");
     log_init("supervisor", (enum log_level)config->log_level, (enum log_format)config->log_format);
-    LOG(SERVER_START, LOG_TEXT("version", FORKPOOL_VERSION), LOG_INT("workers", config->workers_count),
+    LOG(SERVER_START, LOG_TEXT("version", FORKPOOL_VERSION),
+        LOG_INT("workers", (int64_t)supervisor.worker_count - (int64_t)config->pool_count),
         LOG_TEXT("store", config->store_url));
     supervisor.workers = calloc(supervisor.worker_count, sizeof *supervisor.workers);
     if (supervisor.workers != NULL && open_descriptors(&supervisor) == ERR_OK &&

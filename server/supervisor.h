@@ -6,7 +6,13 @@
  *     spawn     fork front, worker, probe
  *     reap      wait for deaths, say why, clear the process group, raise the incarnation, respawn
  *     stops     deadlines and cancels: ask, then kill
+ *     pools     how many workers there are, and their replacement
+ *     reload    the configuration again, at SIGHUP
  *     supervisor  the loop, drain, reload, reset
+ *
+ * A pool has one board more than workers. A worker that has served long enough is replaced without a gap and
+ * without an excess: a new one gets ready on the spare board (standby), the old one ends when it is between
+ * two jobs, and when it is reaped the new one is released; then the old one's board is the spare one.
  *
  * Deaths and what follows:
  *     worker            its group is killed, its death recorded, a new one forked (with a pause only if it
@@ -49,7 +55,16 @@ struct worker_child {
     int64_t stop_ns;          /* when */
     bool stop_signalled, stop_killed; /* its task's group got SIGTERM; SIGKILL */
     bool ordered;                     /* its end was our order: charge nothing */
+    bool told_to_end;                 /* it was drained */
     struct death death;               /* complete but for the group */
+};
+
+enum { NO_WORKER = WORKERS_MAX };
+
+/* What the supervisor alone knows of a pool: a replacement under way, or none. */
+struct pool {
+    uint32_t standby;             /* a worker number, or NO_WORKER */
+    int64_t again_ns, backoff_ms; /* after a replacement that died before it was ready */
 };
 
 struct supervisor {
@@ -69,8 +84,9 @@ struct supervisor {
     uint32_t probe_epoch;
     bool probe_again; /* a reload came while a probe ran */
 
-    struct worker_child *workers; /* owned, [config->workers_count at start] */
-    uint32_t worker_count;
+    struct worker_child *workers; /* owned */
+    uint32_t worker_count;        /* of boards: one more than workers for each pool */
+    struct pool pools[POOLS_MAX];
     bool draining, front_stopping, hurried;
     int64_t drain_until_ns;
     uint64_t oom_kills;
@@ -87,9 +103,16 @@ int supervisor_run(struct config *config, int listen_fd, int argc, char **argv,
 /* spawn.c */
 void spawn_front(struct supervisor *supervisor);
 void spawn_probe(struct supervisor *supervisor);
-void spawn_worker(struct supervisor *supervisor, uint32_t number);
-/* Forks every worker that is absent, due, and has room for its next death. */
-void spawn_missing(struct supervisor *supervisor);
+/* The board is empty and has room for a death. A fork that fails leaves it so. */
+void spawn_worker(struct supervisor *supervisor, uint32_t number, bool standby);
+
+/* pools.c */
+void pools_init(struct supervisor *supervisor);
+/* As many workers as each pool should have, replacements for those who served long enough. */
+void pools_turn(struct supervisor *supervisor);
+/* True if the dead worker was a replacement in standby: then the old one goes on, and the pause before the
+ * next try is set. */
+bool pools_standby_died(struct supervisor *supervisor, uint32_t worker);
 
 /* reap.c */
 void reap_children(struct supervisor *supervisor);
@@ -105,6 +128,11 @@ void stops_check(struct supervisor *supervisor);
  * is publishing its result is spared unless forced. Both are our order: nothing is charged. */
 void stops_drain(struct supervisor *supervisor, uint32_t number);
 void stops_kill(struct supervisor *supervisor, uint32_t number, bool force);
+
+/* reload.c */
+/* The file again, for what may change while running: tasks, queues, schedules, tokens and the log level. */
+void reload_config(struct supervisor *supervisor);
+void reload_publish_access(struct supervisor *supervisor);
 
 /* supervisor.c, for reap.c */
 void supervisor_reset(struct supervisor *supervisor, const char *reason);

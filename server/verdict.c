@@ -1,6 +1,9 @@
 #include "verdict.h"
 
 #include "check.h"
+#include "extras.h"
+
+#include <string.h>
 
 /* min(initial × 2^(errors-1), max) without overflow. */
 static int64_t exponential(const struct retry *retry, uint32_t errors)
@@ -16,6 +19,13 @@ static int64_t linear(const struct retry *retry, uint32_t errors)
     if (retry->initial_ms > 0 && errors > retry->max_ms / retry->initial_ms)
         return retry->max_ms;
     return retry->initial_ms * errors;
+}
+
+/* The random part lies within the wait, so the maximum stays it: wait × (1 - jitter … 1). */
+static int64_t with_jitter(const struct retry *retry, int64_t wait, uint64_t random)
+{
+    int64_t span = wait / 100 * (int64_t)retry->jitter + wait % 100 * (int64_t)retry->jitter / 100;
+    return span > 0 ? wait - (int64_t)(random % (uint64_t)(span + 1)) : wait;
 }
 
 int64_t verdict_backoff_ms(const struct retry *retry, uint32_t errors, uint64_t random)
@@ -36,9 +46,32 @@ int64_t verdict_backoff_ms(const struct retry *retry, uint32_t errors, uint64_t 
     }
     if (wait > retry->max_ms)
         wait = retry->max_ms;
-    /* The random part lies within the wait, so max stays the maximum: wait × (1 - jitter … 1). */
-    int64_t span = wait / 100 * (int64_t)retry->jitter + wait % 100 * (int64_t)retry->jitter / 100;
-    return span > 0 ? wait - (int64_t)(random % (uint64_t)(span + 1)) : wait;
+    return with_jitter(retry, wait, random);
+}
+
+static bool is_among(const char *code, const char codes[][ERROR_CODE_BYTES], size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(code, codes[i]) == 0)
+            return true;
+    return false;
+}
+
+static bool may_retry(const struct job *job, const struct retry_rules *rules)
+{
+    const char *code = job->attempt.error_code;
+    if (!job->attempt.retryable || job->spec.errors >= job->spec.retry.max_attempts)
+        return false;
+    return !is_among(code, rules->never, rules->never_count) &&
+           (rules->on_count == 0 || is_among(code, rules->on, rules->on_count));
+}
+
+static int64_t wait_ms(const struct job_spec *spec, const struct retry_rules *rules, uint64_t random)
+{
+    if (rules->interval_count == 0)
+        return verdict_backoff_ms(&spec->retry, spec->errors, random);
+    size_t at = spec->errors <= rules->interval_count ? spec->errors - 1 : rules->interval_count - 1;
+    return with_jitter(&spec->retry, rules->intervals_ms[at], random);
 }
 
 /* Runs again now, unless its counter is exhausted. */
@@ -50,10 +83,16 @@ static enum job_state again_unless(uint32_t count, uint32_t most)
 static enum job_state after_failure(struct job *job, int64_t now_ms, uint64_t random)
 {
     struct job_spec *spec = &job->spec;
+    struct json_span more = {NULL, 0};
+    (void)extras_find(job->extras, EXTRA_RETRY, &more);
+    struct retry_rules rules = retry_rules_read(more);
     spec->errors++;
-    if (!job->attempt.retryable || spec->errors >= spec->retry.max_attempts)
+    if (!may_retry(job, &rules))
         return JOB_FAILED;
-    spec->run_at_ms = now_ms + verdict_backoff_ms(&spec->retry, spec->errors, random);
+    int64_t run_at_ms = now_ms + wait_ms(spec, &rules, random);
+    if (rules.max_age_ms >= 0 && run_at_ms > spec->created_ms + rules.max_age_ms)
+        return JOB_FAILED;
+    spec->run_at_ms = run_at_ms;
     return JOB_RETRYING;
 }
 

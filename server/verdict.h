@@ -3,12 +3,11 @@
  *
  *     outcome      counted as  unless exhausted             exhausted
  *     success      –           succeeded                    –
- *     error        errors      retrying, after the backoff  failed   (also when not retryable)
- *     timeout      errors      retrying, after the backoff  failed
- *     cancelled    –           cancelled                    –
- *     crash        crashes     queued at once               failed
- *     lost         lost        queued at once               failed
- *     returned     –           queued at once, and the attempt is not recorded
+ *     error        errors      retrying, after the backoff  failed   (also when not retryable, by the task's
+ * word or timeout      errors      retrying, after the backoff  failed    by retry.on and retry.never, or
+ * when the next attempt would begin after retry.max_age) cancelled    –           cancelled – crash crashes
+ * queued at once               failed lost         lost        queued at once               failed returned
+ * –           queued at once, and the attempt is not recorded
  *
  * A job that was asked to cancel is cancelled wherever the table says retrying or queued.
  */

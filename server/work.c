@@ -17,6 +17,9 @@ void work_free(struct work *work)
     for (size_t i = 0; i < work->count; i++)
         job_free(work->jobs[i]);
     free(work->jobs);
+    free(work->loads);
+    free(work->lanes);
+    free(work->ids);
     job_free(work->job);
     free(work);
 }

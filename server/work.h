@@ -9,6 +9,9 @@
  *     RETRY    HTTP ─▶ dispatcher ─▶ (no slot) committer (finished → queued) ─▶ dispatcher (slot, or cold)
  *     FORGET   HTTP ─▶ dispatcher ─▶ (no slot) committer (delete) ─▶ dispatcher
  *     RETAIN   checkpointer ─▶ committer (a batch of retention.h)
+ *     EXPIRED  dispatcher ─▶ committer (ids of what was not started in time) ─▶ dispatcher (a CANCEL for
+ * each) PATCH    HTTP ─▶ dispatcher (out of its slot) ─▶ committer ─▶ dispatcher (slot, or cold) SET HTTP ─▶
+ * dispatcher ─▶ committer (kept) ─▶ dispatcher (in force) LOOK     HTTP ─▶ dispatcher
  *
  * Whoever holds it frees it with work_free or passes it on. Results come back with `err` set.
  */
@@ -17,6 +20,7 @@
 
 #include "front.h"
 #include "inbox.h"
+#include "limit.h"
 #include "store.h"
 
 enum work_kind {
@@ -28,8 +32,14 @@ enum work_kind {
     WORK_SWEEP,
     WORK_RETRY,
     WORK_FORGET,
-    WORK_RETAIN
+    WORK_RETAIN,
+    WORK_EXPIRED,
+    WORK_PATCH,
+    WORK_SET,
+    WORK_LOOK
 };
+
+struct lane;
 
 enum { WORK_BATCH = 512 };
 
@@ -39,28 +49,32 @@ struct work {
     enum err err;
     struct errand *errand; /* SUBMIT, CANCEL, RETRY, FORGET: borrowed until its notify; NULL: nobody waits */
     struct id id;          /* CANCEL, RETRY, FORGET */
-    bool answered;         /* RETRY, FORGET: it has been to the store, err is its answer */
+    bool answered;         /* it has been to the store, err is its answer */
     struct retain *retain; /* RETAIN: borrowed until its `done` */
-    bool ask_only;         /* CANCEL: the job runs and was told; the store is to remember it */
-    struct job *job;       /* SUBMIT, LAND, and RETRY from the store: a reference */
-    struct work *parked;   /* CANCEL, RETRY, FORGET: the next one waiting for the same slot */
+    enum store_ending ending; /* CANCEL: what is asked of the store, and why */
+    struct job *job;          /* SUBMIT, LAND, and RETRY from the store: a reference */
+    struct work *parked;      /* CANCEL, RETRY, FORGET: the next one waiting for the same slot */
 
     uint32_t slot; /* LAND */
     bool keep_attempt;
     union {
         struct store_submit submit;
         struct store_land land;
-        struct store_cancel cancel;
+        struct store_end end;
+        struct store_patch patch;
         struct store_retry retry;
         struct store_past past;
     } op;
 
-    unsigned priority;   /* LOAD */
-    int64_t after;       /* LOAD: rows with seq > after; then the last seq seen */
-    size_t limit, count; /* LOAD, DUE */
-    bool more;           /* LOAD: the store holds further rows of this priority */
-    int64_t next_ms;     /* DUE */
-    struct job **jobs;   /* LOAD, DUE: owned, [limit] */
+    struct store_load *loads; /* LOAD: owned, [load_count] */
+    struct lane **lanes;      /* LOAD: owned, [load_count]; the dispatcher's */
+    size_t load_count;
+    size_t limit, count;        /* DUE; count: of the jobs, also of a LOAD */
+    struct store_expiry expiry; /* EXPIRED */
+    struct id *ids;             /* EXPIRED: owned, [limit] */
+    struct limits limits;       /* SET: what is to be set from now on */
+    int64_t next_ms;            /* DUE */
+    struct job **jobs;          /* LOAD, DUE: owned, [limit] */
 };
 
 struct work *work_new(enum work_kind kind); /* NULL without memory */

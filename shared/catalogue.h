@@ -16,6 +16,7 @@ enum {
     TASK_PATH_BYTES = 512,
     TASK_BLOB_BYTES = 2048,
     TASK_REASON_BYTES = 256,
+    RETRY_MORE_BYTES = 512,
     CATALOGUE_FAULTS_MAX = 8
 };
 
@@ -44,6 +45,9 @@ struct task {
     char cwd[TASK_PATH_BYTES];  /* "": the tasks folder */
     int64_t timeout_ms, kill_after_ms;
     struct retry retry;
+    /* The rest of how it is retried, a JSON object of what is set, "" if nothing is; times in seconds:
+     * {"intervals":[1,5,30],"max_age":3600,"on":["exit_status"],"never":["no_such_user"]} */
+    char retry_more[RETRY_MORE_BYTES];
     int64_t limit_memory_bytes, limit_cpu_ms, limit_files; /* -1: none */
     uint32_t argv_count, env_count;
     uint32_t blob_bytes;

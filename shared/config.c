@@ -2,20 +2,15 @@
 
 #include "check.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-enum style { STYLE_KEY, STYLE_FLAG, STYLE_ENV };
 
 static const char ENV_PREFIX[] = "FORKPOOL_";
 
 /* ── names ── */
 
-static char styled(char byte, enum style style)
+static char styled(char byte, enum config_style style)
 {
     if (style == STYLE_FLAG)
         return byte == '_' ? '-' : byte;
@@ -24,8 +19,7 @@ static char styled(char byte, enum style style)
     return byte;
 }
 
-/* http.max_body, --http-max-body or FORKPOOL_HTTP_MAX_BODY. */
-static void put_name(char text[NAME_ROOM], const char *section, const char *key, enum style style)
+void config_put_name(char text[NAME_ROOM], const char *section, const char *key, enum config_style style)
 {
     static const struct {
         const char *prefix, *joint;
@@ -37,7 +31,7 @@ static void put_name(char text[NAME_ROOM], const char *section, const char *key,
         *at = styled(*at, style);
 }
 
-static void name_of(size_t index, enum style style, char text[NAME_ROOM])
+static void name_of(size_t index, enum config_style style, char text[NAME_ROOM])
 {
     static const char *const OTHERS[][2] = {
         [GIVEN_FILE - GIVEN_FILE] = {"", "config"},
@@ -45,12 +39,12 @@ static void name_of(size_t index, enum style style, char text[NAME_ROOM])
         [GIVEN_TOKENS - GIVEN_FILE] = {"auth", "tokens"},
     };
     if (index >= GIVEN_FILE)
-        put_name(text, OTHERS[index - GIVEN_FILE][0], OTHERS[index - GIVEN_FILE][1], style);
+        config_put_name(text, OTHERS[index - GIVEN_FILE][0], OTHERS[index - GIVEN_FILE][1], style);
     else
-        put_name(text, config_keys[index].section, config_keys[index].key, style);
+        config_put_name(text, config_keys[index].section, config_keys[index].key, style);
 }
 
-static void name_all(struct names *names, enum style style)
+static void name_all(struct names *names, enum config_style style)
 {
     for (size_t i = 0; i < GIVEN_COUNT; i++) {
         name_of(i, style, names->text[i]);
@@ -208,189 +202,7 @@ static enum err apply(struct loader *loader, const struct given *given, struct c
     return ERR_OK;
 }
 
-/* ── checks across keys ── */
-
-enum err config_refuse(struct loader *loader, enum config_key_index index)
-{
-    const struct config_origin *origin = &loader->origins[index];
-    switch (origin->source) {
-    case ORIGIN_DEFAULT:
-        break;
-    case ORIGIN_FILE:
-        buf_printf(loader->message, "%s:%d:%d: ", loader->config->file, origin->line, origin->column);
-        break;
-    case ORIGIN_ENV:
-        buf_printf(loader->message, "%s: ", loader->env.names.list[index]);
-        break;
-    case ORIGIN_FLAG:
-        buf_printf(loader->message, "%s: ", loader->flags.names.list[index]);
-        break;
-    }
-    return ERR_CONFIG;
-}
-
-enum err config_refuse_pair(struct loader *loader, enum config_key_index a, enum config_key_index b)
-{
-    return config_refuse(loader, loader->origins[b].source > loader->origins[a].source ? b : a);
-}
-
-static bool read_port(const char *text, in_port_t *port)
-{
-    size_t bytes = strlen(text);
-    if (bytes == 0 || bytes > 5 || strspn(text, "0123456789") != bytes)
-        return false;
-    long number = strtol(text, NULL, 10);
-    *port = htons((uint16_t)number);
-    return number <= UINT16_MAX;
-}
-
-enum err config_listen_address(const char *listen, struct sockaddr_storage *address, socklen_t *bytes)
-{
-    char host[INET6_ADDRSTRLEN];
-    const char *colon = strrchr(listen, ':');
-    in_port_t port;
-    if (colon == NULL || !read_port(colon + 1, &port))
-        return ERR_CONFIG;
-    size_t host_bytes = (size_t)(colon - listen);
-    bool bracketed = host_bytes >= 2 && listen[0] == '[' && colon[-1] == ']';
-    if (host_bytes - (bracketed ? 2 : 0) >= sizeof host)
-        return ERR_CONFIG;
-    text_copy(host, sizeof host, listen + bracketed, host_bytes - (bracketed ? 2 : 0));
-
-    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = port};
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = port};
-    *address = (struct sockaddr_storage){0};
-    if (bracketed && inet_pton(AF_INET6, host, &v6.sin6_addr) == 1) {
-        memcpy(address, &v6, *bytes = sizeof v6);
-        return ERR_OK;
-    }
-    const char *digits = strcmp(host, "localhost") == 0 ? "127.0.0.1" : host;
-    if (!bracketed && inet_pton(AF_INET, digits, &v4.sin_addr) == 1) {
-        memcpy(address, &v4, *bytes = sizeof v4);
-        return ERR_OK;
-    }
-    return ERR_CONFIG;
-}
-
-/* SQLite gives a meaning of its own to ":memory:" and "?mode=…"; here a path is nothing but a path. */
-static bool is_file_path(const char *path)
-{
-    size_t bytes = strlen(path);
-    return bytes > 0 && path[bytes - 1] != '/' && path[0] != ':' && strchr(path, '?') == NULL;
-}
-
-/* NULL if the URL names no file. */
-static const char *sqlite_path(const char *url)
-{
-    static const char SCHEME[] = "sqlite:";
-    if (strncmp(url, SCHEME, strlen(SCHEME)) != 0)
-        return NULL;
-    const char *path = url + strlen(SCHEME);
-    if (strncmp(path, "///", 3) == 0)
-        path += 2;
-    else if (path[0] == '/')
-        return NULL;
-    return is_file_path(path) ? path : NULL;
-}
-
-static char *folder_of(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    if (slash == NULL)
-        return strdup(".");
-    return strndup(path, slash == path ? 1 : (size_t)(slash - path));
-}
-
-static enum err check_store(struct loader *loader)
-{
-    struct config *config = loader->config;
-    const char *path = sqlite_path(config->store_url);
-    if (path != NULL) {
-        config->store_path = strdup(path);
-        config->state_dir = folder_of(path);
-        return config->store_path == NULL || config->state_dir == NULL ? ERR_NO_MEMORY : ERR_OK;
-    }
-    enum err err = config_refuse(loader, CONFIG_KEY_store_url);
-    buf_put(loader->message, "store.url must be sqlite:///absolute/path or sqlite:relative/path of a file");
-    /* Not quoted: it may hold a password. */
-    if (strncmp(config->store_url, "postgres", strlen("postgres")) == 0) {
-        buf_put(loader->message, "; postgres:// is not supported in this version");
-        return err;
-    }
-    buf_put(loader->message, ", not ");
-    config_put_quoted(loader->message, config->store_url);
-    return err;
-}
-
-/* a ≥ factor × b, else a sentence with both. */
-static enum err check_holds(struct loader *loader, enum config_key_index a, int factor,
-                            enum config_key_index b)
-{
-    const struct config_key *holder = &config_keys[a], *held = &config_keys[b];
-    const char *base = (const char *)loader->config;
-    int64_t room, need;
-    memcpy(&room, base + holder->at, sizeof room);
-    memcpy(&need, base + held->at, sizeof need);
-    if (room >= factor * need)
-        return ERR_OK;
-    enum err err = config_refuse_pair(loader, a, b);
-    buf_printf(loader->message, "%s.%s is ", holder->section, holder->key);
-    config_put_number(loader->message, holder, room);
-    buf_put(loader->message, ", but must be at least ");
-    if (factor > 1)
-        buf_printf(loader->message, "%d times ", factor);
-    buf_printf(loader->message, "%s.%s, which is ", held->section, held->key);
-    config_put_number(loader->message, held, need);
-    return err;
-}
-
-/* A task that sets only one of the two lives with the other from jobs.*. */
-static enum err check_tasks(struct loader *loader)
-{
-    const struct config *config = loader->config;
-    for (size_t i = 0; i < config->task_count; i++) {
-        const struct task_config *task = &config->tasks[i];
-        int64_t initial =
-            task->backoff_initial_ms >= 0 ? task->backoff_initial_ms : config->jobs_backoff_initial_ms;
-        int64_t max = task->backoff_max_ms >= 0 ? task->backoff_max_ms : config->jobs_backoff_max_ms;
-        if (initial <= max)
-            continue;
-        const struct config_key *key = &config_keys[CONFIG_KEY_jobs_backoff_max_ms];
-        buf_printf(loader->message, "%s:%d:%d: the task %s has %s, ", config->file, task->line, task->column,
-                   task->name, task->backoff_max_ms >= 0 ? "retry.max" : "jobs.backoff_max as its retry.max");
-        config_put_number(loader->message, key, max);
-        buf_printf(loader->message, ", below %s, ",
-                   task->backoff_initial_ms >= 0 ? "retry.initial" : "jobs.backoff_initial");
-        config_put_number(loader->message, key, initial);
-        return ERR_CONFIG;
-    }
-    return ERR_OK;
-}
-
-static enum err check_all(struct loader *loader)
-{
-    enum err err = config_auth_check(loader);
-    if (err == ERR_OK)
-        err = check_store(loader);
-    if (err == ERR_OK)
-        err = check_holds(loader, CONFIG_KEY_memory_tray, 2, CONFIG_KEY_jobs_max_result);
-    if (err == ERR_OK)
-        err = check_holds(loader, CONFIG_KEY_memory_arena, 4, CONFIG_KEY_http_max_body);
-    if (err == ERR_OK)
-        err = check_holds(loader, CONFIG_KEY_jobs_backoff_max_ms, 1, CONFIG_KEY_jobs_backoff_initial_ms);
-    if (err == ERR_OK)
-        err = check_tasks(loader);
-    return err;
-}
-
-static void resolve_workers(struct config *config)
-{
-    const struct config_key *key = &config_keys[CONFIG_KEY_workers_count];
-    if (config->workers_count != 0)
-        return;
-    int64_t cores = sysconf(_SC_NPROCESSORS_ONLN);
-    config->workers_count = cores < 2 ? 2 : cores > key->maximum ? key->maximum : cores;
-}
+/* ── all together ── */
 
 static enum err load(struct loader *loader, int argc, char *const *argv, char *const *env)
 {
@@ -408,9 +220,7 @@ static enum err load(struct loader *loader, int argc, char *const *argv, char *c
     if (err == ERR_OK)
         err = apply(loader, &loader->flags, (struct config_origin){.source = ORIGIN_FLAG});
     if (err == ERR_OK)
-        err = check_all(loader);
-    if (err == ERR_OK)
-        resolve_workers(loader->config);
+        err = config_check(loader);
     return err;
 }
 
@@ -445,98 +255,26 @@ enum err config_load_client(int argc, char *const *argv, char *const *env, struc
     return load_as(true, argc, argv, env, config, message);
 }
 
+static void free_entries(const struct config_list_kind *kind, struct config *config)
+{
+    for (size_t entry = 0; entry < *config_entry_count(kind, config); entry++) {
+        for (size_t i = 0; i < kind->key_count; i++)
+            config_value_free(&kind->keys[i], config_entry(kind, config, entry));
+    }
+    free(*(void **)((char *)config + kind->entries_at));
+}
+
 void config_free(struct config *config)
 {
     if (config == NULL)
         return;
     for (size_t i = 0; i < CONFIG_KEY_COUNT; i++)
         config_value_free(&config_keys[i], config);
-    for (size_t task = 0; task < config->task_count; task++) {
-        for (size_t i = 0; i < CONFIG_TASK_KEY_COUNT; i++)
-            config_value_free(&config_task_keys[i], &config->tasks[task]);
-    }
-    free(config->tasks);
+    for (size_t i = 0; i < CONFIG_LIST_COUNT; i++)
+        free_entries(&config_list_kinds[i], config);
     free(config->tokens);
     free(config->file);
     free(config->state_dir);
     free(config->store_path);
     free(config);
-}
-
-/* ── help and reference ── */
-
-/* What stands for a value in the help; the types of tasks[] and auth.tokens never get there. */
-static const char *const PLACEHOLDERS[] = {
-    [CONFIG_STRING] = "TEXT",       [CONFIG_INT] = "NUMBER",    [CONFIG_BYTES] = "SIZE",
-    [CONFIG_DURATION] = "TIME",     [CONFIG_ENUM] = "WORD",     [CONFIG_LIST] = "A,B",
-    [CONFIG_NAME] = "NAME",         [CONFIG_WORD] = "WORD",     [CONFIG_ARGV] = "[A, B]",
-    [CONFIG_ENV] = "{NAME: value}", [CONFIG_SCOPES] = "[A, B]", [CONFIG_HASH] = "sha256:HEX"};
-
-void config_help(struct buf *out)
-{
-    buf_put(out, "  --config FILE\n        the configuration file, YAML; also the only place for tasks\n");
-    const char *section = NULL;
-    for (size_t i = 0; i < CONFIG_KEY_COUNT; i++) {
-        const struct config_key *key = &config_keys[i];
-        if (section == NULL || strcmp(section, key->section) != 0)
-            buf_printf(out, "\n%s:\n", key->section[0] ? key->section : "tasks");
-        section = key->section;
-        char flag[NAME_ROOM];
-        name_of(i, STYLE_FLAG, flag);
-        buf_printf(out, "  %s %s\n        %s [%s]\n", flag, PLACEHOLDERS[key->type], key->description,
-                   key->fallback[0] ? key->fallback : "none");
-    }
-    buf_put(
-        out,
-        "\nEach flag is also a variable (--http-listen: FORKPOOL_HTTP_LISTEN) and a key of the file\n"
-        "(http: {listen: …}). Flag > variable > file > default. Tokens (forkpool token makes them) stand\n"
-        "in auth.tokens of the file or in FORKPOOL_AUTH_TOKENS; FORKPOOL_AUTH_TOKEN is a single plain "
-        "one.\n");
-}
-
-static bool has_range(const struct config_key *key)
-{
-    return key->type == CONFIG_INT || key->type == CONFIG_BYTES || key->type == CONFIG_DURATION;
-}
-
-/* "SIZE, 1KiB to 64MiB" or "WORD". */
-static void put_type(struct buf *out, const struct config_key *key)
-{
-    buf_put(out, PLACEHOLDERS[key->type]);
-    if (!has_range(key))
-        return;
-    buf_put(out, ", ");
-    config_put_number(out, key, key->minimum);
-    buf_put(out, " to ");
-    config_put_number(out, key, key->maximum);
-}
-
-static void put_entries(struct buf *out, const char *of, const struct config_key *keys, size_t count)
-{
-    buf_printf(out, "\nEntries of %s:\n\n| key | value | what |\n|---|---|---|\n", of);
-    for (size_t i = 0; i < count; i++) {
-        char text[NAME_ROOM];
-        put_name(text, keys[i].section, keys[i].key, STYLE_KEY);
-        buf_printf(out, "| `%s` | ", text);
-        put_type(out, &keys[i]);
-        buf_printf(out, " | %s |\n", keys[i].description);
-    }
-}
-
-void config_reference(struct buf *out)
-{
-    buf_put(out, "| key | flag | environment | value | default | what |\n|---|---|---|---|---|---|\n");
-    for (size_t i = 0; i < CONFIG_KEY_COUNT; i++) {
-        char text[3][NAME_ROOM];
-        for (size_t style = 0; style < 3; style++)
-            name_of(i, (enum style)style, text[style]);
-        buf_printf(out, "| `%s` | `%s` | `%s` | ", text[STYLE_KEY], text[STYLE_FLAG], text[STYLE_ENV]);
-        put_type(out, &config_keys[i]);
-        const char *fallback = config_keys[i].fallback;
-        buf_printf(out, " | %s%s%s | %s |\n", fallback[0] ? "`" : "", fallback[0] ? fallback : "none",
-                   fallback[0] ? "`" : "", config_keys[i].description);
-    }
-    put_entries(out, "`tasks` (in the file only)", config_task_keys, CONFIG_TASK_KEY_COUNT);
-    put_entries(out, "`auth.tokens` (see [access.md](access.md) for the environment)", config_token_keys,
-                CONFIG_TOKEN_KEY_COUNT);
 }

@@ -18,6 +18,7 @@
 #include "job.h"
 #include "log.h"
 #include "nearest.h"
+#include "rate.h"
 #include "token.h"
 
 #include <stdbool.h>
@@ -56,7 +57,8 @@
       "what 202 means unless a job says otherwise: full, process or memory")                                 \
     K("store", "ballast", BYTES, store_ballast, "16MiB", 0, 1073741824,                                      \
       "space kept beside the store, so that results can be recorded when its disk is full; 0: none")         \
-    K("workers", "count", INT, workers_count, "0", 0, 1024, "preforked workers; 0: max(2, cores)")           \
+    K("workers", "count", INT, workers_count, "0", 0, 1024,                                                  \
+      "preforked workers of a pool that does not say how many; 0: max(2, cores)")                            \
     K("jobs", "timeout", DURATION, jobs_timeout_ms, "1h", 1, 2592000000, "how long an attempt may run")      \
     K("jobs", "kill_after", DURATION, jobs_kill_after_ms, "5s", 0, 3600000,                                  \
       "from the request to stop until the kill")                                                             \
@@ -80,6 +82,8 @@
       "how long a failed or cancelled job is kept after its end; 0: for ever")                               \
     K("jobs", "retain_results", DURATION, jobs_retain_results_ms, "0s", 0, 315360000000,                     \
       "how long a result is kept, if not as long as its job; 0: as long")                                    \
+    K("jobs", "key_concurrency", INT, jobs_key_concurrency, "1", 1, 1000000,                                 \
+      "how many jobs with one concurrency_key may run at a time, unless queue or task says otherwise")       \
     K("memory", "slots", INT, memory_slots, "16384", 64, 4194304, "jobs in shared memory at a time")         \
     K("memory", "arena", BYTES, memory_arena, "64MiB", 1048576, 17179869184,                                 \
       "shared memory for arguments, used as touched")                                                        \
@@ -93,6 +97,24 @@
 
 enum auth_mode { AUTH_LOOPBACK, AUTH_NONE, AUTH_TOKEN };
 
+#define DEFAULT_POOL "default"
+
+enum { INTERVALS_MAX = 16, ERROR_CODES_MAX = 8 };
+
+struct config_times {
+    size_t count; /* 0: not set */
+    int64_t ms[INTERVALS_MAX];
+};
+
+struct config_codes {
+    size_t count; /* 0: not set */
+    char items[ERROR_CODES_MAX][ERROR_CODE_BYTES];
+};
+
+/* The entries of the lists. `name` comes first, which config_lists.c relies on; line and column stand in the
+ * file, for messages, and are 0 for an entry that does not. A number is -1, a text NULL or "" and a rate's
+ * count 0 where nothing is set. */
+
 /* One entry of tasks[]: overrides for a task found in the folder, or a task of its own. */
 struct task_config {
     char name[NAME_BYTES];
@@ -102,9 +124,34 @@ struct task_config {
     char *cwd, *description;           /* or NULL */
     char queue[NAME_BYTES];            /* "" : default */
     int64_t timeout_ms, kill_after_ms; /* -1: not set */
-    int64_t max_attempts, backoff, backoff_initial_ms, backoff_max_ms, jitter; /* -1: not set */
-    int64_t limit_memory_bytes, limit_cpu_ms, limit_files;                     /* -1: not set */
-    int line, column;                                                          /* in the file, for messages */
+    int64_t max_attempts, backoff, backoff_initial_ms, backoff_max_ms, jitter, retry_max_age_ms;
+    struct config_times retry_intervals;       /* the waits one after another; the last one repeats */
+    struct config_codes retry_on, retry_never; /* only after these errors; not after those */
+    int64_t limit_memory_bytes, limit_cpu_ms, limit_files;
+    int64_t concurrency, burst, key_concurrency, key_burst;
+    struct rate rate, key_rate;
+    int line, column;
+};
+
+/* One entry of pools[]. "default" is always there and always the first. */
+struct pool_config {
+    char name[NAME_BYTES];
+    int64_t workers, min_workers; /* resolved: never -1 after config_load */
+    int64_t idle_timeout_ms;
+    int64_t max_jobs, max_rss_bytes, max_age_ms; /* 0: no limit */
+    int64_t nice;
+    char *cpus; /* cpus_parse reads it; "": any */
+    int line, column;
+};
+
+/* One entry of queues[]. */
+struct queue_config {
+    char name[NAME_BYTES], pool[NAME_BYTES];
+    int64_t weight;
+    int64_t concurrency, burst, key_concurrency, key_burst, max_depth;
+    struct rate rate, key_rate;
+    bool paused;
+    int line, column;
 };
 
 struct config_list {
@@ -124,7 +171,8 @@ struct config {
     int64_t store_ballast;
     int64_t workers_count; /* resolved: never 0 after config_load */
     int64_t jobs_timeout_ms, jobs_kill_after_ms, jobs_max_attempts, jobs_backoff, jobs_backoff_initial_ms,
-        jobs_backoff_max_ms, jobs_jitter, jobs_max_crashes, jobs_max_lost, jobs_max_result, jobs_max_log;
+        jobs_backoff_max_ms, jobs_jitter, jobs_max_crashes, jobs_max_lost, jobs_max_result, jobs_max_log,
+        jobs_key_concurrency;
     int64_t jobs_retain_succeeded_ms, jobs_retain_failed_ms,
         jobs_retain_results_ms; /* 0: for ever; as long */
     int64_t memory_slots, memory_arena, memory_tray;
@@ -132,7 +180,9 @@ struct config {
     int64_t log_level, log_format; /* enum log_level, enum log_format */
     int64_t shutdown_drain_ms;
     struct task_config *tasks;
-    size_t task_count;
+    struct pool_config *pools; /* [0] is "default" */
+    struct queue_config *queues;
+    size_t task_count, pool_count, queue_count;
     struct token *tokens; /* of all sources */
     size_t token_count;
     char *file;       /* the path given to --config, or NULL: read again on reload */

@@ -1,14 +1,26 @@
 /* What the files of the configuration share; nobody else includes it.
  *
- * A struct config_key describes a row of CONFIG_TABLE or of CONFIG_TASK_TABLE. config_value.c moves one value
- * between text and its member, config_yaml.c walks a file, config_auth.c gathers tokens and checks who may
- * get in, config.c joins the sources. A `base` is the struct that a key's member lies in: a struct config, a
- * struct task_config or a struct token.
+ * A struct config_key describes a row of CONFIG_TABLE or of a table below; all are laid out in
+ * config_tables.c. config_value.c moves one value between text and its member, config_yaml.c walks a file and
+ * config_lists.c the lists in it, config_auth.c gathers tokens
+ * and checks who may get in, config_check.c looks at what must go together, config_help.c prints, config.c
+ * joins the sources. A `base` is the struct that a key's member lies in: a struct config, an entry of a list
+ * or a struct token.
  */
 #ifndef FORKPOOL_CONFIG_PRIVATE_H
 #define FORKPOOL_CONFIG_PRIVATE_H
 
 #include "config.h"
+
+/* How many at a time, how often, and both for the jobs of one concurrency_key: a queue's and a task's. */
+#define CONFIG_LIMITS(K)                                                                                     \
+    K("", "concurrency", LIMIT, concurrency, NULL, 1, 1000000, "how many run at a time")                     \
+    K("", "rate", RATE, rate, NULL, 0, 0, "how often one may start: 10/s, 30/m, 100/h, 5/d, 3/10s")          \
+    K("", "burst", INT, burst, NULL, 1, 1000000, "how many may start at once after a pause")                 \
+    K("", "key_concurrency", LIMIT, key_concurrency, NULL, 1, 1000000,                                       \
+      "how many of one concurrency_key run at a time; overrides jobs.key_concurrency")                       \
+    K("", "key_rate", RATE, key_rate, NULL, 0, 0, "the rate for each concurrency_key")                       \
+    K("", "key_burst", INT, key_burst, NULL, 1, 1000000, "the burst for each concurrency_key")
 
 /* The keys of an entry of tasks[], laid out like CONFIG_TABLE. No row has a default: what is not written
  * falls back to the task's own file or to jobs.*. For STRING the minimum is one of length. */
@@ -28,9 +40,48 @@
     K("retry", "initial", DURATION, backoff_initial_ms, NULL, 0, 86400000, "overrides jobs.backoff_initial") \
     K("retry", "max", DURATION, backoff_max_ms, NULL, 0, 2592000000, "overrides jobs.backoff_max")           \
     K("retry", "jitter", INT, jitter, NULL, 0, 100, "overrides jobs.jitter")                                 \
+    K("retry", "intervals", TIMES, retry_intervals, NULL, 0, 2592000000,                                     \
+      "the waits one after another instead of a backoff; the last one repeats")                              \
+    K("retry", "max_age", DURATION, retry_max_age_ms, NULL, 1, 315360000000,                                 \
+      "no attempt starts so long after the job was submitted")                                               \
+    K("retry", "on", CODES, retry_on, NULL, 0, 0, "only errors with these codes are retried")                \
+    K("retry", "never", CODES, retry_never, NULL, 0, 0, "errors with these codes are not retried")           \
     K("limits", "memory", BYTES, limit_memory_bytes, NULL, 1048576, 1099511627776, "address space")          \
     K("limits", "cpu", DURATION, limit_cpu_ms, NULL, 1000, 2592000000, "processor time")                     \
-    K("limits", "files", INT, limit_files, NULL, 8, 1048576, "open files")
+    K("limits", "files", INT, limit_files, NULL, 8, 1048576, "open files")                                   \
+    CONFIG_LIMITS(K)
+
+/* The keys of an entry of pools[]. */
+#define CONFIG_POOL_TABLE(K)                                                                                 \
+    K("", "name", NAME, name, NULL, 0, 0, "what queues call it; default is there also when not listed")      \
+    K("", "workers", INT, workers, NULL, 1, 1024, "how many workers at most; workers.count when absent")     \
+    K("", "min_workers", INT, min_workers, NULL, 1, 1024,                                                    \
+      "how many workers at least; as many as workers when absent")                                           \
+    K("", "idle_timeout", DURATION, idle_timeout_ms, "60s", 100, 2592000000,                                 \
+      "a worker above min_workers ends when it found no job for so long")                                    \
+    K("", "max_jobs", INT, max_jobs, "0", 0, 1000000000,                                                     \
+      "a worker is replaced after so many jobs; 0: no limit")                                                \
+    K("", "max_rss", BYTES, max_rss_bytes, "0", 0, 1099511627776,                                            \
+      "a worker is replaced after a job when its memory is larger; 0: no limit")                             \
+    K("", "max_age", DURATION, max_age_ms, "0s", 0, 315360000000,                                            \
+      "a worker is replaced when it is older; 0: no limit")                                                  \
+    K("", "nice", INT, nice, "0", -20, 19, "its priority among processes; below 0 needs the right to")       \
+    K("", "cpus", CPUS, cpus, "", 0, 0, "the processors it may use: 0-3,5")
+
+/* The keys of an entry of queues[]. */
+#define CONFIG_QUEUE_TABLE(K)                                                                                \
+    K("", "name", NAME, name, NULL, 0, 0, "the name that jobs give")                                         \
+    K("", "pool", NAME, pool, "default", 0, 0, "whose workers run its jobs")                                 \
+    K("", "weight", INT, weight, "1", 1, 1000, "its share of the pool while several queues have work")       \
+    CONFIG_LIMITS(K)                                                                                         \
+    K("", "max_depth", INT, max_depth, NULL, 1, 1000000000, "how many jobs may wait; more are refused")      \
+    K("", "paused", BOOL, paused, "false", 0, 0, "true: jobs are taken, but none starts")
+
+/* The lists of entries in the file: word, list, table, title. */
+#define CONFIG_LISTS(L)                                                                                      \
+    L(task, tasks, TASK, "a task")                                                                           \
+    L(pool, pools, POOL, "a pool")                                                                           \
+    L(queue, queues, QUEUE, "a queue")
 
 /* The keys of an entry of auth.tokens, all of them needed. */
 #define CONFIG_TOKEN_TABLE(K)                                                                                \
@@ -45,9 +96,15 @@ enum config_type {
     CONFIG_DURATION,
     CONFIG_ENUM,
     CONFIG_LIST,
-    /* in tasks[] only */
-    CONFIG_NAME, /* char[NAME_BYTES] */
-    CONFIG_WORD, /* a STRING that must be one of `words` */
+    /* in lists only */
+    CONFIG_NAME,  /* char[NAME_BYTES] */
+    CONFIG_WORD,  /* a STRING that must be one of `words` */
+    CONFIG_BOOL,  /* bool */
+    CONFIG_LIMIT, /* an INT that says what to do instead of 0 */
+    CONFIG_RATE,  /* struct rate */
+    CONFIG_CPUS,  /* a STRING that cpus_parse reads, or "" */
+    CONFIG_TIMES, /* struct config_times */
+    CONFIG_CODES, /* struct config_codes */
     CONFIG_ARGV,
     CONFIG_ENV,
     /* in auth.tokens only */
@@ -58,8 +115,8 @@ enum config_type {
 struct config_key {
     const char *section, *key;
     enum config_type type;
-    size_t at; /* of the member in its base */
-    const char *fallback;
+    size_t at;            /* of the member in its base */
+    const char *fallback; /* NULL: none */
     int64_t minimum, maximum;
     const char *description;
     const char *const *words; /* of ENUM and WORD, NULL-terminated; an ENUM's value is the index */
@@ -72,11 +129,17 @@ enum config_key_index {
         CONFIG_KEY_COUNT
 };
 
-enum config_task_key_index {
-#define K(section, key, type, member, fallback, minimum, maximum, description) CONFIG_TASK_KEY_##member,
-    CONFIG_TASK_TABLE(K)
-#undef K
-        CONFIG_TASK_KEY_COUNT
+#define L(word, list, TABLE, title) CONFIG_LIST_##list,
+enum config_list_index { CONFIG_LISTS(L) CONFIG_LIST_COUNT };
+#undef L
+
+/* One row of CONFIG_LISTS. */
+struct config_list_kind {
+    const char *word, *list, *title, *prefix; /* "task", "tasks", "a task", "tasks[]." */
+    const struct config_key *keys;
+    size_t key_count;
+    size_t entry_bytes, line_at, column_at; /* of an entry */
+    size_t entries_at, count_at;            /* in struct config */
 };
 
 enum config_token_key_index {
@@ -88,7 +151,13 @@ enum config_token_key_index {
 
 extern const struct config_key config_keys[CONFIG_KEY_COUNT];
 extern const struct config_key config_token_keys[CONFIG_TOKEN_KEY_COUNT];
-extern const struct config_key config_task_keys[CONFIG_TASK_KEY_COUNT];
+extern const struct config_list_kind config_list_kinds[CONFIG_LIST_COUNT];
+
+/* Entry i of a list. */
+void *config_entry(const struct config_list_kind *kind, struct config *config, size_t i);
+size_t *config_entry_count(const struct config_list_kind *kind, struct config *config);
+/* Sets what an entry has without being told. */
+enum err config_entry_init(const struct config_list_kind *kind, void *entry) MUST_USE;
 
 /* Where a value came from; a stronger source is greater. */
 struct config_origin {
@@ -120,6 +189,10 @@ struct loader {
     bool client; /* config_load_client */
 };
 
+enum config_style { STYLE_KEY, STYLE_FLAG, STYLE_ENV, STYLE_COUNT };
+/* http.max_body, --http-max-body or FORKPOOL_HTTP_MAX_BODY. */
+void config_put_name(char text[NAME_ROOM], const char *section, const char *key, enum config_style style);
+
 /* Starts the sentence about a value with where it came from; a default came from nowhere. */
 enum err config_refuse(struct loader *loader, enum config_key_index index);
 /* Of two settings that do not go together, the one that was set more deliberately. */
@@ -127,6 +200,8 @@ enum err config_refuse_pair(struct loader *loader, enum config_key_index a, enum
 
 /* Tokens from the environment and from files of their own, then the mode and the address that it allows. */
 enum err config_auth_check(struct loader *loader) MUST_USE;
+/* What must go together, and what is known only when all is read. */
+enum err config_check(struct loader *loader) MUST_USE;
 /* Adds a copy. On ERR_CONFIG `why` got a sentence without an end: "the token ci stands twice". */
 enum err config_auth_add(struct config *config, const struct token *token, struct buf *why) MUST_USE;
 
@@ -134,7 +209,8 @@ enum err config_auth_add(struct config *config, const struct token *token, struc
  * "must be a whole number from 1 to 64, not "many"". */
 enum err config_value_set(const struct config_key *key, void *base, const char *text,
                           struct buf *why) MUST_USE;
-/* The same for LIST, ARGV, ENV and SCOPES; takes the NULL-terminated items, also when it fails. */
+/* The same for LIST, TIMES, CODES, ARGV, ENV and SCOPES; takes the NULL-terminated items, also when it fails.
+ */
 enum err config_value_take(const struct config_key *key, void *base, char **items, struct buf *why) MUST_USE;
 /* True for the types that config_value_take sets. */
 bool config_value_is_many(const struct config_key *key);

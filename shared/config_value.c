@@ -1,85 +1,11 @@
 #include "config_private.h"
 
-#include "catalogue.h"
 #include "check.h"
+#include "cpus.h"
 #include "nearest.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-/* The words of each ENUM and WORD, found by the name of its member. */
-static const char *const auth_mode_words[] = {
-    [AUTH_LOOPBACK] = "loopback", [AUTH_NONE] = "none", [AUTH_TOKEN] = "token", NULL};
-static const char *const log_level_words[] = {
-    [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error", NULL};
-static const char *const log_format_words[] = {
-    [LOG_AUTO] = "auto", [LOG_TEXT_LINES] = "text", [LOG_JSON_LINES] = "json", NULL};
-#define WORD(name, text) text,
-static const char *const store_durability_words[] = {DURABILITIES(WORD) NULL};
-static const char *const backoff_words[] = {BACKOFFS(WORD) NULL};
-static const char *const kind_words[] = {TASK_KINDS(WORD) NULL};
-#undef WORD
-#define jobs_backoff_words backoff_words
-
-#define WORDS_STRING(member)   NULL
-#define WORDS_INT(member)      NULL
-#define WORDS_BYTES(member)    NULL
-#define WORDS_DURATION(member) NULL
-#define WORDS_ENUM(member)     member##_words
-#define WORDS_LIST(member)     NULL
-#define WORDS_NAME(member)     NULL
-#define WORDS_WORD(member)     member##_words
-#define WORDS_ARGV(member)     NULL
-#define WORDS_ENV(member)      NULL
-#define WORDS_SCOPES(member)   scope_words
-#define WORDS_HASH(member)     NULL
-
-#define KEY(base, section, key, type, member, fallback, minimum, maximum, description)                       \
-    {section, key,     CONFIG_##type, offsetof(struct base, member), fallback,                               \
-     minimum, maximum, description,   WORDS_##type(member)},
-
-const struct config_key config_keys[CONFIG_KEY_COUNT] = {
-#define K(...) KEY(config, __VA_ARGS__)
-    CONFIG_TABLE(K)
-#undef K
-};
-
-const struct config_key config_task_keys[CONFIG_TASK_KEY_COUNT] = {
-#define K(...) KEY(task_config, __VA_ARGS__)
-    CONFIG_TASK_TABLE(K)
-#undef K
-};
-
-const struct config_key config_token_keys[CONFIG_TOKEN_KEY_COUNT] = {
-#define K(...) KEY(token, __VA_ARGS__)
-    CONFIG_TOKEN_TABLE(K)
-#undef K
-};
-
-/* A member is reached by its offset alone, so its C type is checked here. */
-#define C_STRING   char *
-#define C_INT      int64_t
-#define C_BYTES    int64_t
-#define C_DURATION int64_t
-#define C_ENUM     int64_t
-#define C_LIST     struct config_list
-#define C_NAME     char * /* the array decays */
-#define C_WORD     char *
-#define C_ARGV     char **
-#define C_ENV      char **
-#define C_SCOPES   uint32_t
-#define C_HASH     uint8_t *
-#define FITS(base, type, member)                                                                             \
-    _Static_assert(_Generic(((struct base *)0)->member, C_##type : 1, default : 0), "type of " #member);
-#define K(section, key, type, member, fallback, minimum, maximum, description) FITS(config, type, member)
-CONFIG_TABLE(K)
-#undef K
-#define K(section, key, type, member, fallback, minimum, maximum, description) FITS(task_config, type, member)
-CONFIG_TASK_TABLE(K)
-#undef K
-#define K(section, key, type, member, fallback, minimum, maximum, description) FITS(token, type, member)
-CONFIG_TOKEN_TABLE(K)
-#undef K
 
 /* Numbers with units, the greatest first. A number without one counts `plain`. */
 struct unit {
@@ -109,16 +35,22 @@ static const struct scale *scale_of(const struct config_key *key)
 {
     switch (key->type) {
     case CONFIG_INT:
+    case CONFIG_LIMIT:
         return &COUNTS;
     case CONFIG_BYTES:
         return &SIZES;
     case CONFIG_DURATION:
+    case CONFIG_TIMES:
         return &TIMES;
     case CONFIG_STRING:
     case CONFIG_ENUM:
     case CONFIG_LIST:
     case CONFIG_NAME:
     case CONFIG_WORD:
+    case CONFIG_BOOL:
+    case CONFIG_RATE:
+    case CONFIG_CPUS:
+    case CONFIG_CODES:
     case CONFIG_ARGV:
     case CONFIG_ENV:
     case CONFIG_SCOPES:
@@ -142,7 +74,7 @@ void config_strings_free(char **strings)
 
 void config_value_unset(const struct config_key *key, void *base)
 {
-    if (scale_of(key) != NULL || key->type == CONFIG_ENUM)
+    if (key->type != CONFIG_TIMES && (scale_of(key) != NULL || key->type == CONFIG_ENUM))
         *(int64_t *)member_of(key, base) = -1;
 }
 
@@ -152,6 +84,7 @@ void config_value_free(const struct config_key *key, void *base)
     switch (key->type) {
     case CONFIG_STRING:
     case CONFIG_WORD:
+    case CONFIG_CPUS:
         free(*(char **)member);
         break;
     case CONFIG_LIST:
@@ -166,6 +99,11 @@ void config_value_free(const struct config_key *key, void *base)
     case CONFIG_DURATION:
     case CONFIG_ENUM:
     case CONFIG_NAME:
+    case CONFIG_BOOL:
+    case CONFIG_LIMIT:
+    case CONFIG_RATE:
+    case CONFIG_TIMES:
+    case CONFIG_CODES:
     case CONFIG_SCOPES:
     case CONFIG_HASH:
         break;
@@ -262,6 +200,8 @@ static enum err set_number(const struct config_key *key, int64_t *member, const 
     buf_put(why, parsed ? "" : scale->examples);
     buf_put(why, ", not ");
     config_put_quoted(why, text);
+    if (key->type == CONFIG_LIMIT && parsed && value == 0)
+        buf_put(why, "; for a queue whose jobs wait, set paused: true");
     return ERR_CONFIG;
 }
 
@@ -312,6 +252,36 @@ static enum err set_name(char *member, const char *text, struct buf *why)
     return ERR_OK;
 }
 
+static enum err set_bool(bool *member, const char *text, struct buf *why)
+{
+    static const char *const WORDS[] = {"false", "true", NULL};
+    int word = find_word(WORDS, text, why);
+    if (word < 0)
+        return ERR_CONFIG;
+    *member = word != 0;
+    return ERR_OK;
+}
+
+static enum err set_rate(struct rate *member, const char *text, struct buf *why)
+{
+    if (rate_parse(text, member) == ERR_OK)
+        return ERR_OK;
+    buf_printf(why, "must be a rate of 1 to %d (10/s, 30/m, 100/h, 5/d or, for another period, 3/10s), not ",
+               RATE_COUNT_MAX);
+    config_put_quoted(why, text);
+    return ERR_CONFIG;
+}
+
+static enum err set_cpus(const struct config_key *key, char **member, const char *text, struct buf *why)
+{
+    cpu_set_t cpus;
+    if (text[0] == '\0' || cpus_parse(text, &cpus) == ERR_OK)
+        return set_string(key, member, text, why);
+    buf_printf(why, "must be numbers and ranges of processors below %d (0-3,5), not ", CPU_SETSIZE);
+    config_put_quoted(why, text);
+    return ERR_CONFIG;
+}
+
 /* A hash that is none may be the secret itself, put there by mistake: it is not shown. */
 static enum err set_hash(uint8_t *member, const char *text, struct buf *why)
 {
@@ -336,6 +306,56 @@ static enum err take_scopes(const struct config_key *key, uint32_t *member, char
     }
     *member = scopes;
     return ERR_OK;
+}
+
+static bool code_ok(const char *text)
+{
+    static const char LETTERS[] = "abcdefghijklmnopqrstuvwxyz0123456789_.-";
+    size_t bytes = strlen(text);
+    return bytes > 0 && bytes < ERROR_CODE_BYTES && strspn(text, LETTERS) == bytes;
+}
+
+static enum err add_time(const struct config_key *key, struct config_times *times, const char *text,
+                         struct buf *why)
+{
+    enum err err = set_number(key, &times->ms[times->count], text, why);
+    times->count += err == ERR_OK;
+    return err;
+}
+
+static enum err add_code(struct config_codes *codes, const char *text, struct buf *why)
+{
+    if (!code_ok(text)) {
+        buf_printf(why, "must hold codes of errors, 1 to %d of a-z 0-9 _ . -, not ", ERROR_CODE_BYTES - 1);
+        config_put_quoted(why, text);
+        return ERR_CONFIG;
+    }
+    text_copy(codes->items[codes->count++], ERROR_CODE_BYTES, text, strlen(text));
+    return ERR_OK;
+}
+
+/* TIMES and CODES: lists of a bounded length, kept by value. None would mean the same as not set, and who
+ * writes an empty list means something else. */
+static enum err take_few(const struct config_key *key, void *member, char *const *items, struct buf *why)
+{
+    bool times = key->type == CONFIG_TIMES;
+    struct config_times read_times = {.count = 0};
+    struct config_codes read_codes = {.count = 0};
+    size_t most = times ? INTERVALS_MAX : ERROR_CODES_MAX, count = 0;
+    while (items[count] != NULL)
+        count++;
+    if (count == 0 || count > most) {
+        buf_printf(why, "must be a list of 1 to %zu, not of %zu", most, count);
+        return ERR_CONFIG;
+    }
+    enum err err = ERR_OK;
+    for (size_t i = 0; err == ERR_OK && i < count; i++)
+        err = times ? add_time(key, &read_times, items[i], why) : add_code(&read_codes, items[i], why);
+    if (err == ERR_OK && times)
+        *(struct config_times *)member = read_times;
+    else if (err == ERR_OK)
+        *(struct config_codes *)member = read_codes;
+    return err;
 }
 
 /* "a, b" → a list of its own, NULL without memory; "" is the empty list. */
@@ -370,7 +390,14 @@ enum err config_value_set(const struct config_key *key, void *base, const char *
     case CONFIG_INT:
     case CONFIG_BYTES:
     case CONFIG_DURATION:
+    case CONFIG_LIMIT:
         return set_number(key, member, text, why);
+    case CONFIG_BOOL:
+        return set_bool(member, text, why);
+    case CONFIG_RATE:
+        return set_rate(member, text, why);
+    case CONFIG_CPUS:
+        return set_cpus(key, member, text, why);
     case CONFIG_NAME:
         return set_name(member, text, why);
     case CONFIG_ENUM: {
@@ -383,6 +410,8 @@ enum err config_value_set(const struct config_key *key, void *base, const char *
     case CONFIG_HASH:
         return set_hash(member, text, why);
     case CONFIG_LIST:
+    case CONFIG_TIMES:
+    case CONFIG_CODES:
     case CONFIG_ARGV:
     case CONFIG_ENV:
     case CONFIG_SCOPES:
@@ -395,7 +424,7 @@ enum err config_value_set(const struct config_key *key, void *base, const char *
 bool config_value_is_many(const struct config_key *key)
 {
     return key->type == CONFIG_LIST || key->type == CONFIG_ARGV || key->type == CONFIG_ENV ||
-           key->type == CONFIG_SCOPES;
+           key->type == CONFIG_SCOPES || key->type == CONFIG_TIMES || key->type == CONFIG_CODES;
 }
 
 /* NULL, or what is wrong with the items. */
@@ -413,8 +442,9 @@ static const char *items_fault(const struct config_key *key, char *const *items)
 enum err config_value_take(const struct config_key *key, void *base, char **items, struct buf *why)
 {
     CHECK(config_value_is_many(key));
-    if (key->type == CONFIG_SCOPES) {
-        enum err err = take_scopes(key, member_of(key, base), items, why);
+    if (key->type == CONFIG_SCOPES || key->type == CONFIG_TIMES || key->type == CONFIG_CODES) {
+        enum err err = key->type == CONFIG_SCOPES ? take_scopes(key, member_of(key, base), items, why)
+                                                  : take_few(key, member_of(key, base), items, why);
         config_strings_free(items);
         return err;
     }

@@ -1,6 +1,7 @@
-#include "config_private.h"
+#include "config_reader.h"
 
 #include "check.h"
+#include "json.h"
 #include "nearest.h"
 
 #include <errno.h>
@@ -9,45 +10,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <yaml.h>
 
-enum { FILE_BYTES_MAX = 4 << 20, NAMES_MAX = CONFIG_KEY_COUNT + CONFIG_TASK_KEY_COUNT, NAMES_SHOWN = 12 };
+enum { FILE_BYTES_MAX = 4 << 20, NAMES_MAX = CONFIG_KEY_COUNT + 32, NAMES_SHOWN = 16 };
 
-struct reader {
-    const char *path;
-    struct buf text;
-    yaml_document_t document;
-    struct config *config;
-    struct config_origin *origins;
-    struct buf *message;
-};
-
-/* What a mapping may hold: keys of section "" and one mapping for each other section. */
-struct shape {
-    const char *title, *prefix; /* of the whole and of its keys, in sentences */
-    const struct config_key *keys;
-    size_t key_count;
-    void *base;
-    const struct sequence *sequences; /* more keys; ended by one without a key, or NULL */
-};
-
-/* A key whose value is a list of mappings. */
-struct sequence {
-    const char *section, *key, *name, *entry; /* name of the whole; entry: what one looks like */
-    size_t least;
-    enum err (*make_room)(struct reader *reader, size_t count); /* or NULL */
-    enum err (*read)(struct reader *reader, const yaml_node_t *node);
-};
-
-/* Starts the sentence about a node, which the caller continues. */
-static enum err refuse(struct reader *reader, const yaml_node_t *node)
+enum err config_refuse_node(struct reader *reader, const yaml_node_t *node)
 {
     buf_printf(reader->message, "%s:%zu:%zu: ", reader->path, node->start_mark.line + 1,
                node->start_mark.column + 1);
     return ERR_CONFIG;
 }
 
-static yaml_node_t *node_at(struct reader *reader, int index)
+yaml_node_t *config_node(struct reader *reader, int index)
 {
     return yaml_document_get_node(&reader->document, index);
 }
@@ -65,7 +38,7 @@ static bool is_nothing(const yaml_node_t *node)
     return false;
 }
 
-static const char *kind_of(const yaml_node_t *node)
+const char *config_node_kind(const yaml_node_t *node)
 {
     if (is_nothing(node))
         return "nothing";
@@ -87,30 +60,29 @@ static enum err scalar_text(struct reader *reader, const yaml_node_t *node, cons
                             const char **text)
 {
     if (node->type != YAML_SCALAR_NODE || is_nothing(node)) {
-        enum err err = refuse(reader, node);
-        buf_printf(reader->message, "%s must be a single value, not %s", subject, kind_of(node));
+        enum err err = config_refuse_node(reader, node);
+        buf_printf(reader->message, "%s must be a single value, not %s", subject, config_node_kind(node));
         return err;
     }
     *text = (const char *)node->data.scalar.value;
     if (strlen(*text) != node->data.scalar.length) {
-        enum err err = refuse(reader, node);
+        enum err err = config_refuse_node(reader, node);
         buf_printf(reader->message, "%s must not hold a NUL character", subject);
         return err;
     }
     return ERR_OK;
 }
 
-/* The text of a pair's key, refused if an earlier pair has it too. */
-static enum err key_text(struct reader *reader, const yaml_node_t *mapping, const yaml_node_pair_t *pair,
+enum err config_key_text(struct reader *reader, const yaml_node_t *mapping, const yaml_node_pair_t *pair,
                          const char **text)
 {
-    const yaml_node_t *node = node_at(reader, pair->key);
+    const yaml_node_t *node = config_node(reader, pair->key);
     enum err err = scalar_text(reader, node, "a key", text);
     for (const yaml_node_pair_t *at = mapping->data.mapping.pairs.start; err == ERR_OK && at < pair; at++) {
-        const yaml_node_t *earlier = node_at(reader, at->key);
+        const yaml_node_t *earlier = config_node(reader, at->key);
         if (strcmp((const char *)earlier->data.scalar.value, *text) != 0)
             continue;
-        err = refuse(reader, node);
+        err = config_refuse_node(reader, node);
         buf_put(reader->message, "the key ");
         config_put_quoted(reader->message, *text);
         buf_printf(reader->message, " stands here twice, first in line %zu", earlier->start_mark.line + 1);
@@ -154,7 +126,7 @@ static enum err unknown_key(struct reader *reader, const yaml_node_t *node, cons
     size_t count = known_names(shape, section, names);
     const char *nearest = nearest_name(name, names, count);
     struct buf *message = reader->message;
-    enum err err = refuse(reader, node);
+    enum err err = config_refuse_node(reader, node);
     if (section[0] == '\0')
         buf_put(message, shape->title);
     else
@@ -176,7 +148,7 @@ static enum err read_items(struct reader *reader, const yaml_node_t *node, const
     for (const yaml_node_item_t *item = node->data.sequence.items.start; item < node->data.sequence.items.top;
          item++) {
         const char *text;
-        enum err err = scalar_text(reader, node_at(reader, *item), subject, &text);
+        enum err err = scalar_text(reader, config_node(reader, *item), subject, &text);
         if (err == ERR_OK && (*items++ = strdup(text)) == NULL)
             err = ERR_NO_MEMORY;
         if (err != ERR_OK)
@@ -195,15 +167,15 @@ static enum err read_variable(struct reader *reader, const yaml_node_t *mapping,
                               const char *subject, char **variable)
 {
     const char *name, *value;
-    enum err err = key_text(reader, mapping, pair, &name);
+    enum err err = config_key_text(reader, mapping, pair, &name);
     if (err == ERR_OK && !is_variable_name(name)) {
-        err = refuse(reader, node_at(reader, pair->key));
+        err = config_refuse_node(reader, config_node(reader, pair->key));
         config_put_quoted(reader->message, name);
         buf_put(reader->message,
                 " is no name of a variable: letters, digits and _, not starting with a digit");
     }
     if (err == ERR_OK)
-        err = scalar_text(reader, node_at(reader, pair->value), subject, &value);
+        err = scalar_text(reader, config_node(reader, pair->value), subject, &value);
     if (err != ERR_OK)
         return err;
     BUF_AUTO entry = {0};
@@ -232,7 +204,7 @@ static enum err read_many(struct reader *reader, const struct config_key *key, v
     bool pairs = key->type == CONFIG_ENV, nothing = is_nothing(node);
     if (!nothing && node->type != (pairs ? YAML_MAPPING_NODE : YAML_SEQUENCE_NODE)) {
         buf_printf(why, "must be %s, not %s", pairs ? "a mapping {NAME: value}" : "a list [a, b]",
-                   kind_of(node));
+                   config_node_kind(node));
         return ERR_CONFIG;
     }
     size_t count = 0;
@@ -269,7 +241,7 @@ static enum err read_value(struct reader *reader, const struct shape *shape, con
     else if ((err = scalar_text(reader, node, subject, &text)) == ERR_OK)
         err = config_value_set(key, shape->base, text, &why);
     if (why.bytes > 0) {
-        err = refuse(reader, node);
+        err = config_refuse_node(reader, node);
         buf_printf(reader->message, "%s ", subject);
         buf_add(reader->message, why.data, why.bytes);
     }
@@ -285,42 +257,39 @@ static enum err read_value(struct reader *reader, const struct shape *shape, con
 
 static enum err read_sequence(struct reader *reader, const struct sequence *list, const yaml_node_t *node);
 
-static enum err read_section(struct reader *reader, const struct shape *shape, const char *section,
-                             const yaml_node_t *node);
-
 static enum err read_pair(struct reader *reader, const struct shape *shape, const char *section,
                           const yaml_node_t *mapping, const yaml_node_pair_t *pair)
 {
     const char *name;
-    enum err err = key_text(reader, mapping, pair, &name);
+    enum err err = config_key_text(reader, mapping, pair, &name);
     if (err != ERR_OK)
         return err;
-    const yaml_node_t *value = node_at(reader, pair->value);
+    const yaml_node_t *value = config_node(reader, pair->value);
     bool outermost = section[0] == '\0';
     for (size_t i = 0; i < shape->key_count; i++) {
         const struct config_key *key = &shape->keys[i];
         if (strcmp(key->section, section) == 0 && strcmp(key->key, name) == 0)
             return read_value(reader, shape, key, value);
         if (outermost && strcmp(key->section, name) == 0 && name[0] != '\0')
-            return read_section(reader, shape, key->section, value);
+            return config_read_section(reader, shape, key->section, value);
     }
     for (const struct sequence *list = shape->sequences; list != NULL && list->key != NULL; list++) {
         if (strcmp(list->section, section) == 0 && strcmp(list->key, name) == 0)
             return read_sequence(reader, list, value);
     }
-    return unknown_key(reader, node_at(reader, pair->key), shape, section, name);
+    return unknown_key(reader, config_node(reader, pair->key), shape, section, name);
 }
 
 /* A section whose keys are all commented out is nothing, and fine. */
-static enum err read_section(struct reader *reader, const struct shape *shape, const char *section,
+enum err config_read_section(struct reader *reader, const struct shape *shape, const char *section,
                              const yaml_node_t *node)
 {
     if (is_nothing(node))
         return ERR_OK;
     if (node->type != YAML_MAPPING_NODE) {
-        enum err err = refuse(reader, node);
+        enum err err = config_refuse_node(reader, node);
         buf_printf(reader->message, "%s%s must be a mapping {key: value}, not %s",
-                   section[0] ? shape->prefix : shape->title, section, kind_of(node));
+                   section[0] ? shape->prefix : shape->title, section, config_node_kind(node));
         return err;
     }
     for (const yaml_node_pair_t *pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top;
@@ -332,62 +301,6 @@ static enum err read_section(struct reader *reader, const struct shape *shape, c
     return ERR_OK;
 }
 
-static enum err read_task(struct reader *reader, const yaml_node_t *node)
-{
-    struct task_config *task = &reader->config->tasks[reader->config->task_count++];
-    struct shape shape = {"a task", "tasks[].", config_task_keys, CONFIG_TASK_KEY_COUNT, task, NULL};
-    task->line = (int)node->start_mark.line + 1;
-    task->column = (int)node->start_mark.column + 1;
-    for (size_t i = 0; i < CONFIG_TASK_KEY_COUNT; i++)
-        config_value_unset(&config_task_keys[i], task);
-    enum err err = read_section(reader, &shape, "", node);
-    if (err != ERR_OK)
-        return err;
-    if (task->name[0] == '\0') {
-        err = refuse(reader, node);
-        buf_put(reader->message, "a task must have a name");
-        return err;
-    }
-    for (const struct task_config *earlier = reader->config->tasks; earlier < task; earlier++) {
-        if (strcmp(earlier->name, task->name) != 0)
-            continue;
-        err = refuse(reader, node);
-        buf_printf(reader->message, "the task %s stands in tasks twice, first in line %d", task->name,
-                   earlier->line);
-        return err;
-    }
-    return ERR_OK;
-}
-
-static enum err make_room_for_tasks(struct reader *reader, size_t count)
-{
-    reader->config->tasks = calloc(count + 1, sizeof *reader->config->tasks);
-    return reader->config->tasks == NULL ? ERR_NO_MEMORY : ERR_OK;
-}
-
-static enum err read_token(struct reader *reader, const yaml_node_t *node)
-{
-    struct token token = {.scopes = 0};
-    struct shape shape = {"a token", "auth.tokens[].", config_token_keys, CONFIG_TOKEN_KEY_COUNT, &token,
-                          NULL};
-    static const uint8_t NO_HASH[TOKEN_HASH_BYTES];
-    enum err err = read_section(reader, &shape, "", node);
-    if (err != ERR_OK)
-        return err;
-    if (token.name[0] == '\0' || token.scopes == 0 || memcmp(token.hash, NO_HASH, TOKEN_HASH_BYTES) == 0) {
-        err = refuse(reader, node);
-        buf_put(reader->message, "a token must have a name, scopes and a hash; forkpool token prints all");
-        return err;
-    }
-    BUF_AUTO why = {0};
-    err = config_auth_add(reader->config, &token, &why);
-    if (err == ERR_CONFIG) {
-        err = refuse(reader, node);
-        buf_add(reader->message, why.data, why.bytes);
-    }
-    return err;
-}
-
 static enum err read_sequence(struct reader *reader, const struct sequence *list, const yaml_node_t *node)
 {
     bool nothing = is_nothing(node);
@@ -395,14 +308,14 @@ static enum err read_sequence(struct reader *reader, const struct sequence *list
     if (node->type == YAML_SEQUENCE_NODE)
         count = (size_t)(node->data.sequence.items.top - node->data.sequence.items.start);
     if ((node->type != YAML_SEQUENCE_NODE && !nothing) || count < list->least) {
-        enum err err = refuse(reader, node);
+        enum err err = config_refuse_node(reader, node);
         buf_printf(reader->message, "%s must be a list of mappings [%s], not %s", list->name, list->entry,
-                   node->type == YAML_SEQUENCE_NODE ? "an empty one" : kind_of(node));
+                   node->type == YAML_SEQUENCE_NODE ? "an empty one" : config_node_kind(node));
         return err;
     }
-    enum err err = list->make_room != NULL ? list->make_room(reader, count) : ERR_OK;
+    enum err err = list->make_room != NULL ? list->make_room(reader, list, count) : ERR_OK;
     for (size_t i = 0; err == ERR_OK && i < count; i++)
-        err = list->read(reader, node_at(reader, node->data.sequence.items.start[i]));
+        err = list->read(reader, list, config_node(reader, node->data.sequence.items.start[i]));
     return err;
 }
 
@@ -411,13 +324,9 @@ static enum err read_sequence(struct reader *reader, const struct sequence *list
 static enum err read_root(struct reader *reader)
 {
     const yaml_node_t *root = yaml_document_get_root_node(&reader->document);
-    /* Tokens that are all commented out would leave the door open: nothing is not enough there. */
-    static const struct sequence SEQUENCES[] = {
-        {"", "tasks", "tasks", "{name: …}", 0, make_room_for_tasks, read_task},
-        {"auth", "tokens", "auth.tokens", "{name: …, scopes: […], hash: …}", 1, NULL, read_token},
-        {.key = NULL}};
-    struct shape shape = {"the configuration", "", config_keys, CONFIG_KEY_COUNT, reader->config, SEQUENCES};
-    return root == NULL ? ERR_OK : read_section(reader, &shape, "", root);
+    struct shape shape = {"the configuration", "", config_keys, CONFIG_KEY_COUNT, reader->config,
+                          config_sequences};
+    return root == NULL ? ERR_OK : config_read_section(reader, &shape, "", root);
 }
 
 static enum err refuse_second(struct reader *reader)
@@ -425,7 +334,7 @@ static enum err refuse_second(struct reader *reader)
     const yaml_node_t *root = yaml_document_get_root_node(&reader->document);
     if (root == NULL)
         return ERR_OK;
-    enum err err = refuse(reader, root);
+    enum err err = config_refuse_node(reader, root);
     buf_put(reader->message, "a second document starts; the file must hold one");
     return err;
 }
@@ -445,9 +354,8 @@ static yaml_mark_t mark_of(const struct reader *reader, const yaml_parser_t *par
     return mark;
 }
 
-/* The commonest reason, and the one that libyaml does not name. Its own index counts characters, not bytes.
- */
-static bool is_tab(const struct reader *reader, yaml_mark_t mark)
+/* libyaml's own index counts characters, not bytes. */
+const char *config_mark_at(const struct reader *reader, yaml_mark_t mark)
 {
     const char *at = reader->text.data, *end = at + reader->text.bytes;
     for (size_t line = 0; line < mark.line && at != NULL; line++) {
@@ -459,7 +367,14 @@ static bool is_tab(const struct reader *reader, yaml_mark_t mark)
             at++;
         while (at < end && ((unsigned char)*at & 0xc0) == 0x80);
     }
-    return at != NULL && at < end && *at == '\t';
+    return at != NULL && at < end ? at : NULL;
+}
+
+/* The commonest reason, and the one that libyaml does not name. */
+static bool is_tab(const struct reader *reader, yaml_mark_t mark)
+{
+    const char *at = config_mark_at(reader, mark);
+    return at != NULL && *at == '\t';
 }
 
 static enum err refuse_syntax(const struct reader *reader, const yaml_parser_t *parser)

@@ -40,6 +40,17 @@
     E(UNKNOWN_JOB, "unknown_job", 404, "There is no such job")                                               \
     E(NO_SUCH_ATTEMPT, "unknown_attempt", 404, "The job has no such attempt")                                \
     E(UNKNOWN_QUEUE, "unknown_queue", 404, "There is no such queue")                                         \
+    E(UNKNOWN_BATCH, "unknown_batch", 404, "There is no such batch")                                         \
+    E(UNKNOWN_SCHEDULE, "unknown_schedule", 404, "There is no such schedule")                                \
+    E(UNKNOWN_DEPENDENCY, "unknown_dependency", 422, "A job in `after` is not known")                        \
+    E(CYCLE, "dependency_cycle", 422, "The jobs wait for each other in a circle")                            \
+    E(DUPLICATE_JOB, "duplicate_job", 409, "A job with the same uniqueness key stands already")              \
+    E(NOT_NOW, "not_possible_now", 409, "The state of the job does not allow this")                          \
+    E(UNCONFIRMED, "confirmation_needed", 409, "This would change everything")                               \
+    E(CONFLICT, "conflict", 409, "It was changed by somebody else meanwhile")                                \
+    E(QUEUE_FULL, "queue_full", 429, "The queue holds as many waiting jobs as it may")                       \
+    E(TOO_LATE, "cannot_start_in_time", 429, "The job would not start within start_within")                  \
+    E(QUEUE_CLOSED, "queue_draining", 503, "The queue takes no new jobs")                                    \
     E(NOT_FINISHED, "not_finished", 409, "The job has not finished")                                         \
     E(ALREADY_FINISHED, "already_finished", 409, "The job has already finished")                             \
     E(PRUNED, "pruned", 410, "The result was kept for its time and is gone")                                 \
@@ -64,6 +75,9 @@
     E(TIMEOUT, "timeout", 500, "The attempt did not end within its timeout")                                 \
     E(RESULT_TOO_LARGE, "result_too_large", 500, "The result is larger than max_result")                     \
     E(INVALID_RESULT, "invalid_result", 500, "The task returned something that is not JSON")                 \
+    E(EXPIRED, "expired", 500, "The job was not started in time")                                            \
+    E(DEPENDENCY_FAILED, "dependency_failed", 500, "A job that it waited for did not succeed")               \
+    E(REPLACED, "replaced", 500, "A newer job with the same uniqueness key took its place")                  \
     E(WORKER_CRASHED, "worker_crashed", 500, "The worker died of the task")                                  \
     E(WORKER_LOST, "worker_lost", 500, "The worker was killed from outside while it ran the job")            \
     /* configuration */                                                                                      \

@@ -38,6 +38,27 @@ static const bool MOVES[JOB_STATE_COUNT][JOB_STATE_COUNT] = {
 #undef MOVE
 };
 
+static const char *const AFTER_POLICY_TEXTS[AFTER_POLICY_COUNT] = {
+#define A(name, text) text,
+    AFTER_POLICIES(A)
+#undef A
+};
+
+static const char *const PARTICIPLES[REQUEST_COUNT] = {
+#define R(name, participle) participle,
+    JOB_REQUESTS(R)
+#undef R
+};
+
+static const struct {
+    bool takes;
+    const char *hint;
+} TAKES[JOB_STATE_COUNT][REQUEST_COUNT] = {
+#define T(state, request, takes, hint) [JOB_##state][REQUEST_##request] = {takes, hint},
+    JOB_TAKES(T)
+#undef T
+};
+
 static bool find_text(const char *const *texts, int count, const char *text, int *found)
 {
     for (int i = 0; i < count; i++) {
@@ -76,6 +97,33 @@ bool job_may_move(enum job_state from, enum job_state to)
 {
     CHECK(from < JOB_STATE_COUNT && to < JOB_STATE_COUNT);
     return MOVES[from][to];
+}
+
+const char *job_refusal(enum job_state state, enum job_request request)
+{
+    CHECK(state < JOB_STATE_COUNT && request < REQUEST_COUNT);
+    return TAKES[state][request].takes ? NULL : TAKES[state][request].hint;
+}
+
+const char *job_request_participle(enum job_request request)
+{
+    CHECK(request < REQUEST_COUNT);
+    return PARTICIPLES[request];
+}
+
+const char *after_policy_text(enum after_policy policy)
+{
+    CHECK(policy < AFTER_POLICY_COUNT);
+    return AFTER_POLICY_TEXTS[policy];
+}
+
+bool after_policy_parse(const char *text, enum after_policy *policy)
+{
+    int found;
+    if (!find_text(AFTER_POLICY_TEXTS, AFTER_POLICY_COUNT, text, &found))
+        return false;
+    *policy = (enum after_policy)found;
+    return true;
 }
 
 const char *durability_text(enum durability durability)
@@ -121,6 +169,25 @@ bool job_name_ok(const char *name)
     return bytes > 0 && bytes < NAME_BYTES && strspn(name, ALLOWED) == bytes && name[0] != '.';
 }
 
+int64_t job_lane(const struct job_spec *spec)
+{
+    char text[1 + 2 * NAME_BYTES + KEY_BYTES];
+    size_t bytes = 0;
+    text[bytes++] = (char)('0' + spec->priority);
+    for (const char *from = spec->queue; *from != '\0'; from++)
+        text[bytes++] = *from;
+    text[bytes++] = '/';
+    for (const char *from = spec->task; *from != '\0'; from++)
+        text[bytes++] = *from;
+    text[bytes++] = '/'; /* neither in names nor a first half of another name: the key is what is left */
+    for (const char *from = spec->concurrency_key; *from != '\0'; from++)
+        text[bytes++] = *from;
+    struct id print = id_fingerprint(text, bytes);
+    int64_t lane;
+    memcpy(&lane, print.bytes, sizeof lane);
+    return lane & INT64_MAX;
+}
+
 struct attempt attempt_blank(void)
 {
     return (struct attempt){
@@ -160,8 +227,7 @@ void job_free(struct job *job)
 {
     if (job == NULL || atomic_fetch_sub_explicit(&job->references, 1, memory_order_acq_rel) > 1)
         return;
-    free(job->owned[0]);
-    free(job->owned[1]);
-    free(job->owned[2]);
+    for (int i = 0; i < JOB_TEXTS; i++)
+        free(job->owned[i]);
     free(job);
 }

@@ -2,9 +2,10 @@
  * (attempt).
  *
  *     POST ─▶ queued ─▶ running ─▶ succeeded
- *               ▲          ├─────▶ failed
- *               │          ├─────▶ cancelled ◀─ queued, retrying
- *            retrying ◀────┘        (a crash or loss goes straight back to queued)
+ *      │        ▲          ├─────▶ failed    ◀─ queued, scheduled, blocked: expired, or a job before it
+ * failed │        │          ├─────▶ cancelled ◀─ queued, scheduled, blocked, retrying │     retrying ◀────┘
+ * (a crash or loss goes straight back to queued) ├─▶ scheduled ─▶ queued      (its time has come) └─▶ blocked
+ * ─▶ queued, scheduled   (the jobs before it have ended)
  *
  * A finished job never changes by itself; asked to (POST …/retry), it is queued again.
  *
@@ -33,7 +34,9 @@
     S(RETRYING, "retrying", false, 2)                                                                        \
     S(SUCCEEDED, "succeeded", true, 3)                                                                       \
     S(FAILED, "failed", true, 4)                                                                             \
-    S(CANCELLED, "cancelled", true, 5)
+    S(CANCELLED, "cancelled", true, 5)                                                                       \
+    S(SCHEDULED, "scheduled", false, 6)                                                                      \
+    S(BLOCKED, "blocked", false, 7)
 
 enum job_state {
 #define S(name, text, terminal, number) JOB_##name = (number),
@@ -45,12 +48,22 @@ enum job_state {
 #define JOB_MOVES(MOVE)                                                                                      \
     MOVE(QUEUED, RUNNING, "a worker claimed it")                                                             \
     MOVE(QUEUED, CANCELLED, "cancelled while it waited")                                                     \
+    MOVE(QUEUED, FAILED, "expired while it waited")                                                          \
+    MOVE(QUEUED, SCHEDULED, "put off on request")                                                            \
+    MOVE(SCHEDULED, QUEUED, "its time has come")                                                             \
+    MOVE(SCHEDULED, CANCELLED, "cancelled before its time")                                                  \
+    MOVE(SCHEDULED, FAILED, "expired before its time")                                                       \
+    MOVE(BLOCKED, QUEUED, "the jobs before it have ended")                                                   \
+    MOVE(BLOCKED, SCHEDULED, "the jobs before it have ended before its time")                                \
+    MOVE(BLOCKED, CANCELLED, "cancelled, or a job before it did not succeed")                                \
+    MOVE(BLOCKED, FAILED, "expired, or a job before it did not succeed")                                     \
     MOVE(RUNNING, SUCCEEDED, "the attempt returned a result")                                                \
     MOVE(RUNNING, RETRYING, "the attempt failed, more remain")                                               \
     MOVE(RUNNING, FAILED, "the attempt failed for good")                                                     \
     MOVE(RUNNING, CANCELLED, "the attempt was stopped on request")                                           \
     MOVE(RUNNING, QUEUED, "the worker died or was stopped; the job runs again")                              \
     MOVE(RETRYING, QUEUED, "its backoff has passed")                                                         \
+    MOVE(RETRYING, SCHEDULED, "put off on request")                                                          \
     MOVE(RETRYING, CANCELLED, "cancelled while it waited to retry")                                          \
     MOVE(SUCCEEDED, QUEUED, "retried on request")                                                            \
     MOVE(FAILED, QUEUED, "retried on request")                                                               \
@@ -61,6 +74,60 @@ const char *job_state_text(enum job_state state);
 bool job_state_parse(const char *text, enum job_state *state);
 bool job_is_terminal(enum job_state state);
 bool job_may_move(enum job_state from, enum job_state to);
+
+/* What a client may ask of a job that stands already. name, participle for sentences */
+#define JOB_REQUESTS(R)                                                                                      \
+    R(CANCEL, "cancelled")                                                                                   \
+    R(RETRY, "retried")                                                                                      \
+    R(FORGET, "deleted")                                                                                     \
+    R(PATCH, "changed")
+
+enum job_request {
+#define R(name, participle) REQUEST_##name,
+    JOB_REQUESTS(R)
+#undef R
+        REQUEST_COUNT
+};
+
+/* Whether a job in that state takes that request; every pair stands here once. The sentence is the hint of
+ * the refusal (409), "" where the request is taken. */
+#define JOB_TAKES(T)                                                                                         \
+    T(QUEUED, CANCEL, true, "")                                                                              \
+    T(QUEUED, RETRY, false, "it waits to run already")                                                       \
+    T(QUEUED, FORGET, false, "cancel it first, or wait for its end with GET /v1/jobs/{id}?wait=30")          \
+    T(QUEUED, PATCH, true, "")                                                                               \
+    T(RUNNING, CANCEL, true, "")                                                                             \
+    T(RUNNING, RETRY, false, "cancel it first, or wait for its end with GET /v1/jobs/{id}?wait=30")          \
+    T(RUNNING, FORGET, false, "cancel it first, or wait for its end with GET /v1/jobs/{id}?wait=30")         \
+    T(RUNNING, PATCH, false, "only a job that waits can be changed; this one has begun")                     \
+    T(RETRYING, CANCEL, true, "")                                                                            \
+    T(RETRYING, RETRY, false, "it is retried by itself; PATCH {\"scheduled_at\":null} runs it now")          \
+    T(RETRYING, FORGET, false, "cancel it first, or wait for its end with GET /v1/jobs/{id}?wait=30")        \
+    T(RETRYING, PATCH, true, "")                                                                             \
+    T(SUCCEEDED, CANCEL, false, "it is too late: the job has ended")                                         \
+    T(SUCCEEDED, RETRY, true, "")                                                                            \
+    T(SUCCEEDED, FORGET, true, "")                                                                           \
+    T(SUCCEEDED, PATCH, false, "only a job that waits can be changed; POST …/retry runs this one again")     \
+    T(FAILED, CANCEL, false, "it is too late: the job has ended")                                            \
+    T(FAILED, RETRY, true, "")                                                                               \
+    T(FAILED, FORGET, true, "")                                                                              \
+    T(FAILED, PATCH, false, "only a job that waits can be changed; POST …/retry runs this one again")        \
+    T(CANCELLED, CANCEL, false, "it was cancelled already")                                                  \
+    T(CANCELLED, RETRY, true, "")                                                                            \
+    T(CANCELLED, FORGET, true, "")                                                                           \
+    T(CANCELLED, PATCH, false, "only a job that waits can be changed; POST …/retry runs this one again")     \
+    T(SCHEDULED, CANCEL, true, "")                                                                           \
+    T(SCHEDULED, RETRY, false, "it has not run yet; PATCH {\"scheduled_at\":null} runs it now")              \
+    T(SCHEDULED, FORGET, false, "cancel it first")                                                           \
+    T(SCHEDULED, PATCH, true, "")                                                                            \
+    T(BLOCKED, CANCEL, true, "")                                                                             \
+    T(BLOCKED, RETRY, false, "it has not run yet; it runs once the jobs in its `after` have ended")          \
+    T(BLOCKED, FORGET, false, "cancel it first")                                                             \
+    T(BLOCKED, PATCH, true, "")
+
+/* NULL if a job in that state takes that request, else why not. */
+const char *job_refusal(enum job_state state, enum job_request request);
+const char *job_request_participle(enum job_request request);
 
 #define DURABILITIES(D)                                                                                      \
     D(MEMORY, "memory")                                                                                      \
@@ -92,6 +159,22 @@ enum backoff {
 
 const char *backoff_text(enum backoff backoff);
 bool backoff_parse(const char *text, enum backoff *backoff);
+
+/* What becomes of a job when one that it waits for does not succeed. */
+#define AFTER_POLICIES(A)                                                                                    \
+    A(CANCEL, "cancel")                                                                                      \
+    A(FAIL, "fail")                                                                                          \
+    A(RUN, "run") /* anyway, once all have ended */
+
+enum after_policy {
+#define A(name, text) AFTER_##name,
+    AFTER_POLICIES(A)
+#undef A
+        AFTER_POLICY_COUNT
+};
+
+const char *after_policy_text(enum after_policy policy);
+bool after_policy_parse(const char *text, enum after_policy *policy);
 
 /* How an attempt ended. What becomes of the job is decided from this by server/verdict. */
 #define OUTCOMES(O)                                                                                          \
@@ -134,20 +217,30 @@ struct retry {
     uint32_t reserved;
 };
 
+/* UNIQUE: it holds a uniqueness key until it ends. INPUTS: it waits, or waited, for other jobs, and their
+ * results are handed to it. */
+enum job_flag { JOB_FLAG_UNIQUE = 1, JOB_FLAG_INPUTS = 2 };
+
 /* What was asked for, and the counters. Stable from HELD to FREE in a slot. */
 struct job_spec {
     struct id id;
     struct id fingerprint; /* of the request, if idempotency_key is set */
     int64_t seq;           /* order; 0 until the committer gives it */
     int64_t created_ms;    /* real time */
-    int64_t run_at_ms;     /* real time; when a retrying job is due, else 0 */
+    int64_t run_at_ms;     /* real time; when a scheduled or retrying job is due, else 0 */
+    int64_t scheduled_ms;  /* real time; when it was asked to run, 0: at once. Stays for the document */
+    int64_t expires_ms;    /* real time; not started by then: failed. 0: never */
+    int64_t lane;          /* job_lane: what it waits behind */
+    struct id batch;       /* zero: none */
     int64_t timeout_ms, kill_after_ms;
     struct retry retry;
     uint32_t attempt, errors, crashes, lost;
-    uint32_t epoch;                                 /* of the catalogue it was accepted under */
-    uint8_t priority, durability, stored, reserved; /* stored: 1 once a row exists */
+    uint32_t epoch;                              /* of the catalogue it was accepted under */
+    uint8_t priority, durability, stored, flags; /* stored: 1 once a row exists; flags: enum job_flag */
+    uint8_t after_policy, reserved[3];           /* enum after_policy */
     char task[NAME_BYTES], queue[NAME_BYTES];
     char idempotency_key[KEY_BYTES]; /* "" for none */
+    char concurrency_key[KEY_BYTES]; /* "" for none */
     char traceparent[TRACEPARENT_BYTES];
 };
 
@@ -165,6 +258,10 @@ struct attempt {
     char progress_message[MESSAGE_BYTES];
 };
 
+/* The lane of a job: jobs of one priority, queue, task and concurrency key wait in one line, since whatever
+ * holds up one of them holds up all. 63 bits of a hash of these four; it is stored, so it never changes. */
+int64_t job_lane(const struct job_spec *spec);
+
 /* An attempt of which nothing is known yet. */
 struct attempt attempt_blank(void);
 
@@ -177,6 +274,8 @@ struct text {
     size_t bytes;
 };
 
+enum { JOB_TEXTS = 5 };
+
 /* A whole job as the front handles it on its heap. */
 struct job {
     struct job_spec spec;
@@ -185,8 +284,10 @@ struct job {
     bool cancel_requested;
     struct text args, result; /* JSON text */
     struct text tags;         /* a JSON array (tags.h), or absent */
-    void *owned[3]; /* what the last job_free releases besides the struct: bytes of args, result, tags */
-    _Atomic int references; /* shared jobs do not change any more */
+    struct text extras;       /* a JSON object (extras.h), or absent */
+    struct text inputs;       /* a JSON array: the jobs it waited for, with their results; or absent */
+    void *owned[JOB_TEXTS];   /* what the last job_free releases besides the struct: bytes of these five */
+    _Atomic int references;   /* shared jobs do not change any more */
 };
 
 struct job *job_new(void);              /* zeroed, attempt blank, one reference; NULL without memory */

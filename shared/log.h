@@ -34,6 +34,7 @@ enum log_format { LOG_AUTO, LOG_TEXT_LINES, LOG_JSON_LINES };
     V(WORKER_DIED, "worker.die", WARN, "a worker died and is replaced")                                      \
     V(WORKER_BACKOFF, "worker.backoff", ERROR,                                                               \
       "a worker died before its first job; waiting before the next")                                         \
+    V(WORKER_RECYCLE, "worker.recycle", INFO, "a worker had served long enough and was replaced")            \
     V(WORKER_FAIL, "worker.fail", ERROR, "a worker cannot go on")                                            \
     V(TASKS_LOAD, "tasks.load", INFO, "the catalogue of tasks is loaded")                                    \
     V(TASK_BROKEN, "task.broken", WARN, "a task cannot be used")                                             \
@@ -48,6 +49,8 @@ enum log_format { LOG_AUTO, LOG_TEXT_LINES, LOG_JSON_LINES };
     V(JOB_CANCEL, "job.cancel", INFO, "a running job is asked to stop")                                      \
     V(JOB_AGAIN, "job.again", INFO, "a finished job runs again on request")                                  \
     V(JOB_FORGET, "job.forget", INFO, "a finished job was deleted on request")                               \
+    V(JOB_CHANGE, "job.change", INFO, "a waiting job was changed on request")                                \
+    V(LIMITS_SET, "limits.set", INFO, "limits or pauses were set on request")                                \
     V(STORE_RETAIN, "store.retain", DEBUG, "jobs or results whose time was over were deleted")               \
     V(BOX_CHARGE, "box.charge", WARN, "these jobs ran when everything died")                                 \
     V(BOX_KILL, "box.kill", WARN, "a process left over from an earlier life was killed")                     \
@@ -61,6 +64,8 @@ enum log_format { LOG_AUTO, LOG_TEXT_LINES, LOG_JSON_LINES };
     V(STORE_UNSYNCED, "store.unsynced", ERROR, "a sync failed; the next start rewrites the store")           \
     V(STORE_REWRITE, "store.rewrite", WARN, "the store was rewritten into a new, synced file")               \
     V(CONFIG_ERROR, "config.error", ERROR, "the configuration is not acceptable")                            \
+    V(CONFIG_LOAD, "config.load", INFO, "the configuration was read again")                                  \
+    V(CONFIG_POOLS, "config.pools", WARN, "the pools differ in the file; they change only by a restart")     \
     V(HTTP_ERROR, "http.error", WARN, "the HTTP library reported an error")                                  \
     V(SYSTEM_ERROR, "system.error", ERROR, "a call to the operating system failed")
 

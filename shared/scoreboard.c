@@ -18,6 +18,18 @@ const char *death_cause_text(enum death_cause cause)
     return CAUSES[cause];
 }
 
+static const char *const REASONS[RETIRE_REASON_COUNT] = {
+#define R(name, text) text,
+    RETIRE_REASONS(R)
+#undef R
+};
+
+const char *retire_reason_text(enum retire_reason reason)
+{
+    CHECK(reason < RETIRE_REASON_COUNT);
+    return REASONS[reason];
+}
+
 uint64_t board_begin(struct board *board, uint64_t ticket, int64_t soft_ns, int64_t kill_after_ns)
 {
     uint64_t seen = atomic_load_explicit(&board->run, memory_order_relaxed);

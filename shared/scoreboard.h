@@ -17,6 +17,10 @@
  * Deaths: a ring of DEATHS per worker, written by the supervisor, acknowledged by the front; the supervisor
  * does not respawn a worker whose ring is full.
  *
+ * Replacement, when a worker has served long enough (retire): another one gets ready on the pool's spare
+ * board (STANDBY, standing) and is offered (segment_header.seats); the first who has served long enough and
+ * is between two jobs takes the offer and ends, and once it is dead the new one is released (released, go).
+ *
  * Completions: a ring of tickets per worker, written by it, read by the dispatcher. A hint.
  */
 #ifndef FORKPOOL_SCOREBOARD_H
@@ -35,7 +39,7 @@ enum stop_cause { STOP_NONE, STOP_DEADLINE, STOP_CANCEL };
 #define DEATH_CAUSES(C)                                                                                      \
     C(NONE, "none")                                                                                          \
     C(DRAINED, "drained")   /* ended by itself or by the supervisor's order: nothing is charged */           \
-    C(RECYCLED, "recycled") /* older catalogue: it gave the job back */                                      \
+    C(RECYCLED, "recycled") /* older catalogue: it gave the job back; or it had served long enough */        \
     C(CRASH, "crash")       /* a signal or exit the task brought on itself, or an OOM kill of our cgroup */  \
     C(LOST, "lost")         /* killed by nobody here */                                                      \
     C(DEADLINE, "deadline") /* killed by the supervisor at the deadline */                                   \
@@ -50,6 +54,22 @@ enum death_cause {
 
 const char *death_cause_text(enum death_cause cause);
 
+/* Why a worker should be replaced. name, text: the key of its pool */
+#define RETIRE_REASONS(R)                                                                                    \
+    R(NONE, "none")                                                                                          \
+    R(JOBS, "max_jobs")                                                                                      \
+    R(RSS, "max_rss")                                                                                        \
+    R(AGE, "max_age")
+
+enum retire_reason {
+#define R(name, text) RETIRE_##name,
+    RETIRE_REASONS(R)
+#undef R
+        RETIRE_REASON_COUNT
+};
+
+const char *retire_reason_text(enum retire_reason reason);
+
 enum { DEATHS = 8, COMPLETIONS = 512 };
 
 struct death {
@@ -61,7 +81,7 @@ struct death {
     uint32_t oom;   /* 1: the kernel's OOM killer of our cgroup */
 };
 
-enum worker_status { WORKER_ABSENT, WORKER_LIVE, WORKER_DYING, WORKER_BACKOFF };
+enum worker_status { WORKER_ABSENT, WORKER_LIVE, WORKER_DYING, WORKER_BACKOFF, WORKER_STANDBY };
 
 struct board {
     /* Written by the supervisor. */
@@ -71,6 +91,9 @@ struct board {
     _Atomic uint32_t stop_cause; /* of the run that is STOPPING or KILLED */
     _Atomic int64_t spawned_ms;
     _Atomic uint32_t restarts[DEATH_CAUSE_COUNT];
+    _Atomic uint32_t released; /* 1: a replacement may take jobs */
+    _Atomic uint32_t replaces; /* enum retire_reason of the worker that this one replaced */
+    sem_t go;                  /* a hint of `released` */
 
     /* Written by the worker. */
     alignas(CACHE_LINE) _Atomic uint64_t ticket; /* current or last job */
@@ -79,6 +102,9 @@ struct board {
     _Atomic uint32_t waiting;               /* 1 while it looks for work or sleeps */
     _Atomic uint32_t epoch;
     _Atomic uint64_t jobs_done;
+    _Atomic int64_t idle_since_ns; /* monotonic; 0: it runs a job, or does not look for one yet */
+    _Atomic uint32_t standing;     /* 1: a replacement that is ready */
+    _Atomic uint32_t retire;       /* enum retire_reason: it should be replaced */
 
     alignas(CACHE_LINE) _Atomic uint64_t run; /* worker and supervisor, by CAS */
 

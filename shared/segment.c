@@ -41,7 +41,7 @@ static struct segment_header lay_out(const struct segment_shape *shape)
     place(&end, sizeof(struct segment_header));
     header.scoreboard_at = place(&end, sizeof(struct board) * shape->worker_count);
     header.slots_at = place(&end, sizeof(struct slot) * shape->slot_count);
-    header.rings_at = place(&end, sizeof(struct ring) * POOL_COUNT * PRIORITY_COUNT);
+    header.rings_at = place(&end, sizeof(struct ring) * shape->pool_count * PRIORITY_COUNT);
     header.catalogue_at = place(&end, sizeof(struct catalogue) * 2);
     header.arena_at = place(&end, shape->arena_bytes);
     header.trays_at = place(&end, shape->tray_bytes * shape->worker_count);
@@ -71,10 +71,36 @@ static enum err map_sealed(uint64_t bytes, int *fd, void **base)
     return ERR_OK;
 }
 
-enum err segment_create(const struct segment_shape *shape, struct segment *segment)
+static void check_pools(const struct segment_shape *shape)
 {
-    CHECK(shape->slot_count <= SLOTS_MAX && shape->worker_count > 0 && shape->worker_count <= WORKERS_MAX);
-    struct segment_header header = lay_out(shape);
+    uint32_t end = 0;
+    CHECK(shape->pool_count <= POOLS_MAX);
+    for (uint32_t pool = 0; pool < shape->pool_count; pool++) {
+        CHECK(shape->pools[pool].first == end && shape->pools[pool].count > 0);
+        end += shape->pools[pool].count;
+    }
+    CHECK(end == shape->worker_count);
+}
+
+static void init_semaphores(const struct segment *segment)
+{
+    CHECK(sem_init(&segment->header->done, 1, 0) == 0);
+    for (uint32_t pool = 0; pool < segment->shape.pool_count; pool++)
+        CHECK(sem_init(&segment->header->work[pool], 1, 0) == 0);
+    for (uint32_t worker = 0; worker < segment->shape.worker_count; worker++)
+        CHECK(sem_init(&segment->boards[worker].go, 1, 0) == 0);
+}
+
+enum err segment_create(const struct segment_shape *wanted, struct segment *segment)
+{
+    struct segment_shape shape = *wanted;
+    CHECK(shape.slot_count <= SLOTS_MAX && shape.worker_count > 0 && shape.worker_count <= WORKERS_MAX);
+    if (shape.pool_count == 0) {
+        shape.pool_count = 1;
+        shape.pools[0] = (struct segment_pool){.count = shape.worker_count, .name = "default"};
+    }
+    check_pools(&shape);
+    struct segment_header header = lay_out(&shape);
     void *mapped;
     int fd;
     enum err err = map_sealed(header.bytes, &fd, &mapped);
@@ -89,11 +115,9 @@ enum err segment_create(const struct segment_shape *shape, struct segment *segme
                                 .catalogues = (struct catalogue *)(void *)(base + header.catalogue_at),
                                 .arena = base + header.arena_at,
                                 .trays = base + header.trays_at,
-                                .shape = *shape,
+                                .shape = shape,
                                 .fd = fd};
-    CHECK(sem_init(&segment->header->done, 1, 0) == 0);
-    for (int pool = 0; pool < POOL_COUNT; pool++)
-        CHECK(sem_init(&segment->header->work[pool], 1, 0) == 0);
+    init_semaphores(segment);
     return ERR_OK; /* a fresh memfd is zero: every slot FREE, every ring empty, every run word IDLE */
 }
 
@@ -116,8 +140,17 @@ enum err segment_verify(const struct segment *segment)
 
 struct ring *segment_ring(const struct segment *segment, uint32_t pool, uint32_t level)
 {
-    CHECK(pool < POOL_COUNT && level < PRIORITY_COUNT);
+    CHECK(pool < segment->shape.pool_count && level < PRIORITY_COUNT);
     return &segment->rings[pool * PRIORITY_COUNT + level];
+}
+
+uint32_t segment_pool_of(const struct segment *segment, uint32_t worker)
+{
+    CHECK(worker < segment->shape.worker_count);
+    uint32_t pool = 0;
+    while (worker >= segment->shape.pools[pool].first + segment->shape.pools[pool].count)
+        pool++;
+    return pool;
 }
 
 uint8_t *segment_tray(const struct segment *segment, uint32_t worker)

@@ -140,17 +140,21 @@ static enum err copy_text(struct text from, struct text *to, void **owned)
     return ERR_OK;
 }
 
-/* The bytes of args and tags into memory the job owns. */
+/* The bytes of args, tags and extras into memory the job owns. */
 static enum err copy_args(const struct segment *segment, const struct slot *slot, struct job *job)
 {
-    struct text args, tags;
+    struct text args, tags, extras;
     enum err err = slot_args(segment, slot, &args);
     if (err == ERR_OK)
         err = slot_tags(segment, slot, &tags);
     if (err == ERR_OK)
+        err = slot_extras(segment, slot, &extras);
+    if (err == ERR_OK)
         err = copy_text(args, &job->args, &job->owned[0]);
     if (err == ERR_OK && tags.at != NULL)
         err = copy_text(tags, &job->tags, &job->owned[2]);
+    if (err == ERR_OK && extras.at != NULL)
+        err = copy_text(extras, &job->extras, &job->owned[3]);
     return err;
 }
 
@@ -211,21 +215,39 @@ enum err slot_args(const struct segment *segment, const struct slot *slot, struc
     return ERR_OK;
 }
 
-enum err slot_tags(const struct segment *segment, const struct slot *slot, struct text *tags)
+/* A text behind the arguments; absent if it has no bytes. */
+static enum err text_behind(const struct segment *segment, const struct slot *slot, uint64_t before,
+                            uint64_t bytes, struct text *text)
 {
-    uint64_t at = slot->args_at + slot->args_bytes, bytes = slot->tags_bytes;
-    *tags = (struct text){NULL, 0};
+    uint64_t at = slot->args_at + slot->args_bytes + before;
+    *text = (struct text){NULL, 0};
     if (bytes == 0)
         return ERR_OK;
-    if (at > segment->shape.arena_bytes || bytes > segment->shape.arena_bytes - at)
+    if (at < slot->args_at || at > segment->shape.arena_bytes || bytes > segment->shape.arena_bytes - at)
         return ERR_CORRUPT;
-    *tags = (struct text){(const char *)segment->arena + at, bytes};
+    *text = (struct text){(const char *)segment->arena + at, bytes};
     return ERR_OK;
+}
+
+enum err slot_tags(const struct segment *segment, const struct slot *slot, struct text *tags)
+{
+    return text_behind(segment, slot, 0, slot->tags_bytes, tags);
+}
+
+enum err slot_extras(const struct segment *segment, const struct slot *slot, struct text *extras)
+{
+    return text_behind(segment, slot, slot->tags_bytes, slot->extras_bytes, extras);
+}
+
+enum err slot_inputs(const struct segment *segment, const struct slot *slot, struct text *inputs)
+{
+    return text_behind(segment, slot, (uint64_t)slot->tags_bytes + slot->extras_bytes, slot->inputs_bytes,
+                       inputs);
 }
 
 size_t slot_arena_bytes(const struct slot *slot)
 {
-    return (size_t)slot->args_bytes + slot->tags_bytes;
+    return (size_t)slot->args_bytes + slot->tags_bytes + slot->extras_bytes + slot->inputs_bytes;
 }
 
 enum err slot_result(const struct segment *segment, const struct slot *slot, struct text *result)

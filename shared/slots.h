@@ -49,9 +49,9 @@ struct slot {
     alignas(CACHE_LINE) _Atomic uint64_t claim;
     _Atomic uint32_t cancel_requested; /* front: set once, kept until FREE */
     uint32_t args_bytes;
-    uint64_t args_at;    /* in the arena; meaningless if args_bytes is 0 */
-    int64_t queued_ns;   /* monotonic: when it became ready to run */
-    uint32_t tags_bytes; /* in the arena too, behind the arguments */
+    uint64_t args_at;                                /* in the arena; meaningless if args_bytes is 0 */
+    int64_t queued_ns;                               /* monotonic: when it became ready to run */
+    uint32_t tags_bytes, extras_bytes, inputs_bytes; /* in the arena too, one behind the other */
 
     alignas(CACHE_LINE) struct job_spec spec;
 
@@ -144,7 +144,9 @@ enum err slot_result(const struct segment *segment, const struct slot *slot, str
 enum err slot_args(const struct segment *segment, const struct slot *slot, struct text *args) MUST_USE;
 /* Absent if there are none. */
 enum err slot_tags(const struct segment *segment, const struct slot *slot, struct text *tags) MUST_USE;
-/* What the slot takes up in the arena: arguments and tags. */
+enum err slot_extras(const struct segment *segment, const struct slot *slot, struct text *extras) MUST_USE;
+enum err slot_inputs(const struct segment *segment, const struct slot *slot, struct text *inputs) MUST_USE;
+/* What the slot takes up in the arena: these four. */
 size_t slot_arena_bytes(const struct slot *slot);
 
 /* A cheap 64-bit checksum of a result. Not cryptographic. */

@@ -38,6 +38,8 @@ struct run {
 /* Runs one attempt to its end and calls board_finish(run->board) exactly once – a command between its child's
  * exit (seen through a pidfd) and the wait that reaps it – storing what it returned in run->stopped. */
 void kind_plugin_run(struct run *run);
+/* Loads the plugin ahead of its first job; a failure is for that job to report. */
+void kind_plugin_load(const char *path);
 void kind_command_run(struct run *run);
 void kind_run(struct run *run);
 

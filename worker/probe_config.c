@@ -119,6 +119,45 @@ static void set(int64_t *to, int64_t value)
         *to = value;
 }
 
+static void put_codes(struct buf *out, const char *key, const struct config_codes *codes)
+{
+    if (codes->count == 0)
+        return;
+    buf_printf(out, ",\"%s\":[", key);
+    for (size_t i = 0; i < codes->count; i++) {
+        buf_put(out, i > 0 ? "," : "");
+        buf_put_json(out, codes->items[i], strlen(codes->items[i]));
+    }
+    buf_put(out, "]");
+}
+
+/* Each member starts with a comma; the first one becomes the brace. */
+static void set_retry_more(struct task *task, const struct task_config *entry)
+{
+    BUF_AUTO out = {0};
+    for (size_t i = 0; i < entry->retry_intervals.count; i++) {
+        buf_put(&out, i > 0 ? "," : ",\"intervals\":[");
+        buf_put_seconds(&out, entry->retry_intervals.ms[i]);
+    }
+    buf_put(&out, entry->retry_intervals.count > 0 ? "]" : "");
+    if (entry->retry_max_age_ms >= 0) {
+        buf_put(&out, ",\"max_age\":");
+        buf_put_seconds(&out, entry->retry_max_age_ms);
+    }
+    put_codes(&out, "on", &entry->retry_on);
+    put_codes(&out, "never", &entry->retry_never);
+    if (out.bytes == 0 && !out.failed)
+        return;
+    buf_add(&out, "}", 2);
+    if (out.failed || out.bytes > sizeof task->retry_more) {
+        probe_break(task, "its retry intervals, on and never are together longer than %d bytes",
+                    RETRY_MORE_BYTES - 1);
+        return;
+    }
+    memcpy(task->retry_more, out.data, out.bytes);
+    task->retry_more[0] = '{';
+}
+
 static void set_options(struct task *task, const struct task_config *entry)
 {
     if (entry->description != NULL)
@@ -139,6 +178,7 @@ static void set_options(struct task *task, const struct task_config *entry)
         task->retry.backoff = (uint32_t)entry->backoff;
     if (entry->jitter >= 0)
         task->retry.jitter = (uint32_t)entry->jitter;
+    set_retry_more(task, entry);
 }
 
 void probe_config(struct probe *probe)

@@ -3,30 +3,37 @@
 #include "catalogue.h"
 #include "check.h"
 #include "clock.h"
+#include "cpus.h"
 #include "kind.h"
 #include "log.h"
 #include "paths.h"
 #include "ring.h"
+#include "rss.h"
 #include "scoreboard.h"
 #include "slots.h"
 #include "title.h"
 #include "trays.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
-enum { IDLE_WAIT_MS = 500, TRAY_WAIT_MS = 1, POOL = 0 };
+enum { IDLE_WAIT_MS = 500, TRAY_WAIT_MS = 1 };
 
 struct worker {
     const struct worker_setup *setup;
     const struct segment *segment;
     struct board *board;
     struct catalogue *catalogue; /* owned: the epoch this worker was born under */
+    const struct pool_config *pool;
     uint32_t number;
     uint16_t incarnation;
+    int64_t released_ns; /* when it began to serve */
+    int64_t jobs;        /* that it has run */
 };
 
 static volatile sig_atomic_t drain_asked;
@@ -56,7 +63,7 @@ static bool draining(const struct worker *worker)
 static bool scan_rings(const struct worker *worker, uint64_t *ticket)
 {
     for (int level = PRIORITY_COUNT - 1; level >= 0; level--) {
-        struct ring *ring = segment_ring(worker->segment, POOL, (uint32_t)level);
+        struct ring *ring = segment_ring(worker->segment, worker->setup->pool, (uint32_t)level);
         uint64_t head;
         while (ring_peek(ring, &head, ticket)) {
             CHECK(ticket_slot(*ticket) < worker->segment->shape.slot_count);
@@ -70,22 +77,65 @@ static bool scan_rings(const struct worker *worker, uint64_t *ticket)
     return false;
 }
 
+/* --- when it has served long enough --- */
+
+static void ring_supervisor(const struct worker *worker)
+{
+    uint64_t one = 1;
+    ssize_t written = write(worker->setup->supervisor_wake_fd, &one, sizeof one);
+    (void)written; /* it looks every 50 ms anyway */
+}
+
+static enum retire_reason reason_to_retire(const struct worker *worker)
+{
+    const struct pool_config *pool = worker->pool;
+    if (pool->max_jobs > 0 && worker->jobs >= pool->max_jobs)
+        return RETIRE_JOBS;
+    if (pool->max_age_ms > 0 && clock_mono_ns() - worker->released_ns >= pool->max_age_ms * NS_PER_MS)
+        return RETIRE_AGE;
+    if (pool->max_rss_bytes > 0 && worker->jobs > 0 && rss_bytes(getpid()) > pool->max_rss_bytes)
+        return RETIRE_RSS;
+    return RETIRE_NONE;
+}
+
+/* Between two jobs: says so when it should be replaced, and ends once a replacement is offered. */
+static void look_at_oneself(const struct worker *worker)
+{
+    uint32_t reason = atomic_load_explicit(&worker->board->retire, memory_order_relaxed);
+    if (reason == RETIRE_NONE && (reason = reason_to_retire(worker)) != RETIRE_NONE) {
+        atomic_store_explicit(&worker->board->retire, reason, memory_order_release); /* R1: pairs with R2 */
+        ring_supervisor(worker);
+    }
+    uint32_t offer = SEAT_OFFERED;
+    _Atomic uint32_t *seat = &worker->segment->header->seats[worker->setup->pool];
+    if (reason != RETIRE_NONE &&
+        atomic_compare_exchange_strong_explicit(seat, &offer, worker->number + 1, memory_order_acq_rel,
+                                                memory_order_relaxed))
+        _exit(WORKER_EXIT_RECYCLED);
+}
+
+/* --- jobs --- */
+
 /* Waits for a job. False: drain. `waiting` is set before the last look, so that the dispatcher either sees it
  * or has published something that this look finds. */
 static bool take_job(const struct worker *worker, uint64_t *ticket)
 {
-    while (!draining(worker)) {
+    bool idle = false;
+    for (; !draining(worker); idle = true) {
         if (scan_rings(worker, ticket))
             return true;
+        if (!idle)
+            atomic_store_explicit(&worker->board->idle_since_ns, clock_mono_ns(), memory_order_relaxed);
         atomic_store_explicit(&worker->board->waiting, 1,
                               memory_order_seq_cst); /* W1: pairs with D1, dispatcher */
         atomic_thread_fence(memory_order_seq_cst);
         bool found = scan_rings(worker, ticket);
         if (!found && !draining(worker))
-            sem_hint_wait(&worker->segment->header->work[POOL], IDLE_WAIT_MS);
+            sem_hint_wait(&worker->segment->header->work[worker->setup->pool], IDLE_WAIT_MS);
         atomic_store_explicit(&worker->board->waiting, 0, memory_order_relaxed);
         if (found)
             return true;
+        look_at_oneself(worker);
     }
     return false;
 }
@@ -166,6 +216,7 @@ static void run_job(const struct worker *worker, uint64_t ticket)
     const struct config *config = worker->setup->config;
     if (slot->spec.epoch > worker->catalogue->epoch)
         _exit(WORKER_EXIT_RECYCLED); /* accepted under a newer catalogue: the claim falls back uncharged */
+    atomic_store_explicit(&worker->board->idle_since_ns, 0, memory_order_relaxed);
     int64_t now_ms = clock_real_ms();
     blackbox_begin(worker->setup->box, worker->number, slot->spec.id, slot->spec.attempt + 1, now_ms);
     slot_begin_attempt(slot, worker->number, now_ms);
@@ -201,16 +252,69 @@ static void run_job(const struct worker *worker, uint64_t ticket)
     sem_hint(&worker->segment->header->done);
 }
 
+/* --- the process --- */
+
+/* It serves on when it may not have what its pool is to have; the log says so. */
+static void set_share(const struct pool_config *pool)
+{
+    cpu_set_t cpus;
+    if (pool->nice != 0 && setpriority(PRIO_PROCESS, 0, (int)pool->nice) != 0)
+        log_errno("setpriority", pool->name);
+    if (pool->cpus[0] != '\0' && cpus_parse(pool->cpus, &cpus) == ERR_OK &&
+        sched_setaffinity(0, sizeof cpus, &cpus) != 0)
+        log_errno("sched_setaffinity", pool->name);
+}
+
+static void load_plugins(const struct catalogue *catalogue)
+{
+    for (uint32_t i = 0; i < catalogue->task_count; i++) {
+        const struct task *task = &catalogue->tasks[i];
+        if (task->kind == TASK_PLUGIN && !task->broken)
+            kind_plugin_load(task->path);
+    }
+}
+
+/* A replacement, until the one that it replaces is gone: everything is loaded, so that its first job is not
+ * slower than the last one of the other. False: drain. */
+static bool wait_for_release(const struct worker *worker)
+{
+    struct board *board = worker->board;
+    load_plugins(worker->catalogue);
+    atomic_store_explicit(&board->standing, 1, memory_order_release); /* R3: pairs with R4 */
+    ring_supervisor(worker);
+    while (!draining(worker)) {
+        if (atomic_load_explicit(&board->released, memory_order_acquire) != 0) /* R5: pairs with R6 */
+            return true;
+        sem_hint_wait(&board->go, IDLE_WAIT_MS);
+    }
+    return false;
+}
+
+static void serve(struct worker *worker)
+{
+    uint64_t ticket;
+    worker->released_ns = clock_mono_ns();
+    while (take_job(worker, &ticket)) {
+        run_job(worker, ticket);
+        worker->jobs++;
+        look_at_oneself(worker);
+    }
+}
+
 _Noreturn void worker_main(const struct worker_setup *setup)
 {
-    static char name[32];
-    snprintf(name, sizeof name, "worker default/%u", setup->number);
+    static char name[NAME_BYTES + 32];
+    const struct pool_config *pool = &setup->config->pools[setup->pool];
+    snprintf(name, sizeof name, "worker %s/%u", pool->name,
+             setup->number - setup->segment->shape.pools[setup->pool].first);
     title_set("forkpool: %s", name);
     log_init(name, (enum log_level)setup->config->log_level, (enum log_format)setup->config->log_format);
     set_signals();
+    set_share(pool);
     struct worker worker = {.setup = setup,
                             .segment = setup->segment,
                             .board = &setup->segment->boards[setup->number],
+                            .pool = pool,
                             .number = setup->number,
                             .incarnation = setup->incarnation};
     if (catalogue_copy(setup->segment, &worker.catalogue) != ERR_OK) {
@@ -218,8 +322,7 @@ _Noreturn void worker_main(const struct worker_setup *setup)
         _exit(WORKER_EXIT_SETUP);
     }
     atomic_store_explicit(&worker.board->epoch, worker.catalogue->epoch, memory_order_relaxed);
-    uint64_t ticket;
-    while (take_job(&worker, &ticket))
-        run_job(&worker, ticket);
+    if (setup->standby == 0 || wait_for_release(&worker))
+        serve(&worker);
     _exit(WORKER_EXIT_DRAINED);
 }

@@ -12,6 +12,7 @@ struct fixture {
     struct config *config;
     struct catalogue *catalogue;
     struct job *job;
+    int64_t start_within_ms;
     struct problem problem;
     json_t *json; /* of the problem, or of the job's document */
 };
@@ -70,7 +71,7 @@ static inline enum err submit_as(struct fixture *f, struct submission submission
     submission.config = f->config;
     submission.catalogue = f->catalogue;
     submission.body = &bytes;
-    enum err err = codec_submission(&submission, &f->job, &f->problem);
+    enum err err = codec_submission(&submission, &f->job, &f->start_within_ms, &f->problem);
     if (err != ERR_OK) {
         BUF_AUTO out = {0};
         problem_write(&f->problem, "req-1", &out);

@@ -86,7 +86,7 @@ START_TEST(large_arguments_outlive_the_body_without_a_copy)
     buf_put(&body, "\"}");
     const char *at = body.data;
     struct submission submission = {.config = f.config, .catalogue = f.catalogue, .body = &body};
-    ck_assert_int_eq(codec_submission(&submission, &f.job, &f.problem), ERR_OK);
+    ck_assert_int_eq(codec_submission(&submission, &f.job, &f.start_within_ms, &f.problem), ERR_OK);
     ck_assert_ptr_eq(f.job->owned[0], at);
     ck_assert_ptr_null(body.data);
     ck_assert_uint_eq(f.job->args.bytes, 20002);

@@ -66,6 +66,7 @@ static void fill(const struct bench *bench, struct job *job)
                           .durability = (uint8_t)bench->level,
                           .task = "echo",
                           .queue = "default"};
+    job->spec.lane = job_lane(&job->spec);
     job->attempt = attempt_blank();
     job->state = JOB_QUEUED;
     job->args = (struct text){bench->args, bench->args_bytes};

@@ -40,7 +40,7 @@ static inline void front_prepare(void)
     committer_init(&committer, store, metrics, count_load, &dispatcher);
     struct dispatcher_setup setup = {&config, &segment, &hot, waiters, metrics, &committer, wake_fd};
     ok(dispatcher_init(&dispatcher, &setup));
-    recovery_take_over(&dispatcher);
+    ok(recovery_take_over(&dispatcher));
 }
 
 static inline void committer_up(void)
@@ -112,7 +112,8 @@ static inline void make_segment(uint32_t slots)
 static inline void rig_up_with(uint32_t slots)
 {
     make_folder();
-    config = (struct config){.jobs_max_crashes = 3, .jobs_max_lost = 20, .state_dir = folder};
+    config = (struct config){
+        .jobs_max_crashes = 3, .jobs_max_lost = 20, .jobs_key_concurrency = 1, .state_dir = folder};
     wake_fd = eventfd(0, EFD_NONBLOCK);
     atomic_store(&loads_seen, 0);
     atomic_store(&rows_loaded, 0);
@@ -157,12 +158,13 @@ static inline void turn(void)
     dispatcher_turn(&dispatcher);
 }
 
-/* Every lane has looked at the store: what is submitted from now on goes straight into a slot. */
+/* No lane has rows without slots: what is submitted from now on goes straight into a slot. */
 static inline bool all_warm(void)
 {
     bool warm = true;
-    for (int level = 0; level < PRIORITY_COUNT; level++)
-        warm = warm && !dispatcher.lanes[level].cold;
+    for (size_t i = 0; i < dispatcher.lineup.bucket_count; i++)
+        for (const struct lane *lane = dispatcher.lineup.lanes[i]; lane != NULL; lane = lane->next)
+            warm = warm && lane->cold_seq == NO_SEQ;
     return warm;
 }
 
@@ -172,6 +174,12 @@ static inline void turns(int count)
         turn();
         clock_sleep_ms(1);
     }
+}
+
+/* As if so many workers waited for work: so many jobs are published, and one more. */
+static inline void workers_wait(uint32_t workers)
+{
+    atomic_store(&segment.boards[0].waiting, workers);
 }
 
 #define TURN_UNTIL(condition)                                                                                \
@@ -219,6 +227,7 @@ static inline struct id send_job(struct asked *asked, struct job *job)
     asked->errand.id = job->spec.id;
     work->errand = &asked->errand;
     work->job = job;
+    job->spec.lane = job_lane(&job->spec);
     struct id id = job->spec.id;
     committer_give(&committer, work);
     return id;
@@ -439,12 +448,18 @@ static inline bool all_free(void)
 
 static inline void assert_nothing_left(void)
 {
-    TURN_UNTIL(all_free());
+    TURN_UNTIL(all_free() && dispatcher.lineup.lane_count == 0);
     ck_assert_uint_eq(dispatcher.free_count, segment.shape.slot_count);
     ck_assert_uint_eq(dispatcher.hot_count, 0);
     ck_assert_uint_eq(dispatcher.memory_count, 0);
     ck_assert_uint_eq(dispatcher.landing_count, 0);
     ck_assert_uint_eq(dispatcher.live.count, 0);
+    ck_assert_uint_eq(dispatcher.exposed.count, 0);
+    for (struct queue *queue = lineup_first_queue(&dispatcher.lineup); queue != NULL;
+         queue = lineup_next_queue(queue)) {
+        ck_assert_int_eq(queue->waiting, 0);
+        ck_assert_uint_eq(queue->gate.in_flight, 0);
+    }
     ck_assert_uint_eq(dispatcher.arena.used, 0);
     ck_assert(dispatcher_settled(&dispatcher));
     for (uint32_t i = 0; i < WORKER_COUNT; i++)

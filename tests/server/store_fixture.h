@@ -114,6 +114,7 @@ static inline void begin(void)
 static inline struct store_submit submit_in_group(struct job *job)
 {
     struct store_submit submit = {.job = job};
+    job->spec.lane = job_lane(&job->spec);
     ok(store_next_seq(store, &job->spec.seq));
     ok(store_submit(store, &submit));
     return submit;
@@ -163,11 +164,39 @@ static inline bool land(struct job *job, uint32_t before)
     return landed;
 }
 
+/* A job that was submitted for later, or one that waits for others. */
+static inline struct job *submitted_as(enum job_state state, int64_t run_at_ms)
+{
+    struct job *job = make_job("q", "t");
+    job->state = state;
+    job->spec.scheduled_ms = run_at_ms;
+    job->spec.run_at_ms = state == JOB_SCHEDULED ? run_at_ms : 0;
+    submit(job);
+    return job;
+}
+
 static inline struct job *submitted(void)
 {
     struct job *job = make_job("q", "t");
     submit(job);
     return job;
+}
+
+static inline struct store_end end_in_group(struct id id, enum store_ending ending, int64_t now_ms)
+{
+    struct store_end end = {.id = id, .ending = ending, .now_ms = now_ms};
+    ok(store_end(store, &end));
+    return end;
+}
+
+/* Ended, and what it became is not looked at. */
+static inline enum err end_job(struct id id, enum store_ending ending, int64_t now_ms)
+{
+    begin();
+    struct store_end end = end_in_group(id, ending, now_ms);
+    ok(store_commit(store));
+    job_free(end.job);
+    return end.err;
 }
 
 static inline void counts_are_right(void)

@@ -54,7 +54,7 @@ static int64_t ballast_bytes(void)
     return stat(path, &status) == 0 ? status.st_size : -1;
 }
 
-static enum err submitted_as(enum durability durability)
+static enum err asked_as(enum durability durability)
 {
     struct id id;
     return submit_job(new_job(PRIORITY_DEFAULT, durability), &id);
@@ -64,7 +64,7 @@ static enum err submitted_as(enum durability durability)
 static void become_full(void)
 {
     fill_disk();
-    ck_assert_int_eq(submitted_as(DURABILITY_FULL), ERR_STORE_FULL);
+    ck_assert_int_eq(asked_as(DURABILITY_FULL), ERR_STORE_FULL);
     ck_assert(full());
 }
 
@@ -79,7 +79,7 @@ START_TEST(a_full_store_refuses_submissions_until_there_is_room_again)
     become_full();
     int writes = atomic_load(&fault_writes);
     for (int i = 0; i < 5; i++)
-        ck_assert_int_eq(submitted_as(DURABILITY_PROCESS), ERR_STORE_FULL);
+        ck_assert_int_eq(asked_as(DURABILITY_PROCESS), ERR_STORE_FULL);
     ck_assert_int_le(atomic_load(&fault_writes) - writes,
                      3); /* nobody tried but the one that looks for room */
     ck_assert_int_eq(look("SELECT count(*) FROM jobs"), 0);
@@ -278,7 +278,7 @@ START_TEST(submissions_wait_until_the_ballast_stands_again_and_results_do_not)
     TURN_UNTIL(state_of(id) == JOB_SUCCEEDED);
     clock_sleep_ms(2 * RETRY_MS);
     ck_assert(full());
-    ck_assert_int_eq(submitted_as(DURABILITY_FULL), ERR_STORE_FULL);
+    ck_assert_int_eq(asked_as(DURABILITY_FULL), ERR_STORE_FULL);
     ballast.bytes = BALLAST_BYTES;
     TURN_UNTIL(!full());
     submitted_job();
@@ -298,7 +298,7 @@ START_TEST(a_new_front_goes_on_refusing_while_the_ballast_is_not_there)
     committer.ballast = &ballast;
     committer_up();
     TURN_UNTIL(full());
-    ck_assert_int_eq(submitted_as(DURABILITY_FULL), ERR_STORE_FULL);
+    ck_assert_int_eq(asked_as(DURABILITY_FULL), ERR_STORE_FULL);
     ballast.bytes = BALLAST_BYTES;
     TURN_UNTIL(!full());
 }
@@ -395,7 +395,7 @@ START_TEST(a_disk_made_read_only_refuses_and_goes_on)
     struct id id = submitted_job();
     uint64_t ticket = start_next(0);
     fault_on(FAULT_WRITE, SQLITE_IOERR_WRITE, EROFS, "-wal");
-    ck_assert_int_eq(submitted_as(DURABILITY_FULL), ERR_STORE_FULL);
+    ck_assert_int_eq(asked_as(DURABILITY_FULL), ERR_STORE_FULL);
     succeed(0, ticket);
     turns(5);
     become_free();

@@ -308,8 +308,6 @@ START_TEST(a_job_that_is_cancelled_between_its_commit_and_its_slot_does_not_run)
     front_prepare(); /* the test is the committer's clock */
     struct asked submission, asked;
     struct job *job = new_job(5, DURABILITY_PROCESS);
-    for (int level = 0; level < PRIORITY_COUNT; level++)
-        dispatcher.lanes[level].cold = false; /* nothing is in the store */
     dispatcher.next_due_ms = INT64_MAX;
     struct id id = send_job(&submission, job);
     send_cancel(&asked, id); /* somebody saw the committed row before the dispatcher was told of it */

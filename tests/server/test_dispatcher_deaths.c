@@ -65,6 +65,7 @@ END_TEST
 START_TEST(a_death_between_claim_and_beginning_is_a_run_all_the_same)
 {
     struct id id = submitted_job();
+    workers_wait(1);
     TURN_UNTIL(slots_in(SLOT_QUEUED) == 1);
     ck_assert_uint_ne(claim_next(3), 0); /* and not a step further */
     die(3, DEATH_LOST, SIGKILL);
@@ -86,6 +87,7 @@ START_TEST(the_record_of_a_run_that_was_given_back_does_not_leak_into_the_next)
     slot_of_ticket(ticket)->attempt.started_ms = 5;
     slot_progress_write(slot_of_ticket(ticket), 0.5, "half", 4, 6);
     die(1, DEATH_DRAINED, -1);
+    workers_wait(1);
     TURN_UNTIL(slots_in(SLOT_QUEUED) == 1);
     ck_assert_uint_ne(claim_next(2), 0);
     die(2, DEATH_LOST, SIGKILL);
@@ -217,6 +219,7 @@ START_TEST(deaths_of_one_worker_are_resolved_in_order_each_with_its_own_job)
     struct id ids[DEATHS];
     for (int i = 0; i < DEATHS; i++)
         ids[i] = submitted_job();
+    workers_wait(DEATHS);
     TURN_UNTIL(slots_in(SLOT_QUEUED) == DEATHS);
     for (int i = 0; i < DEATHS; i++) { /* the dispatcher looks at none of them meanwhile */
         ck_assert_uint_ne(claim_next(1), 0);

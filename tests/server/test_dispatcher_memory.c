@@ -250,6 +250,7 @@ START_TEST(a_new_front_adopts_it_in_every_state)
     for (int i = 0; i < 4; i++)
         ids[i] = submitted_memory();
     atomic_store(&segment.header->draining, DRAIN_NONE);
+    workers_wait(4);
     TURN_UNTIL(slots_in(SLOT_QUEUED) == 4);
     uint64_t running = start_next(0), dead = start_next(1), done = start_next(2);
     atomic_store(&segment.header->draining, DRAIN_WORKERS);
@@ -317,6 +318,7 @@ START_TEST(what_never_ran_is_saved_at_a_drain_and_runs_in_the_next_life)
     ok(submit_job(with_key("key", 1), &ids[0]));
     for (int i = 1; i < 6; i++)
         ids[i] = submitted_memory();
+    workers_wait(6);
     TURN_UNTIL(slots_in(SLOT_QUEUED) == 6); /* published ones are saved, too */
     uint64_t ticket = start_next(0);
     die(0, DEATH_DRAINED, -1); /* and one that was killed at the end of the grace */
@@ -358,6 +360,7 @@ END_TEST
 START_TEST(a_stored_job_is_left_to_its_row_at_a_drain)
 {
     struct id id = submitted_job();
+    workers_wait(1);
     TURN_UNTIL(slots_in(SLOT_QUEUED) == 1);
     drain();
     ck_assert_uint_eq(slots_in(SLOT_QUEUED), 1);

@@ -55,9 +55,11 @@ START_TEST(published_slots_are_published_anew_in_their_order_and_old_tickets_are
     uint64_t head, stale;
     for (int i = 0; i < 20; i++)
         ids[i] = submitted_job();
+    workers_wait(20);
     TURN_UNTIL(slots_in(SLOT_QUEUED) == 20);
     ck_assert(ring_peek(segment_ring(&segment, 0, PRIORITY_DEFAULT), &head, &stale)); /* a worker, half-way */
     restart();
+    workers_wait(20);
     TURN_UNTIL(slots_in(SLOT_QUEUED) == 20);
     ck_assert(!slot_claim(slot_of_ticket(stale), ticket_generation(stale), 3, incarnation_of(3)));
     for (int i = 0; i < 20; i++) {
@@ -403,6 +405,7 @@ START_TEST(an_impossible_slot_ends_the_front)
 {
     struct id id = submitted_job();
     submitted_job();
+    workers_wait(2);
     TURN_UNTIL(slots_in(SLOT_QUEUED) == 2);
     struct slot *slot = &segment.slots[hot_find(&hot, id)];
     size_t bytes = sizeof(struct slot) * SLOT_COUNT;

@@ -44,19 +44,20 @@ static void leave_unclean(void)
     ck_assert_int_eq(system(command), 0);
 }
 
-/* One group of a submit, a land and a cancel. */
+/* One group of a submit, a land and an end. */
 static enum err try_group(struct job *fresh, struct job *run, struct job *waiting)
 {
     struct store_submit submission = {.job = fresh};
     struct store_land landing = {.job = run, .keep_attempt = true};
-    struct store_cancel cancel = {.id = waiting->spec.id, .now_ms = 5};
+    struct store_end end = {.id = waiting->spec.id, .ending = END_CANCEL, .now_ms = 5};
     enum err err = store_begin(store, DURABILITY_FULL);
     if (err == ERR_OK)
         err = store_submit(store, &submission);
     if (err == ERR_OK)
         err = store_land(store, &landing);
     if (err == ERR_OK)
-        err = store_cancel(store, &cancel);
+        err = store_end(store, &end);
+    job_free(end.job);
     if (err == ERR_OK)
         return store_commit(store);
     store_rollback(store);

@@ -43,11 +43,7 @@ static struct job *ended(enum job_state state, enum outcome outcome)
 
 static void cancel(struct id id)
 {
-    struct store_cancel cancel = {.id = id, .now_ms = 777};
-    begin();
-    ok(store_cancel(store, &cancel));
-    ok(store_commit(store));
-    ck_assert_int_eq(cancel.err, ERR_OK);
+    ck_assert_int_eq(end_job(id, END_CANCEL, 777), ERR_OK);
 }
 
 /* How the attempts ended, as letters. */
@@ -335,43 +331,6 @@ START_TEST(a_walk_for_old_jobs_ends_where_jobs_are_too_young)
 }
 END_TEST
 
-/* The line. */
-
-struct seen {
-    int count, most;
-    struct id ids[8];
-};
-
-static bool see(void *context, const struct store_waiting *waiting)
-{
-    struct seen *seen = context;
-    ck_assert_str_eq(waiting->queue, "q");
-    ck_assert_int_gt(waiting->created_ms, 0);
-    seen->ids[seen->count++] = waiting->id;
-    return seen->count < seen->most;
-}
-
-START_TEST(the_line_is_in_the_order_of_running_and_may_be_left)
-{
-    JOB_AUTO low = make_job("q", "t"), *first = submitted(), *second = submitted(),
-             *high = make_job("q", "t");
-    job_free(ended(JOB_FAILED, OUTCOME_ERROR));
-    low->spec.priority = 1;
-    high->spec.priority = 9;
-    submit(low);
-    submit(high);
-    struct seen all = {.most = 8}, few = {.most = 2};
-    ok(store_line(store_own_reader(store), see, &all));
-    ck_assert_int_eq(all.count, 4);
-    const struct job *order[] = {high, first, second, low};
-    for (int i = 0; i < 4; i++)
-        ck_assert(id_equal(all.ids[i], order[i]->spec.id));
-    ok(store_line(store_own_reader(store), see, &few));
-    ck_assert_int_eq(few.count,
-                     3); /* of priority 5 one, since two had been seen by then; and of each below, one */
-}
-END_TEST
-
 /* Memory that runs out. */
 
 static enum err try_group(struct id again, struct id gone, struct job *tagged)
@@ -442,7 +401,6 @@ int main(void)
     tcase_add_test(tcase, old_jobs_of_each_terminal_state_are_found_in_steps);
     tcase_add_test(tcase, only_those_that_have_a_result_are_found_for_pruning);
     tcase_add_test(tcase, a_walk_for_old_jobs_ends_where_jobs_are_too_young);
-    tcase_add_test(tcase, the_line_is_in_the_order_of_running_and_may_be_left);
     tcase_add_test(tcase, memory_that_runs_out_anywhere_undoes_all_of_it);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);

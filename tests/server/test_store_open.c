@@ -130,7 +130,7 @@ START_TEST(a_newer_schema_is_refused_with_both_versions)
     open_store();
     close_store();
     change_file("PRAGMA user_version = 7");
-    refused("schema version 7", "versions up to 2");
+    refused("schema version 7", "versions up to 3");
 }
 END_TEST
 
@@ -223,12 +223,18 @@ START_TEST(the_check_finds_damage)
 }
 END_TEST
 
-/* One group of a submit, a cancel, a land, and a due. */
+/* One group of a submit, a land, an end, a patch, a setting, and a due. */
 static enum err try_group(struct job *fresh, struct job *run, struct job *waiting)
 {
     struct store_submit submission = {.job = fresh};
     struct store_land landing = {.job = run, .keep_attempt = true};
-    struct store_cancel cancel = {.id = waiting->spec.id, .now_ms = 5};
+    struct store_end end = {.id = waiting->spec.id, .ending = END_CANCEL, .now_ms = 5};
+    struct store_patch patch = {.id = fresh->spec.id,
+                                .has_tags = true,
+                                .tags = {"[\"a\"]", 5},
+                                .has_run_at = true,
+                                .run_at_ms = 9,
+                                .now_ms = 5};
     struct job *jobs[4];
     size_t count = 0;
     int64_t next_ms;
@@ -238,7 +244,13 @@ static enum err try_group(struct job *fresh, struct job *run, struct job *waitin
     if (err == ERR_OK)
         err = store_land(store, &landing);
     if (err == ERR_OK)
-        err = store_cancel(store, &cancel);
+        err = store_end(store, &end);
+    job_free(end.job);
+    if (err == ERR_OK)
+        err = store_patch(store, &patch);
+    job_free(patch.job);
+    if (err == ERR_OK)
+        err = store_setting_put(store, SETTING_QUEUE, "q", (struct text){"{}", 2});
     if (err == ERR_OK)
         err = store_due(store, INT64_MAX, 4, jobs, &count, &next_ms);
     while (count > 0)

@@ -5,24 +5,21 @@
 
 START_TEST(a_misspelt_key_names_its_place_and_the_nearest_key)
 {
-    refused_yaml(
-        "http:\n  lisen: 127.0.0.1:80\n",
-        ":2:3: http has no key \"lisen\"; did you mean listen? It has listen, loops, max_body, max_header, "
-        "max_wait, max_connections, request_timeout, hosts");
+    refused_yaml("http:\n  lisen: 127.0.0.1:80\n",
+                 ":2:3: http has no key \"lisen\"; did you mean listen? It has listen, loops, max_body, "
+                 "max_header, max_wait, max_connections, request_timeout, hosts");
     refused_yaml(
         "shutdwn: {drain: 1s}",
         ":1:1: the configuration has no key \"shutdwn\"; did you mean shutdown? It has http, auth, store, "
-        "workers, jobs, memory, tasks_dir, log, shutdown, tasks");
+        "workers, jobs, memory, tasks_dir, log, shutdown, tasks, pools, queues");
     refused_yaml("log: {colour: red}", ":1:7: log has no key \"colour\"; it has level, format");
 }
 END_TEST
 
 START_TEST(a_misspelt_key_of_a_task_names_its_place_and_the_nearest_key)
 {
-    refused_yaml(
-        "tasks:\n  - name: a\n    timout: 1s\n",
-        ":3:5: a task has no key \"timout\"; did you mean timeout? It has name, kind, path, argv, env, cwd, "
-        "description, queue, timeout, kill_after, retry, limits");
+    refused_yaml("tasks:\n  - name: a\n    timout: 1s\n",
+                 ":3:5: a task has no key \"timout\"; did you mean timeout?");
     refused_yaml("tasks: [{name: a, limits: {ram: 1GiB}}]",
                  ":1:28: tasks[].limits has no key \"ram\"; it has memory, cpu, files");
 }

@@ -4,15 +4,17 @@
 #include <string.h>
 
 /* The machine as it is drawn at the head of job.h, written down a second time: rows move to columns, each in
- * the order queued, running, retrying, succeeded, failed, cancelled. */
+ * the order queued, running, retrying, succeeded, failed, cancelled, scheduled, blocked. */
 /* clang-format off */
 static const char *const DRAWN[JOB_STATE_COUNT] = {
-    [JOB_QUEUED]    = ".x...x",
-    [JOB_RUNNING]   = "x.xxxx",
-    [JOB_RETRYING]  = "x....x",
-    [JOB_SUCCEEDED] = "x.....",
-    [JOB_FAILED]    = "x.....",
-    [JOB_CANCELLED] = "x.....",
+    [JOB_QUEUED]    = ".x..xxx.",
+    [JOB_RUNNING]   = "x.xxxx..",
+    [JOB_RETRYING]  = "x....xx.",
+    [JOB_SUCCEEDED] = "x.......",
+    [JOB_FAILED]    = "x.......",
+    [JOB_CANCELLED] = "x.......",
+    [JOB_SCHEDULED] = "x...xx..",
+    [JOB_BLOCKED]   = "x...xxx.",
 };
 /* clang-format on */
 
@@ -48,7 +50,41 @@ START_TEST(the_numbers_in_the_store_never_change)
     ck_assert_int_eq(JOB_SUCCEEDED, 3);
     ck_assert_int_eq(JOB_FAILED, 4);
     ck_assert_int_eq(JOB_CANCELLED, 5);
-    ck_assert_int_eq(JOB_STATE_COUNT, 6);
+    ck_assert_int_eq(JOB_SCHEDULED, 6);
+    ck_assert_int_eq(JOB_BLOCKED, 7);
+    ck_assert_int_eq(JOB_STATE_COUNT, 8);
+}
+END_TEST
+
+/* The same by the rule behind the table: what waits can be changed, what has not ended cancelled, what has
+ * ended run again or forgotten. */
+static bool may(enum job_state state, enum job_request request)
+{
+    switch (request) {
+    case REQUEST_CANCEL:
+        return !job_is_terminal(state);
+    case REQUEST_PATCH:
+        return !job_is_terminal(state) && state != JOB_RUNNING;
+    case REQUEST_RETRY:
+    case REQUEST_FORGET:
+        return job_is_terminal(state);
+    case REQUEST_COUNT:
+        break;
+    }
+    return false;
+}
+
+START_TEST(every_state_takes_or_refuses_every_request_and_says_why)
+{
+    for (int state = 0; state < JOB_STATE_COUNT; state++) {
+        for (int request = 0; request < REQUEST_COUNT; request++) {
+            const char *why = job_refusal((enum job_state)state, (enum job_request)request);
+            ck_assert_msg((why == NULL) == may((enum job_state)state, (enum job_request)request), "%s, %s",
+                          job_state_text((enum job_state)state),
+                          job_request_participle((enum job_request)request));
+            ck_assert(why == NULL || why[0] != '\0');
+        }
+    }
 }
 END_TEST
 
@@ -222,6 +258,7 @@ int main(void)
     suite_add_tcase(suite, tests);
     tcase_add_test(tests, a_job_moves_as_the_machine_is_drawn_and_not_otherwise);
     tcase_add_test(tests, a_state_is_terminal_just_when_nothing_but_a_request_leads_out_of_it);
+    tcase_add_test(tests, every_state_takes_or_refuses_every_request_and_says_why);
     tcase_add_test(tests, the_numbers_in_the_store_never_change);
     tcase_add_test(tests, states_read_back_from_their_text);
     tcase_add_test(tests, durabilities_read_back_and_rise);

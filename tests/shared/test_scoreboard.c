@@ -412,6 +412,14 @@ START_TEST(the_ring_of_deaths_fills_and_loses_nothing)
 }
 END_TEST
 
+START_TEST(each_reason_to_retire_is_named_like_its_key)
+{
+    ck_assert_str_eq(retire_reason_text(RETIRE_JOBS), "max_jobs");
+    ck_assert_str_eq(retire_reason_text(RETIRE_RSS), "max_rss");
+    ck_assert_str_eq(retire_reason_text(RETIRE_AGE), "max_age");
+}
+END_TEST
+
 START_TEST(each_cause_has_a_text_of_its_own)
 {
     for (int i = 0; i < DEATH_CAUSE_COUNT; i++) {
@@ -447,6 +455,7 @@ int main(void)
     tcase_add_test(runs, a_run_that_was_asked_to_stop_finishes_with_the_cause);
     tcase_add_test(runs, a_move_fails_once_the_run_went_on);
     tcase_add_test(runs, a_kill_may_come_from_running_and_from_stopping);
+    tcase_add_test(runs, each_reason_to_retire_is_named_like_its_key);
     tcase_add_test(runs, each_cause_has_a_text_of_its_own);
     tcase_add_test(runs, no_two_processes_write_to_one_cache_line);
     if (tests_fork()) {

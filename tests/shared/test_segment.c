@@ -55,7 +55,7 @@ static void list_areas(uint8_t *at[AREAS], uint64_t bytes[AREAS])
                            segment.catalogues, segment.arena, segment.trays};
     uint64_t sizes[AREAS] = {sizeof(struct board) * shape->worker_count,
                              sizeof(struct slot) * shape->slot_count,
-                             sizeof(struct ring) * POOL_COUNT * PRIORITY_COUNT,
+                             sizeof(struct ring) * shape->pool_count * PRIORITY_COUNT,
                              sizeof(struct catalogue) * 2,
                              shape->arena_bytes,
                              shape->tray_bytes * shape->worker_count};
@@ -90,6 +90,52 @@ START_TEST(rings_and_trays_lie_side_by_side)
         ck_assert_ptr_eq(segment_ring(&segment, 0, level), &segment.rings[level]);
     for (uint32_t i = 0; i < segment.shape.worker_count; i++)
         ck_assert_ptr_eq(segment_tray(&segment, i), segment.trays + i * segment.shape.tray_bytes);
+}
+END_TEST
+
+START_TEST(pools_have_rings_semaphores_and_workers_of_their_own)
+{
+    struct segment_shape shape = small_shape();
+    struct segment two;
+    shape.worker_count = 5;
+    shape.pool_count = 2;
+    shape.pools[0] = (struct segment_pool){.first = 0, .count = 3, .name = "default"};
+    shape.pools[1] = (struct segment_pool){.first = 3, .count = 2, .name = "slow"};
+    ck_assert_int_eq(segment_create(&shape, &two), ERR_OK);
+    for (uint32_t level = 0; level < PRIORITY_COUNT; level++) {
+        ck_assert_ptr_eq(segment_ring(&two, 0, level), &two.rings[level]);
+        ck_assert_ptr_eq(segment_ring(&two, 1, level), &two.rings[PRIORITY_COUNT + level]);
+    }
+    for (uint32_t worker = 0; worker < 5; worker++)
+        ck_assert_uint_eq(segment_pool_of(&two, worker), worker < 3 ? 0 : 1);
+    int tokens = -1;
+    sem_hint(&two.header->work[1]);
+    ck_assert_int_eq(sem_getvalue(&two.header->work[0], &tokens), 0);
+    ck_assert_int_eq(tokens, 0);
+    ck_assert_int_eq(sem_trywait(&two.header->work[1]), 0);
+    ck_assert_str_eq(two.header->shape.pools[1].name, "slow");
+    ck_assert_int_eq(segment_verify(&two), ERR_OK);
+    segment_close(&two);
+}
+END_TEST
+
+START_TEST(without_pools_in_the_shape_there_is_one_of_all_workers)
+{
+    ck_assert_uint_eq(segment.shape.pool_count, 1);
+    ck_assert_uint_eq(segment.shape.pools[0].first, 0);
+    ck_assert_uint_eq(segment.shape.pools[0].count, segment.shape.worker_count);
+    ck_assert_str_eq(segment.shape.pools[0].name, "default");
+}
+END_TEST
+
+START_TEST(pools_with_a_gap_between_them_are_refused)
+{
+    struct segment_shape shape = small_shape();
+    struct segment two;
+    shape.pool_count = 2;
+    shape.pools[0] = (struct segment_pool){.first = 0, .count = 1, .name = "default"};
+    shape.pools[1] = (struct segment_pool){.first = 2, .count = 2, .name = "slow"};
+    (void)!segment_create(&shape, &two);
 }
 END_TEST
 
@@ -263,13 +309,17 @@ int main(void)
     tcase_add_test(memory, a_new_one_is_empty);
     tcase_add_test(memory, no_area_overlaps_another_or_the_header);
     tcase_add_test(memory, rings_and_trays_lie_side_by_side);
+    tcase_add_test(memory, pools_have_rings_semaphores_and_workers_of_their_own);
+    tcase_add_test(memory, without_pools_in_the_shape_there_is_one_of_all_workers);
     tcase_add_test(memory, a_change_of_any_fixed_byte_of_the_header_is_noticed);
     tcase_add_test(memory, the_words_that_live_may_change);
     tcase_add_test(memory, a_child_sees_the_same_memory);
     tcase_add_test(memory, closing_twice_is_harmless);
     tcase_add_test(memory, the_largest_shape_can_be_laid_out);
-    if (tests_fork())
+    if (tests_fork()) {
+        tcase_add_test_raise_signal(memory, pools_with_a_gap_between_them_are_refused, SIGABRT);
         tcase_add_test_raise_signal(memory, more_workers_than_a_claim_word_can_name_are_refused, SIGABRT);
+    }
     tcase_add_checked_fixture(hints, open_segment, close_segment);
     tcase_set_timeout(hints, 30);
     tcase_add_test(hints, a_wait_ends_at_once_with_a_token_and_takes_it);

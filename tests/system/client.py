@@ -44,6 +44,10 @@ class Client:
             options["headers"] = {"Content-Type": "application/json", **options.get("headers", {})}
         return self.request("POST", path, **options)
 
+    def patch(self, path, body):
+        text = body if isinstance(body, (bytes, str)) else json.dumps(body)
+        return self.request("PATCH", path, data=text, headers={"Content-Type": "application/json"})
+
     def submit(self, task, args=None, wait=None, headers=None, **fields):
         """Submits a job and returns its document."""
         path = "/v1/jobs" if wait is None else f"/v1/jobs?wait={wait}"

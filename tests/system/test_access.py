@@ -1,6 +1,7 @@
 """Access: who may do what with which token, and that tokens never show."""
 
 import hashlib
+import json
 import os
 import re
 import signal
@@ -38,11 +39,23 @@ ALLOWED = {
     ("GET", "/v1/jobs/{id}/result"): 404,
     ("GET", "/v1/jobs/{id}/log"): 404,
     ("GET", "/v1/jobs/{id}/attempts"): 404,
+    ("GET", "/v1/jobs/{id}/why"): 404,
+    ("PATCH", "/v1/jobs/{id}"): 404,
     ("POST", "/v1/jobs/{id}/cancel"): 404,
     ("POST", "/v1/jobs/{id}/retry"): 404,
     ("DELETE", "/v1/jobs/{id}"): 404,
     ("GET", "/v1/queues"): 200,
     ("GET", "/v1/queues/{queue}"): 200,
+    ("PATCH", "/v1/queues/{queue}"): 200,
+    ("POST", "/v1/queues/{queue}/pause"): 200,
+    ("POST", "/v1/queues/{queue}/drain"): 200,
+    ("POST", "/v1/queues/{queue}/resume"): 200,
+    ("PATCH", "/v1/tasks/{task}"): 200,
+    ("POST", "/v1/tasks/{task}/pause"): 200,
+    ("POST", "/v1/tasks/{task}/resume"): 200,
+    ("POST", "/v1/pause"): 200,
+    ("POST", "/v1/drain"): 200,
+    ("POST", "/v1/resume"): 200,
     ("GET", "/v1/tasks"): 200,
     ("GET", "/v1/tasks/{task}"): 200,
     ("POST", "/v1/tasks/{task}/jobs"): 202,
@@ -72,7 +85,11 @@ def call(client, method, path, token=None, **headers):
         return client.get(path, headers=headers)
     if method == "DELETE":
         return client.request("DELETE", path, headers=headers)
-    body = {"task": "echo"} if path == "/v1/jobs" else None if path.endswith(("/cancel", "/retry")) else {}
+    if method == "PATCH":
+        body = json.dumps({"priority": 5} if "/jobs/" in path else {"concurrency": None})
+        return client.request("PATCH", path, data=body, headers={"Content-Type": "application/json", **headers})
+    bare = ("/cancel", "/retry", "/pause", "/drain", "/resume")
+    body = {"task": "echo"} if path == "/v1/jobs" else None if path.endswith(bare) else {}
     return client.post(path, body, headers=headers)
 
 

@@ -96,7 +96,8 @@ def test_every_error_code_a_client_can_see_is_in_the_file(document):
     codes = set(re.findall(r'E\([A-Z_]+, "([a-z_0-9]+)", \d+,', table))
     text = json.dumps(document, default=str)
     for code in ("unknown_task", "unknown_job", "unknown_queue", "invalid_json", "invalid_field",
-                 "idempotency_key_reused", "not_finished", "pruned", "job_failed"):
+                 "idempotency_key_reused", "queue_full", "cannot_start_in_time", "queue_draining", "not_possible_now",
+                 "not_finished", "pruned", "job_failed"):
         assert code in codes and code in text, code
 
 
@@ -133,7 +134,9 @@ class Checker:
             url = url.replace("{" + name + "}", value)
         assert "{" not in url
         options = {"headers": headers or {}}
-        if body is not None:
+        if body is not None and method == "PATCH":
+            answer = self.client.patch(url + query, body)
+        elif body is not None:
             answer = self.client.post(url + query, body, **options)
         else:
             answer = self.client.request(method, url + query, **options)
@@ -224,6 +227,39 @@ def test_live_answers_of_every_route_match_their_schemas(document, server, clien
     call("GET", "/v1/queues/{queue}", 200, values={"queue": "default"})
     call("GET", "/v1/queues/{queue}", 404, values={"queue": "nope"})
     call("GET", "/v1/workers", 200)
+    for one in (job, failed, running, retrying, queued):
+        call("GET", "/v1/jobs/{id}/why", 200, values={"id": one})
+    scheduled = call("POST", "/v1/jobs", 202, {"task": "echo", "delay": 300, "expires_in": 400, "concurrency_key": "k",
+                                               "meta": {"order": [1, "two"]}, "retry": {"intervals": [1, 2.5], "max_age": 60,
+                                                                                       "on": ["timeout"], "never": ["bad"]}})
+    scheduled = scheduled.json()["id"]
+    call("GET", "/v1/jobs/{id}", 200, values={"id": scheduled})
+    call("GET", "/v1/jobs/{id}/why", 200, values={"id": scheduled})
+    call("GET", "/v1/jobs", 200, query="?state=scheduled")
+    call("POST", "/v1/jobs", 422, {"task": "echo", "scheduled_at": "2100-01-01T00:00:00"})
+    call("PATCH", "/v1/jobs/{id}", 200, {"priority": 7, "tags": ["x"], "expires_at": None}, {"id": scheduled})
+    call("PATCH", "/v1/jobs/{id}", 422, {"state": "queued"}, {"id": scheduled})
+    call("PATCH", "/v1/jobs/{id}", 409, {"priority": 7}, {"id": job})
+    call("PATCH", "/v1/jobs/{id}", 404, {"priority": 7}, {"id": UNKNOWN})
+    call("POST", "/v1/jobs/{id}/cancel", 200, values={"id": scheduled})
+
+    # Limits and switches.
+    call("PATCH", "/v1/queues/{queue}", 200, {"concurrency": 3, "rate": "10/m", "weight": 2}, {"queue": "limited"})
+    call("GET", "/v1/queues/{queue}", 200, values={"queue": "limited"})
+    call("PATCH", "/v1/queues/{queue}", 422, {"concurrency": 0}, {"queue": "limited"})
+    call("PATCH", "/v1/queues/{queue}", 404, {"concurrency": 1}, {"queue": "a%20b"})
+    call("PATCH", "/v1/tasks/{task}", 200, {"key_concurrency": 1}, {"task": "echo"})
+    call("PATCH", "/v1/tasks/{task}", 422, {"max_depth": 1}, {"task": "echo"})
+    call("PATCH", "/v1/tasks/{task}", 404, {"concurrency": 1}, {"task": "nope"})
+    for verb in ("pause", "drain", "resume"):
+        call("POST", "/v1/queues/{queue}/" + verb, 200, values={"queue": "limited"})
+        call("POST", "/v1/queues/{queue}/" + verb, 404, values={"queue": "a%20b"})
+        call("POST", "/v1/" + verb, 200)
+        if verb == "drain":
+            call("POST", "/v1/jobs", 503, {"task": "echo"})
+    for verb in ("pause", "resume"):
+        call("POST", "/v1/tasks/{task}/" + verb, 200, values={"task": "echo"})
+        call("POST", "/v1/tasks/{task}/" + verb, 404, values={"task": "nope"})
     call("GET", "/v1/stats", 200)
     call("POST", "/v1/jobs/{id}/cancel", 200, values={"id": queued})
     call("GET", "/v1/jobs/{id}/result", 500, values={"id": queued})
@@ -231,7 +267,8 @@ def test_live_answers_of_every_route_match_their_schemas(document, server, clien
     call("POST", "/v1/jobs/{id}/cancel", 202, values={"id": running})
     call("POST", "/v1/jobs/{id}/cancel", 202, values={"id": other})
     call("POST", "/v1/jobs/{id}/cancel", 409, values={"id": job})
-    for path in ("/v1/jobs/{id}", "/v1/jobs/{id}/result", "/v1/jobs/{id}/log", "/v1/jobs/{id}/attempts"):
+    for path in ("/v1/jobs/{id}", "/v1/jobs/{id}/result", "/v1/jobs/{id}/log", "/v1/jobs/{id}/attempts",
+                 "/v1/jobs/{id}/why"):
         call("GET", path, 404, values={"id": UNKNOWN})
     call("POST", "/v1/jobs/{id}/cancel", 404, values={"id": UNKNOWN})
 

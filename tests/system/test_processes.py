@@ -175,6 +175,29 @@ def test_a_reload_disturbs_no_job(start_server, tasks, tmp_path):
     server.stop()
 
 
+def reloads(server):
+    return len(server.events("config.load"))
+
+
+def test_a_reload_says_that_other_pools_need_a_restart(start_server, tmp_path):
+    path = tmp_path / "forkpool.yaml"
+    path.write_text("queues: [{name: mail}]\n")
+    server = start_server(config=path)
+    path.write_text("queues: [{name: mail, weight: 2}, {name: more}]\n")
+    os.kill(server.supervisor, signal.SIGHUP)
+    until(lambda: reloads(server) == 1, 10, "the reload")
+    assert not server.events("config.pools")
+    path.write_text("pools: [{name: heavy}]\nqueues: [{name: mail, pool: heavy}]\n")
+    os.kill(server.supervisor, signal.SIGHUP)
+    until(lambda: server.events("config.pools"), 10, "a word about the pools")
+    path.write_text("queues: [{name: mail, pool: heavy}]\n")
+    os.kill(server.supervisor, signal.SIGHUP)
+    said = until(lambda: server.events("config.error"), 10, "config.error")[0]["reason"]
+    assert "heavy" in said and reloads(server) == 2
+    assert server.client.submit("echo", 1, wait=10)["state"] == "succeeded"
+    server.stop()
+
+
 # ── the front dies ──
 
 

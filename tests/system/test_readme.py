@@ -36,7 +36,7 @@ def test_a_first_job_word_for_word(tmp_path, place, start_server):
     server = start_server(tasks_dir=place / "build" / "tasks")
     done = run(tmp_path, "--in", place, "--url", server.url, "--pid", server.supervisor, "A first job")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("\n$ ") + done.stdout.startswith("$ ") >= 9
+    assert done.stdout.count("\n$ ") + done.stdout.startswith("$ ") >= 11
     assert '"sha256":"' in done.stdout and "== A first job: " in done.stdout
     states = {job["task"]: job["state"] for job in server.client.all_jobs()}
     assert states == {"sha256": "succeeded", "count": "succeeded"}

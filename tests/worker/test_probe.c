@@ -18,6 +18,7 @@ static void init(void)
         entry->timeout_ms = entry->kill_after_ms = entry->max_attempts = entry->backoff = -1;
         entry->backoff_initial_ms = entry->backoff_max_ms = entry->jitter = -1;
         entry->limit_memory_bytes = entry->limit_cpu_ms = entry->limit_files = -1;
+        entry->retry_max_age_ms = -1;
     }
     config = (struct config){.tasks_dir = harness.dir,
                              .tasks = entries,
@@ -382,6 +383,39 @@ START_TEST(an_entry_overrides_what_the_folder_gave)
     ck_assert_int_eq(task->limit_memory_bytes, 4);
     ck_assert_int_eq(task->limit_cpu_ms, 5);
     ck_assert_int_eq(task->limit_files, 6);
+    ck_assert_str_eq(task->retry_more, "");
+}
+END_TEST
+
+START_TEST(the_rest_of_how_a_task_is_retried_stands_in_its_catalogue_as_json)
+{
+    put("hello.sh", "#!/bin/sh\n", 0755);
+    struct task_config *given = entry(0, "hello");
+    given->retry_intervals = (struct config_times){.count = 3, .ms = {1000, 500, 30000}};
+    given->retry_max_age_ms = 3600000;
+    given->retry_on = (struct config_codes){.count = 2, .items = {"exit_status", "timeout"}};
+    given->retry_never = (struct config_codes){.count = 1, .items = {"no_such_user"}};
+    probe();
+    ck_assert_str_eq(usable("hello")->retry_more,
+                     "{\"intervals\":[1,0.5,30],\"max_age\":3600,\"on\":[\"exit_status\",\"timeout\"],"
+                     "\"never\":[\"no_such_user\"]}");
+    given->retry_intervals.count = given->retry_on.count = given->retry_never.count = 0;
+    probe();
+    ck_assert_str_eq(usable("hello")->retry_more, "{\"max_age\":3600}");
+}
+END_TEST
+
+START_TEST(retries_that_the_catalogue_has_no_room_for_break_the_task)
+{
+    put("hello.sh", "#!/bin/sh\n", 0755);
+    struct task_config *given = entry(0, "hello");
+    given->retry_on.count = given->retry_never.count = ERROR_CODES_MAX;
+    for (size_t i = 0; i < ERROR_CODES_MAX; i++) {
+        memset(given->retry_on.items[i], 'a', ERROR_CODE_BYTES - 1);
+        memset(given->retry_never.items[i], 'b', ERROR_CODE_BYTES - 1);
+    }
+    probe();
+    broken("hello", "its retry intervals, on and never are together longer than 511 bytes");
 }
 END_TEST
 
@@ -517,6 +551,8 @@ int main(void)
     tcase_add_test(tcase, the_probe_itself_loads_no_plugin);
     tcase_add_test(tcase, a_plugins_task_never_takes_the_name_of_an_earlier_file);
     tcase_add_test(tcase, an_entry_overrides_what_the_folder_gave);
+    tcase_add_test(tcase, the_rest_of_how_a_task_is_retried_stands_in_its_catalogue_as_json);
+    tcase_add_test(tcase, retries_that_the_catalogue_has_no_room_for_break_the_task);
     tcase_add_test(tcase, an_entry_may_add_a_command_by_argv_from_path);
     tcase_add_test(tcase, an_entrys_own_path_decides_where_argv_is_found);
     tcase_add_test(tcase, an_entry_may_name_a_path_in_or_outside_the_folder);

@@ -1,0 +1,156 @@
+#include "dispatcher.h"
+
+#include "clock.h"
+#include "log.h"
+#include "ring.h"
+
+#include <string.h>
+
+static void answer(struct work *work, enum err err)
+{
+    struct errand *errand = work->errand;
+    work_free(work);
+    errand->err = err;
+    errand->notify(errand);
+}
+
+/* --- a waiting job --- */
+
+/* Only rows are changed: a job that waits in a slot goes back to its row first. */
+void change_asked(struct dispatcher *dispatcher, struct work *work)
+{
+    uint32_t slot = hot_find(dispatcher->hot, work->id);
+    if (slot == HOT_NONE && dispatcher->loads_running > 0) { /* it may be on its way into a slot */
+        work->parked = dispatcher->deferred;
+        dispatcher->deferred = work;
+        return;
+    }
+    if (slot != HOT_NONE) {
+        const struct cell *cell = &dispatcher->cells[slot];
+        bool waits = !cell->memory && (cell->place == CELL_READY ||
+                                       (cell->place == CELL_LIVE && publish_take_back(dispatcher, slot)));
+        if (!waits) {
+            answer(work, ERR_NOT_NOW);
+            return;
+        }
+        cells_leave_ready(dispatcher, slot);
+        admit_send_back(dispatcher, slot);
+    }
+    committer_give(dispatcher->committer, work);
+}
+
+/* Its old lane has one less, whatever became of it. */
+static void leave_old_lane(struct dispatcher *dispatcher, const struct store_patch *patch)
+{
+    struct lane *lane = lineup_find(&dispatcher->lineup, patch->from_lane);
+    if (patch->from == JOB_QUEUED && lane != NULL)
+        lineup_wait(lane, -1);
+}
+
+void change_answered(struct dispatcher *dispatcher, struct work *work)
+{
+    const struct job *job = work->job;
+    if (work->err == ERR_OK) {
+        leave_old_lane(dispatcher, &work->op.patch);
+        if (job->state == JOB_QUEUED)
+            admit_stored(dispatcher, job);
+        fetch_due_at(dispatcher, job->spec.run_at_ms);
+        if (job->spec.expires_ms > 0 && job->spec.attempt == 0) { /* it may lie before what was looked at */
+            fetch_expiry_at(dispatcher, &job->spec);
+            if (job->spec.expires_ms <= dispatcher->expiry.after_ms)
+                dispatcher->expiry.after_ms = job->spec.expires_ms - 1;
+        }
+        LOG(JOB_CHANGE, LOG_ID(work->id), LOG_TEXT("task", job->spec.task));
+    }
+    answer(work, work->err);
+}
+
+/* --- limits --- */
+
+static void send_back_paused(struct dispatcher *dispatcher, uint32_t level)
+{
+    uint32_t next;
+    for (uint32_t at = dispatcher->ready[level].first; at != CELL_END; at = next) {
+        const struct cell *cell = &dispatcher->cells[at];
+        next = cell->links[dispatcher->ready[level].link].next;
+        if (cell->memory || !lane_is_paused(&dispatcher->lineup, cell->lane))
+            continue;
+        cells_leave_ready(dispatcher, at);
+        admit_send_back(dispatcher, at);
+    }
+}
+
+void change_settle(struct dispatcher *dispatcher)
+{
+    publish_take_all_back(dispatcher);
+    lineup_resettle(&dispatcher->lineup);
+    for (uint32_t at = dispatcher->live.first; at != CELL_END;
+         at = dispatcher->cells[at].links[dispatcher->live.link].next)
+        lineup_count(dispatcher->cells[at].lane);
+    for (uint32_t level = 0; level < PRIORITY_COUNT; level++)
+        send_back_paused(dispatcher, level); /* what is paused fills no slots */
+}
+
+/* Where the limits that were set by request lie; those of the whole are two words. */
+static struct limits *limits_of(struct dispatcher *dispatcher, enum setting_kind kind, const char *name)
+{
+    if (kind == SETTING_QUEUE)
+        return &lineup_queue(&dispatcher->lineup, name)->set;
+    if (kind == SETTING_TASK)
+        return &lineup_task(&dispatcher->lineup, name)->set;
+    return &dispatcher->whole;
+}
+
+void change_join(struct dispatcher *dispatcher)
+{
+    struct lineup *lineup = &dispatcher->lineup;
+    lineup->paused = dispatcher->whole.values[LIMIT_PAUSED] == 1;
+    atomic_store_explicit(&lineup->held, lineup->paused, memory_order_relaxed);
+    atomic_store_explicit(&lineup->closed, dispatcher->whole.values[LIMIT_DRAINING] == 1,
+                          memory_order_relaxed);
+    for (struct queue *queue = lineup_first_queue(lineup); queue != NULL; queue = lineup_next_queue(queue))
+        queue->now = limits_join(&queue->set, &queue->file);
+    for (struct task_line *task = lineup->tasks; task != NULL; task = task->next)
+        task->now = limits_join(&task->set, &task->file);
+}
+
+/* What is kept is all that was ever set and not taken back; it is in force once it is kept. */
+void change_set(struct dispatcher *dispatcher, struct work *work)
+{
+    const struct setting *setting = work->errand->setting;
+    work->limits = *limits_of(dispatcher, setting->kind, setting->name);
+    for (int i = 0; i < LIMIT_COUNT; i++)
+        if (setting->given[i])
+            work->limits.values[i] = setting->to.values[i];
+    committer_give(dispatcher->committer, work);
+}
+
+void change_set_done(struct dispatcher *dispatcher, struct work *work)
+{
+    const struct setting *setting = work->errand->setting;
+    if (work->err == ERR_OK) {
+        struct limits *limits = limits_of(dispatcher, setting->kind, setting->name);
+        for (int i = 0; i < LIMIT_COUNT; i++)
+            if (setting->given[i])
+                limits->values[i] = setting->to.values[i];
+        change_join(dispatcher);
+        change_settle(dispatcher);
+        LOG(LIMITS_SET, LOG_TEXT("name", setting->name));
+    }
+    answer(work, work->err);
+}
+
+static enum err take_setting(void *context, enum setting_kind kind, const char *name, struct text body)
+{
+    *limits_of(context, kind, name) = limits_read((struct json_span){body.at, body.bytes});
+    return ERR_OK;
+}
+
+enum err change_load_settings(struct dispatcher *dispatcher, struct store_reader *reader)
+{
+    dispatcher->whole = limits_none();
+    enum err err = store_settings(reader, take_setting, dispatcher);
+    change_join(dispatcher);
+    lineup_resettle(&dispatcher->lineup);
+    return err;
+}

@@ -1,0 +1,20 @@
+/* What the files of the lineup share; nobody else includes it. */
+#ifndef FORKPOOL_LINEUP_PRIVATE_H
+#define FORKPOOL_LINEUP_PRIVATE_H
+
+#include "lineup.h"
+
+void line_gate_init(struct gate *gate, enum gate_kind kind);
+bool line_lane_before(const struct heap_node *a, const struct heap_node *b);
+void line_gate_limit(struct gate *gate, int64_t concurrency, int64_t rate, int64_t burst);
+/* limits NULL: those of keys that neither a queue nor a task limits. */
+void line_limit_key(const struct lineup *lineup, struct gate *gate, const struct limits *limits);
+struct key_line *line_key_of(struct lineup *lineup, const struct lane *lane);
+void line_drop_key(struct lineup *lineup, struct key_line *key);
+void line_forget_lane(struct lineup *lineup, struct lane *lane);
+/* Out of the heap in which it stands; into its level's. */
+void line_leave(struct lineup *lineup, struct lane *lane);
+void line_stand(struct lineup *lineup, struct lane *lane);
+void line_settle_queue(struct lineup *lineup, struct queue *queue);
+
+#endif

@@ -1,0 +1,49 @@
+/* Extras: what few jobs have, as one JSON object, written by the codec of a submit and never changed. It goes
+ * with the job through store and slot as text; documents show its members as they are.
+ *
+ * Canonical: one level of members, in the order of EXTRAS, no white space outside of strings. Reentrant.
+ *
+ *     {"meta":{…},"retry":{"intervals":[1,5],"max_age":60,"on":["timeout"],"never":["bad_input"]},
+ *      "unique":{"key":"…","period":60,"on_conflict":"return"},"after":["ID",…],"ref":"a","schedule":"nightly"}
+ */
+#ifndef FORKPOOL_EXTRAS_H
+#define FORKPOOL_EXTRAS_H
+
+#include "job.h"
+#include "json.h"
+
+/* name, member */
+#define EXTRAS(X)                                                                                            \
+    X(META, "meta")         /* any JSON, the client's own */                                                 \
+    X(RETRY, "retry")       /* what struct retry does not hold */                                            \
+    X(UNIQUE, "unique")     /* key, period (seconds, absent: until it has ended), on_conflict */             \
+    X(AFTER, "after")       /* ids */                                                                        \
+    X(REF, "ref")           /* its name within the bulk request that brought it */                           \
+    X(SCHEDULE, "schedule") /* the schedule that made it */
+
+enum extra {
+#define X(name, member) EXTRA_##name,
+    EXTRAS(X)
+#undef X
+        EXTRA_COUNT
+};
+
+const char *extra_member(enum extra extra);
+
+/* The value of a member, a part of the text; false if it is not there. */
+bool extras_find(struct text extras, enum extra extra, struct json_span *value);
+
+/* The further rules of retrying (EXTRA_RETRY). */
+enum { RETRY_INTERVALS_MAX = 16, RETRY_CODES_MAX = 8 };
+struct retry_rules {
+    int64_t intervals_ms[RETRY_INTERVALS_MAX]; /* the last one repeats */
+    size_t interval_count;                     /* 0: by the backoff */
+    int64_t max_age_ms;                        /* from created_ms; -1: none */
+    char on[RETRY_CODES_MAX][ERROR_CODE_BYTES], never[RETRY_CODES_MAX][ERROR_CODE_BYTES];
+    size_t on_count, never_count; /* on_count 0: every error */
+};
+
+/* The rules in a value of EXTRA_RETRY; without any (span.at NULL): none. Unreadable parts are left out. */
+struct retry_rules retry_rules_read(struct json_span retry);
+
+#endif

@@ -1,0 +1,244 @@
+#include "config_fixture.h"
+
+/* ── what is accepted ── */
+
+START_TEST(the_default_pool_is_there_and_first_also_when_not_listed)
+{
+    write_yaml("workers: {count: 3}\n"
+               "pools: [{name: slow, workers: 2, min_workers: 1}]\n");
+    struct config *config = load_file();
+    ck_assert_uint_eq(config->pool_count, 2);
+    ck_assert_str_eq(config->pools[0].name, "default");
+    ck_assert_int_eq(config->pools[0].workers, 3);
+    ck_assert_int_eq(config->pools[0].min_workers, 3);
+    ck_assert_int_eq(config->pools[0].idle_timeout_ms, 60000);
+    ck_assert_int_eq(config->pools[0].max_jobs, 0);
+    ck_assert_int_eq(config->pools[0].nice, 0);
+    ck_assert_str_eq(config->pools[0].cpus, "");
+    ck_assert_str_eq(config->pools[1].name, "slow");
+    ck_assert_int_eq(config->pools[1].workers, 2);
+    ck_assert_int_eq(config->pools[1].min_workers, 1);
+    config_free(config);
+}
+END_TEST
+
+START_TEST(a_pool_carries_what_its_entry_says)
+{
+    write_yaml("pools:\n"
+               "  - {name: slow}\n"
+               "  - name: default\n"
+               "    workers: 8\n"
+               "    min_workers: 2\n"
+               "    idle_timeout: 5s\n"
+               "    max_jobs: 1000\n"
+               "    max_rss: 256MiB\n"
+               "    max_age: 1h\n"
+               "    nice: -5\n"
+               "    cpus: 0-3,5\n");
+    struct config *config = load_file();
+    const struct pool_config *pool = &config->pools[0];
+    ck_assert_uint_eq(config->pool_count, 2);
+    ck_assert_str_eq(pool->name, "default");
+    ck_assert_int_eq(pool->workers, 8);
+    ck_assert_int_eq(pool->min_workers, 2);
+    ck_assert_int_eq(pool->idle_timeout_ms, 5000);
+    ck_assert_int_eq(pool->max_jobs, 1000);
+    ck_assert_int_eq(pool->max_rss_bytes, 256 << 20);
+    ck_assert_int_eq(pool->max_age_ms, 3600000);
+    ck_assert_int_eq(pool->nice, -5);
+    ck_assert_str_eq(pool->cpus, "0-3,5");
+    ck_assert_str_eq(config->pools[1].name, "slow");
+    config_free(config);
+}
+END_TEST
+
+START_TEST(a_queue_has_defaults_and_carries_what_its_entry_says)
+{
+    write_yaml("pools: [{name: slow}]\n"
+               "queues:\n"
+               "  - name: plain\n"
+               "  - {name: mail, pool: slow, weight: 10, concurrency: 4, rate: 30/m, burst: 5,\n"
+               "     key_concurrency: 2, key_rate: 3/10s, key_burst: 2, max_depth: 100, paused: true}\n");
+    struct config *config = load_file();
+    const struct queue_config *plain = &config->queues[0], *mail = &config->queues[1];
+    ck_assert_uint_eq(config->queue_count, 2);
+    ck_assert_str_eq(plain->pool, "default");
+    ck_assert_int_eq(plain->weight, 1);
+    ck_assert_int_eq(plain->concurrency, -1);
+    ck_assert_uint_eq(plain->rate.count, 0);
+    ck_assert_int_eq(plain->burst, -1);
+    ck_assert_int_eq(plain->key_concurrency, -1);
+    ck_assert_uint_eq(plain->key_rate.count, 0);
+    ck_assert_int_eq(plain->max_depth, -1);
+    ck_assert(!plain->paused);
+    ck_assert_str_eq(mail->pool, "slow");
+    ck_assert_int_eq(mail->weight, 10);
+    ck_assert_int_eq(mail->concurrency, 4);
+    ck_assert_uint_eq(mail->rate.count, 30);
+    ck_assert_uint_eq(mail->rate.period_s, 60);
+    ck_assert_int_eq(mail->burst, 5);
+    ck_assert_int_eq(mail->key_concurrency, 2);
+    ck_assert_uint_eq(mail->key_rate.period_s, 10);
+    ck_assert_int_eq(mail->key_burst, 2);
+    ck_assert_int_eq(mail->max_depth, 100);
+    ck_assert(mail->paused);
+    config_free(config);
+}
+END_TEST
+
+START_TEST(a_task_carries_its_limits_and_the_rest_of_its_retry)
+{
+    write_yaml("tasks:\n"
+               "  - name: t\n"
+               "    argv: [true]\n"
+               "    concurrency: 3\n"
+               "    rate: 10/s\n"
+               "    retry: {intervals: [1, 500ms, 1m], max_age: 1h, on: [exit_status], never: [a.b, c-d]}\n"
+               "  - {name: u, argv: [true]}\n");
+    struct config *config = load_file();
+    const struct task_config *task = &config->tasks[0], *other = &config->tasks[1];
+    ck_assert_int_eq(task->concurrency, 3);
+    ck_assert_uint_eq(task->rate.count, 10);
+    ck_assert_uint_eq(task->retry_intervals.count, 3);
+    ck_assert_int_eq(task->retry_intervals.ms[1], 500);
+    ck_assert_int_eq(task->retry_intervals.ms[2], 60000);
+    ck_assert_int_eq(task->retry_max_age_ms, 3600000);
+    ck_assert_uint_eq(task->retry_on.count, 1);
+    ck_assert_str_eq(task->retry_on.items[0], "exit_status");
+    ck_assert_uint_eq(task->retry_never.count, 2);
+    ck_assert_str_eq(task->retry_never.items[1], "c-d");
+    ck_assert_int_eq(other->concurrency, -1);
+    ck_assert_uint_eq(other->rate.count, 0);
+    ck_assert_uint_eq(other->retry_intervals.count, 0);
+    ck_assert_int_eq(other->retry_max_age_ms, -1);
+    config_free(config);
+}
+END_TEST
+
+/* ── what is refused ── */
+
+START_TEST(names_that_stand_twice_are_refused_with_both_places)
+{
+    refused_yaml("pools:\n- {name: a}\n- {name: a}\n",
+                 ":3:3: the pool a stands in pools twice, first in line 2");
+    refused_yaml("queues:\n- {name: a}\n- {name: a}\n",
+                 ":3:3: the queue a stands in queues twice, first in line 2");
+}
+END_TEST
+
+START_TEST(a_queue_of_a_pool_that_is_not_there_is_refused_with_the_nearest)
+{
+    refused_yaml("pools: [{name: slow}]\nqueues:\n- {name: q, pool: slwo}\n",
+                 ":3:3: the queue q names the pool slwo, which is not in pools; did you mean slow?");
+}
+END_TEST
+
+static void refused_in(const char *list, const char *entry, const char *expected)
+{
+    char yaml[512];
+    snprintf(yaml, sizeof yaml, "%s:\n- {name: a, %s}\n", list, entry);
+    refused_yaml(yaml, expected);
+}
+
+START_TEST(concurrency_0_is_refused_with_a_hint)
+{
+    refused_in(
+        "queues", "concurrency: 0",
+        ":2:26: queues[].concurrency must be a whole number from 1 to 1000000, not \"0\"; for a queue whose "
+        "jobs wait, set paused: true");
+}
+END_TEST
+
+START_TEST(pools_that_cannot_be_are_refused)
+{
+    refused_in("pools", "workers: 0",
+               ":2:22: pools[].workers must be a whole number from 1 to 1024, not \"0\"");
+    refused_in("pools", "workers: 2, min_workers: 3",
+               ":2:3: the pool a has min_workers 3, more than workers, 2");
+    refused_yaml("workers: {count: 2}\npools: [{name: a, min_workers: 3}]",
+                 ":2:9: the pool a has min_workers 3, more than workers.count, 2");
+    refused_in("pools", "nice: 20", ":2:19: pools[].nice must be a whole number from -20 to 19, not \"20\"");
+    refused_in(
+        "pools", "cpus: 3-1",
+        ":2:19: pools[].cpus must be numbers and ranges of processors below 1024 (0-3,5), not \"3-1\"");
+    refused_in("pools", "cpus: '1023'", ":2:3: the pool a has cpus 1023, of which this process may use none");
+    refused_yaml("pools: [{workers: 1}]", ":1:9: a pool must have a name");
+    refused_in("pools", "size: 1",
+               ":2:13: a pool has no key \"size\"; did you mean nice? It has name, workers, min_workers, "
+               "idle_timeout, max_jobs, max_rss, max_age, nice, cpus");
+}
+END_TEST
+
+START_TEST(queues_that_cannot_be_are_refused)
+{
+    refused_in("queues", "weight: 1001",
+               ":2:21: queues[].weight must be a whole number from 1 to 1000, not \"1001\"");
+    refused_in("queues", "rate: 0/s",
+               ":2:19: queues[].rate must be a rate of 1 to 1000000 (10/s, 30/m, 100/h, 5/d or, for another "
+               "period, 3/10s), not \"0/s\"");
+    refused_in("queues", "burst: 3", ":2:3: the queue a has a burst, but no rate that it could exceed");
+    refused_in("queues", "rate: 1/s, key_burst: 3",
+               ":2:3: the queue a has a key_burst, but no key_rate that it could exceed");
+    refused_in("queues", "max_depth: 0",
+               ":2:24: queues[].max_depth must be a whole number from 1 to 1000000000, not \"0\"");
+    refused_in("queues", "paused: yes", ":2:21: queues[].paused must be false or true, not \"yes\"");
+}
+END_TEST
+
+START_TEST(retries_that_cannot_be_are_refused)
+{
+    refused_in("tasks", "retry: {intervals: []}",
+               ":2:32: tasks[].retry.intervals must be a list of 1 to 16, not of 0");
+    refused_in("tasks", "retry: {intervals: 5s}",
+               ":2:32: tasks[].retry.intervals must be a list [a, b], not a single value");
+    refused_in("tasks", "retry: {intervals: [1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]}",
+               ":2:32: tasks[].retry.intervals must be a list of 1 to 16, not of 17");
+    refused_in("tasks", "retry: {intervals: [1, soon]}",
+               ":2:32: tasks[].retry.intervals must be a duration from 0s to 30d (250ms, 8s, 5m, 1h, 7d or a "
+               "plain number of seconds), not \"soon\"");
+    refused_in("tasks", "retry: {on: [a, b, c, d, e, f, g, h, i]}",
+               ":2:25: tasks[].retry.on must be a list of 1 to 8, not of 9");
+    refused_in("tasks", "retry: {never: ['A b']}",
+               ":2:28: tasks[].retry.never must hold codes of errors, 1 to 39 of a-z 0-9 _ . -, not \"A b\"");
+    refused_in("tasks", "key_burst: 5",
+               ":2:3: the task a has a key_burst, but no key_rate that it could exceed");
+}
+END_TEST
+
+START_TEST(too_many_pools_or_workers_are_refused)
+{
+    char yaml[1024] = "pools:\n";
+    for (int i = 0; i < 16; i++)
+        sprintf(yaml + strlen(yaml), "- {name: p%d, workers: 1}\n", i);
+    refused_yaml(yaml, ": there are more than 16 pools, counting default");
+    refused_yaml("pools: [{name: a, workers: 1024}, {name: default, workers: 100}]\n",
+                 ": the pools have 1124 workers in all; 1038 are possible with so many pools");
+}
+END_TEST
+
+static void add_accepted(TCase *tests)
+{
+    tcase_add_test(tests, the_default_pool_is_there_and_first_also_when_not_listed);
+    tcase_add_test(tests, a_pool_carries_what_its_entry_says);
+    tcase_add_test(tests, a_queue_has_defaults_and_carries_what_its_entry_says);
+    tcase_add_test(tests, a_task_carries_its_limits_and_the_rest_of_its_retry);
+}
+
+static void add_refused(TCase *tests)
+{
+    tcase_add_test(tests, names_that_stand_twice_are_refused_with_both_places);
+    tcase_add_test(tests, a_queue_of_a_pool_that_is_not_there_is_refused_with_the_nearest);
+    tcase_add_test(tests, concurrency_0_is_refused_with_a_hint);
+    tcase_add_test(tests, pools_that_cannot_be_are_refused);
+    tcase_add_test(tests, queues_that_cannot_be_are_refused);
+    tcase_add_test(tests, retries_that_cannot_be_are_refused);
+    tcase_add_test(tests, too_many_pools_or_workers_are_refused);
+}
+
+int main(void)
+{
+    Suite *suite = suite_create("shared/config_lists");
+    add_case(suite, "accepted", add_accepted);
+    add_case(suite, "refused", add_refused);
+    return run_suite(suite);
+}
