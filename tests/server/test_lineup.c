@@ -1,4 +1,5 @@
-/* The lineup: order, shares, and what comes and goes. Its gates: test_lineup_gates.c. */
+/* The lineup: order, shares, and what comes and goes. Its gates: test_lineup_gates.c, test_lineup_offers.c.
+ */
 #include "lineup_fixture.h"
 
 /* --- order --- */
@@ -207,6 +208,27 @@ START_TEST(a_queue_that_was_paused_has_no_claim_to_the_past)
 }
 END_TEST
 
+START_TEST(a_queue_that_changes_its_pool_takes_along_no_debt)
+{
+    struct share a, b;
+    struct lane *lane = stands("a", "t", "", 5, PLENTY);
+    work_for(1000 * NS_PER_SEC, 10 * NS_PER_MS, 0, &a, &b);
+    lineup_queue(&lineup, "b")->pool = 1;
+    struct lane *other = stands("b", "t", "", 5, PLENTY);
+    lineup_leave_pool(&lineup, lane->queue);
+    lane->queue->pool = 1;
+    resettle();
+    int of_a = 0;
+    for (int i = 0; i < 100; i++) {
+        struct lane *next = lineup_next(&lineup, 1, 5, now_ns);
+        ck_assert(next == lane || next == other);
+        of_a += next == lane;
+        give_after(next, lineup_take(&lineup, next, now_ns), 10 * NS_PER_MS);
+    }
+    assert_ratio(of_a, 100 - of_a, 1);
+}
+END_TEST
+
 /* --- what comes and goes --- */
 
 START_TEST(a_lane_is_found_by_its_number_while_it_has_jobs_and_forgotten_with_the_last)
@@ -306,6 +328,7 @@ int main(void)
     tcase_add_test(shares, what_is_taken_back_is_not_charged);
     tcase_add_test(shares, a_queue_that_slept_has_no_claim_to_the_past);
     tcase_add_test(shares, a_queue_that_was_paused_has_no_claim_to_the_past);
+    tcase_add_test(shares, a_queue_that_changes_its_pool_takes_along_no_debt);
     tcase_add_checked_fixture(life, lineup_up, lineup_down);
     tcase_add_test(life, a_lane_is_found_by_its_number_while_it_has_jobs_and_forgotten_with_the_last);
     tcase_add_test(life, a_key_is_forgotten_with_the_last_of_its_lanes);
