@@ -46,10 +46,13 @@ void line_gate_init(struct gate *gate, enum gate_kind kind)
 
 void line_gate_limit(struct gate *gate, int64_t concurrency, int64_t rate, int64_t burst)
 {
+    int64_t many = burst == LIMIT_NOT_SET ? 1 : burst;
+    if (gate->rate != rate || gate->burst != many)
+        gate->tat_ns = 0; /* what an old rate has put off, a new one begins with */
     gate->concurrency = concurrency;
     gate->rate = rate;
     gate->interval_ns = rate == LIMIT_NOT_SET ? 0 : limit_rate_interval_ns(rate);
-    gate->burst = burst == LIMIT_NOT_SET ? 1 : burst;
+    gate->burst = many;
 }
 
 void lineup_init(struct lineup *lineup, int64_t key_concurrency)
@@ -129,15 +132,20 @@ static void settle_level(struct lineup *lineup, struct queue_level *level)
         heap_remove(heap, &level->node);
 }
 
-/* Its lanes waited for nothing but workers until now, or there were none: rule 2. */
-static void wake_queue(struct lineup *lineup, struct queue *queue)
+/* It had nothing that might run until now: rule 2. */
+void line_catch_up(struct lineup *lineup, struct queue *queue)
 {
     int64_t pass = lineup->pools[queue->pool].pass;
+    if (queue->pass < pass && queue->gate.in_flight == 0)
+        queue->pass = pass;
+}
+
+static void wake_queue(struct lineup *lineup, struct queue *queue)
+{
     for (int level = 0; level < PRIORITY_COUNT; level++)
         if (queue->levels[level].lanes.count > 0)
             return;
-    if (queue->pass < pass && queue->gate.in_flight == 0)
-        queue->pass = pass;
+    line_catch_up(lineup, queue);
 }
 
 void line_stand(struct lineup *lineup, struct lane *lane)
@@ -149,9 +157,34 @@ void line_stand(struct lineup *lineup, struct lane *lane)
     settle_level(lineup, level);
 }
 
+static void offer(struct lane *lane)
+{
+    struct lane **first = &lane->queue->offered;
+    lane->offered = true;
+    lane->offered_prev = NULL;
+    lane->offered_next = *first;
+    if (*first != NULL)
+        (*first)->offered_prev = lane;
+    *first = lane;
+}
+
+static void end_offer(struct lane *lane)
+{
+    if (!lane->offered)
+        return;
+    lane->offered = false;
+    if (lane->offered_next != NULL)
+        lane->offered_next->offered_prev = lane->offered_prev;
+    if (lane->offered_prev != NULL)
+        lane->offered_prev->offered_next = lane->offered_next;
+    else
+        lane->queue->offered = lane->offered_next;
+}
+
 void line_leave(struct lineup *lineup, struct lane *lane)
 {
     struct heap *heap = lane->heap;
+    end_offer(lane);
     heap_remove(heap, &lane->node);
     lane->heap = NULL;
     if (heap == &level_of(lane)->lanes)
@@ -163,24 +196,6 @@ void lineup_wait(struct lane *lane, int64_t jobs)
     lane->waiting += jobs;
     lane->queue->waiting += jobs;
     atomic_store_explicit(&lane->queue->depth, lane->queue->waiting, memory_order_relaxed);
-}
-
-void lineup_place(struct lineup *lineup, struct lane *lane)
-{
-    if (lane_head(lane) == NO_SEQ) {
-        if (lane->heap != NULL)
-            line_leave(lineup, lane);
-        if (lane->slots == 0 && !lane->loading && !lane->wanted)
-            line_forget_lane(lineup, lane);
-        return;
-    }
-    if (lane->heap == NULL) {
-        line_stand(lineup, lane);
-        return;
-    }
-    heap_fix(lane->heap, &lane->node);
-    if (lane->heap == &level_of(lane)->lanes)
-        settle_level(lineup, level_of(lane));
 }
 
 void lineup_loading(struct lineup *lineup, struct queue_level *level)
@@ -228,19 +243,59 @@ static void await_time(struct lineup *lineup, struct gate *gate, int64_t now_ns)
         heap_add(&lineup->timers, &gate->timer);
 }
 
-/* Offers the place behind an open gate to the first that waits. */
+/* Offers the place behind an open gate to the first that waits; who stands in a queue that is closed cannot
+ * use it. */
 static void wake_one(struct lineup *lineup, struct gate *gate, int64_t now_ns)
 {
-    struct heap_node *first = heap_first(&gate->waiters);
-    if (first == NULL)
-        return;
-    if (!gate_is_open(gate, now_ns)) {
-        await_time(lineup, gate, now_ns);
+    struct heap_node *first;
+    while ((first = heap_first(&gate->waiters)) != NULL) {
+        if (!gate_is_open(gate, now_ns)) {
+            await_time(lineup, gate, now_ns);
+            return;
+        }
+        struct lane *lane = HEAP_OF(first, struct lane, node);
+        heap_remove(&gate->waiters, &lane->node);
+        line_stand(lineup, lane);
+        if (!lane->queue->parked) {
+            offer(lane);
+            return;
+        }
+    }
+}
+
+static struct gate *key_gate(struct lane *lane)
+{
+    return lane->key != NULL ? &lane->key->gate : NULL;
+}
+
+/* What was offered to this lane: which of its gates did so is not noted. */
+static void pass_on(struct lineup *lineup, struct lane *lane, int64_t now_ns)
+{
+    struct gate *key = key_gate(lane);
+    wake_one(lineup, &lane->task->gate, now_ns);
+    if (key != NULL)
+        wake_one(lineup, key, now_ns);
+}
+
+void lineup_place(struct lineup *lineup, struct lane *lane)
+{
+    if (lane_head(lane) == NO_SEQ) {
+        bool offered = lane->offered;
+        if (lane->heap != NULL)
+            line_leave(lineup, lane);
+        if (offered)
+            pass_on(lineup, lane, lineup->now_ns);
+        if (lane->slots == 0 && !lane->loading && !lane->wanted)
+            line_forget_lane(lineup, lane);
         return;
     }
-    struct lane *lane = HEAP_OF(first, struct lane, node);
-    heap_remove(&gate->waiters, &lane->node);
-    line_stand(lineup, lane);
+    if (lane->heap == NULL) {
+        line_stand(lineup, lane);
+        return;
+    }
+    heap_fix(lane->heap, &lane->node);
+    if (lane->heap == &level_of(lane)->lanes)
+        settle_level(lineup, level_of(lane));
 }
 
 void line_settle_queue(struct lineup *lineup, struct queue *queue)
@@ -258,7 +313,19 @@ static void unpark_if_open(struct lineup *lineup, struct queue *queue, int64_t n
         return;
     }
     queue->parked = false;
+    line_catch_up(lineup, queue);
     line_settle_queue(lineup, queue);
+}
+
+static void park(struct lineup *lineup, struct queue *queue, int64_t now_ns)
+{
+    queue->parked = true;
+    line_settle_queue(lineup, queue);
+    await_time(lineup, &queue->gate, now_ns);
+    for (struct lane *lane; (lane = queue->offered) != NULL;) {
+        end_offer(lane);
+        pass_on(lineup, lane, now_ns);
+    }
 }
 
 static void wake_gate(struct lineup *lineup, struct gate *gate, int64_t now_ns)
@@ -271,6 +338,7 @@ static void wake_gate(struct lineup *lineup, struct gate *gate, int64_t now_ns)
 
 void lineup_tick(struct lineup *lineup, int64_t now_ns, int64_t *next_ns)
 {
+    lineup->now_ns = now_ns;
     for (struct heap_node *first; (first = heap_first(&lineup->timers)) != NULL;) {
         struct gate *gate = HEAP_OF(first, struct gate, timer);
         if (gate->opens_ns > now_ns)
@@ -286,11 +354,6 @@ void lineup_tick(struct lineup *lineup, int64_t now_ns, int64_t *next_ns)
 }
 
 /* --- the next --- */
-
-static struct gate *key_gate(struct lane *lane)
-{
-    return lane->key != NULL ? &lane->key->gate : NULL;
-}
 
 static void wait_at(struct lineup *lineup, struct lane *lane, struct gate *gate, int64_t now_ns)
 {
@@ -322,13 +385,12 @@ struct lane *lineup_next(struct lineup *lineup, uint32_t pool, uint32_t level, i
 {
     struct heap *heap = &lineup->pools[pool].levels[level];
     struct heap_node *first;
+    lineup->now_ns = now_ns;
     while (!lineup->paused && (first = heap_first(heap)) != NULL) {
         struct queue_level *at = HEAP_OF(first, struct queue_level, node);
         struct queue *queue = at->queue;
         if (!gate_is_open(&queue->gate, now_ns)) {
-            queue->parked = true;
-            line_settle_queue(lineup, queue);
-            await_time(lineup, &queue->gate, now_ns);
+            park(lineup, queue, now_ns);
             continue;
         }
         struct lane *lane = HEAP_OF(heap_first(&at->lanes), struct lane, node);
@@ -372,9 +434,8 @@ int64_t lineup_take(struct lineup *lineup, struct lane *lane, int64_t now_ns)
     lineup_wait(lane, -1);
     atomic_fetch_add_explicit(&queue->starts, 1, memory_order_relaxed);
     charge(lineup, queue, queue->run_ns);
-    wake_one(lineup, &lane->task->gate, now_ns);
-    if (key != NULL)
-        wake_one(lineup, key, now_ns);
+    end_offer(lane);
+    pass_on(lineup, lane, now_ns);
     return queue->run_ns;
 }
 
@@ -392,10 +453,9 @@ void lineup_give(struct lineup *lineup, struct lane *lane, int64_t charged_ns, i
         queue->run_ns += (run_ns - queue->run_ns) / 8;
     if (queue->run_ns < 1000)
         queue->run_ns = 1000;
+    lineup->now_ns = now_ns;
     unpark_if_open(lineup, queue, now_ns);
-    wake_one(lineup, &lane->task->gate, now_ns);
-    if (key != NULL)
-        wake_one(lineup, key, now_ns);
+    pass_on(lineup, lane, now_ns);
 }
 
 bool lane_is_limited(const struct lane *lane)

@@ -17,7 +17,8 @@
  * (ITU-T I.371): `tat_ns` is when the next job would be due if they came evenly; one may go if it is at most
  *     (burst − 1) intervals ahead.
  *  6. A gate that is open has no waiter that has not been offered the place: whoever is woken and does not
- * use it passes it on (lineup_next), and so does a taker while the gate is open still.
+ * use it passes it on, be it that it is stopped elsewhere (lineup_next), that its queue is, or that it has no
+ * job any more (lineup_place); and so does a taker while the gate is open still.
  *
  * One thread, the dispatcher's. Owns everything in it. Memory that cannot be had ends the front (CHECK).
  *
@@ -79,7 +80,9 @@ struct queue {
     uint32_t pool;
     struct limits file, set, now; /* by configuration; by request; in force */
     struct gate gate;
-    bool parked; /* its gate is closed: none of its levels stands in line */
+    bool parked;          /* its gate is closed: none of its levels stands in line */
+    bool between_pools;   /* pass is that beyond its pool's: see lineup_leave_pool */
+    struct lane *offered; /* its lanes that were woken, and have neither gone nor passed it on */
     struct queue_level levels[PRIORITY_COUNT];
     int64_t pass;   /* nanoseconds of workers' time, times PASS_SCALE, over the weight */
     int64_t run_ns; /* how long its jobs run, smoothed: what a job is charged until it has ended */
@@ -121,6 +124,8 @@ struct lane {
     struct heap *heap;    /* where it stands: in its level's, or among a gate's waiters; NULL: nowhere */
     struct heap_node node;
     uint8_t level;
+    struct lane *offered_next, *offered_prev; /* of its queue */
+    bool offered;
     char concurrency_key[KEY_BYTES];
 
     /* The dispatcher's; lineup_place after a change of these. */
@@ -148,6 +153,7 @@ struct lineup {
     struct key_line **keys;
     size_t bucket_count, lane_count, key_bucket_count, key_count;
     int64_t measured_ns;
+    int64_t now_ns;            /* the latest that was told */
     struct heap timers;        /* gates that open by time */
     int64_t key_concurrency;   /* where neither queue nor task says */
     bool paused;               /* the whole */

@@ -33,8 +33,12 @@ static void resettle_lane(struct lineup *lineup, struct lane *lane)
 void lineup_resettle(struct lineup *lineup)
 {
     for (struct queue *queue = lineup_first_queue(lineup); queue != NULL; queue = lineup_next_queue(queue)) {
+        if (queue->between_pools)
+            queue->pass += lineup->pools[queue->pool].pass;
+        if (queue->parked)
+            line_catch_up(lineup, queue);
+        queue->parked = queue->between_pools = false;
         limit_gate(&queue->gate, &queue->now);
-        queue->parked = false;
         atomic_store_explicit(&queue->max_depth, queue->now.values[LIMIT_MAX_DEPTH], memory_order_relaxed);
         atomic_store_explicit(&queue->closed, queue->now.values[LIMIT_DRAINING] == 1, memory_order_relaxed);
         atomic_store_explicit(&queue->held, queue->gate.paused, memory_order_relaxed);
@@ -79,6 +83,8 @@ void lineup_measure(struct lineup *lineup, int64_t now_ns)
 
 void lineup_leave_pool(struct lineup *lineup, struct queue *queue)
 {
-    queue->parked = true;
+    if (!queue->between_pools)
+        queue->pass -= lineup->pools[queue->pool].pass;
+    queue->between_pools = queue->parked = true;
     line_settle_queue(lineup, queue);
 }

@@ -119,8 +119,11 @@ struct key_line *line_key_of(struct lineup *lineup, const struct lane *lane)
     struct key_line *key = lineup->keys[hash % lineup->key_bucket_count];
     while (key != NULL && (key->scope != scope || strcmp(key->key, lane->concurrency_key) != 0))
         key = key->next;
-    if (key != NULL)
+    if (key != NULL) {
+        if (key->lanes == 0) /* it was not among those that took new limits */
+            line_limit_key(lineup, &key->gate, limits);
         return key;
+    }
     if (lineup->key_count >= 2 * lineup->key_bucket_count)
         grow_keys(lineup);
     key = calloc(1, sizeof *key);
@@ -203,6 +206,21 @@ struct lane *lineup_lane(struct lineup *lineup, const struct job_spec *spec)
     return lane;
 }
 
+/* Nobody refers to it any more. */
+static void retire_key(struct lineup *lineup, struct key_line *key)
+{
+    struct gate *gate = &key->gate;
+    if (gate->interval_ns == 0) {
+        line_drop_key(lineup, key);
+        return;
+    }
+    gate->opens_ns = gate->tat_ns; /* lineup_tick drops it then */
+    if (gate->timer.at > 0)
+        heap_fix(&lineup->timers, &gate->timer);
+    else
+        heap_add(&lineup->timers, &gate->timer);
+}
+
 void line_forget_lane(struct lineup *lineup, struct lane *lane)
 {
     struct lane **at = &lineup->lanes[(size_t)lane->id % lineup->bucket_count];
@@ -210,11 +228,7 @@ void line_forget_lane(struct lineup *lineup, struct lane *lane)
         at = &(*at)->next;
     *at = lane->next;
     lineup->lane_count--;
-    if (lane->key != NULL && --lane->key->lanes == 0 && lane->key->gate.interval_ns == 0)
-        line_drop_key(lineup, lane->key);
-    else if (lane->key != NULL && lane->key->lanes == 0 && lane->key->gate.timer.at == 0) {
-        lane->key->gate.opens_ns = lane->key->gate.tat_ns; /* lineup_tick drops it then */
-        heap_add(&lineup->timers, &lane->key->gate.timer);
-    }
+    if (lane->key != NULL && --lane->key->lanes == 0)
+        retire_key(lineup, lane->key);
     free(lane);
 }

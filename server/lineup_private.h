@@ -15,6 +15,7 @@ void line_forget_lane(struct lineup *lineup, struct lane *lane);
 /* Out of the heap in which it stands; into its level's. */
 void line_leave(struct lineup *lineup, struct lane *lane);
 void line_stand(struct lineup *lineup, struct lane *lane);
+void line_catch_up(struct lineup *lineup, struct queue *queue);
 void line_settle_queue(struct lineup *lineup, struct queue *queue);
 
 #endif

@@ -238,10 +238,149 @@ START_TEST(a_retry_waits_from_now)
 }
 END_TEST
 
+/* --- the rules of retrying beyond the backoff --- */
+
+static struct job ruled(const char *extras, enum outcome outcome, const char *code)
+{
+    struct job job = make(1);
+    job.attempt.outcome = (uint8_t)outcome;
+    job.spec.retry.max_attempts = 100;
+    job.spec.created_ms = NOW_MS;
+    strcpy(job.attempt.error_code, code);
+    job.extras = (struct text){extras, strlen(extras)};
+    return job;
+}
+
+static enum job_state after(const char *extras, enum outcome outcome, const char *code)
+{
+    struct job job = ruled(extras, outcome, code);
+    verdict_apply(&job, &LIMITS, NOW_MS, 0);
+    ck_assert_int_eq(job.spec.run_at_ms > 0, job.state == JOB_RETRYING);
+    ck_assert_uint_eq(job.spec.errors, 1); /* counted, whether it may run again or not */
+    return job.state;
+}
+
+START_TEST(intervals_go_before_the_backoff_and_the_last_one_repeats)
+{
+    static const int64_t WAITS[] = {1000, 500, 7000, 7000, 7000};
+    struct job job = ruled("{\"retry\":{\"intervals\":[1,0.5,7]}}", OUTCOME_ERROR, "busy");
+    for (int i = 0; i < 5; i++) {
+        verdict_apply(&job, &LIMITS, NOW_MS, 0);
+        ck_assert_int_eq(job.state, JOB_RETRYING);
+        ck_assert_int_eq(job.spec.run_at_ms, NOW_MS + WAITS[i]);
+    }
+}
+END_TEST
+
+START_TEST(intervals_are_not_cut_by_the_maximum_of_the_backoff_and_take_jitter)
+{
+    struct job job = ruled("{\"retry\":{\"intervals\":[600]}}", OUTCOME_ERROR, "busy");
+    job.spec.retry.max_ms = 10;
+    verdict_apply(&job, &LIMITS, NOW_MS, 12345);
+    ck_assert_int_eq(job.spec.run_at_ms, NOW_MS + 600000);
+    job.spec.retry.jitter = 10;
+    int64_t least = INT64_MAX;
+    for (uint64_t random = 0; random < 1000; random++) {
+        job.spec.errors = 0;
+        verdict_apply(&job, &LIMITS, NOW_MS, random * 0x9e3779b97f4a7c15ULL);
+        ck_assert_int_le(job.spec.run_at_ms, NOW_MS + 600000);
+        ck_assert_int_ge(job.spec.run_at_ms, NOW_MS + 540000);
+        least = job.spec.run_at_ms < least ? job.spec.run_at_ms : least;
+    }
+    ck_assert_int_lt(least, NOW_MS + 545000);
+}
+END_TEST
+
+START_TEST(intervals_do_not_raise_the_number_of_attempts)
+{
+    struct job job = ruled("{\"retry\":{\"intervals\":[1,1,1,1,1,1]}}", OUTCOME_ERROR, "busy");
+    job.spec.retry.max_attempts = 2;
+    verdict_apply(&job, &LIMITS, NOW_MS, 0);
+    ck_assert_int_eq(job.state, JOB_RETRYING);
+    verdict_apply(&job, &LIMITS, NOW_MS, 0);
+    ck_assert_int_eq(job.state, JOB_FAILED);
+}
+END_TEST
+
+/* The first wait is 700 ms; the age counts from created_ms to the beginning of the next attempt. */
+START_TEST(no_attempt_begins_beyond_max_age)
+{
+    ck_assert_int_eq(after("{\"retry\":{\"max_age\":0.7}}", OUTCOME_ERROR, "busy"), JOB_RETRYING);
+    ck_assert_int_eq(after("{\"retry\":{\"max_age\":0.699}}", OUTCOME_ERROR, "busy"), JOB_FAILED);
+    ck_assert_int_eq(after("{\"retry\":{\"max_age\":0}}", OUTCOME_TIMEOUT, "timeout"), JOB_FAILED);
+    ck_assert_int_eq(after("{\"retry\":{\"max_age\":5,\"intervals\":[5]}}", OUTCOME_ERROR, "busy"),
+                     JOB_RETRYING);
+    ck_assert_int_eq(after("{\"retry\":{\"max_age\":4,\"intervals\":[5]}}", OUTCOME_ERROR, "busy"),
+                     JOB_FAILED);
+}
+END_TEST
+
+START_TEST(max_age_counts_from_the_creation_and_not_from_this_attempt)
+{
+    struct job job = ruled("{\"retry\":{\"max_age\":60}}", OUTCOME_ERROR, "busy");
+    verdict_apply(&job, &LIMITS, NOW_MS + 59300, 0);
+    ck_assert_int_eq(job.state, JOB_RETRYING);
+    job.spec.errors = 0;
+    verdict_apply(&job, &LIMITS, NOW_MS + 59301, 0);
+    ck_assert_int_eq(job.state, JOB_FAILED);
+}
+END_TEST
+
+START_TEST(only_the_codes_in_on_are_retried)
+{
+    static const char ON[] = "{\"retry\":{\"on\":[\"busy\",\"timeout\"]}}";
+    ck_assert_int_eq(after(ON, OUTCOME_ERROR, "busy"), JOB_RETRYING);
+    ck_assert_int_eq(after(ON, OUTCOME_TIMEOUT, "timeout"), JOB_RETRYING);
+    ck_assert_int_eq(after(ON, OUTCOME_ERROR, "bus"), JOB_FAILED);
+    ck_assert_int_eq(after(ON, OUTCOME_ERROR, "busy2"), JOB_FAILED);
+    ck_assert_int_eq(after(ON, OUTCOME_ERROR, ""), JOB_FAILED);
+}
+END_TEST
+
+START_TEST(the_codes_in_never_are_not_retried_even_if_on_has_them)
+{
+    static const char NEVER[] = "{\"retry\":{\"never\":[\"bad_input\",\"timeout\"]}}";
+    static const char BOTH[] = "{\"retry\":{\"on\":[\"a\",\"b\"],\"never\":[\"b\"]}}";
+    ck_assert_int_eq(after(NEVER, OUTCOME_ERROR, "bad_input"), JOB_FAILED);
+    ck_assert_int_eq(after(NEVER, OUTCOME_TIMEOUT, "timeout"), JOB_FAILED);
+    ck_assert_int_eq(after(NEVER, OUTCOME_ERROR, "busy"), JOB_RETRYING);
+    ck_assert_int_eq(after(BOTH, OUTCOME_ERROR, "a"), JOB_RETRYING);
+    ck_assert_int_eq(after(BOTH, OUTCOME_ERROR, "b"), JOB_FAILED);
+}
+END_TEST
+
+START_TEST(a_task_that_says_never_again_is_believed_whatever_on_says)
+{
+    struct job job = ruled("{\"retry\":{\"on\":[\"busy\"]}}", OUTCOME_ERROR, "busy");
+    job.attempt.retryable = 0;
+    verdict_apply(&job, &LIMITS, NOW_MS, 0);
+    ck_assert_int_eq(job.state, JOB_FAILED);
+}
+END_TEST
+
+START_TEST(crashes_losses_and_returns_know_no_rules_of_retrying)
+{
+    static const enum outcome OUTCOMES[] = {OUTCOME_CRASH, OUTCOME_LOST, OUTCOME_RETURNED};
+    for (int i = 0; i < 3; i++) {
+        struct job job = ruled("{\"retry\":{\"max_age\":0,\"on\":[\"busy\"],\"never\":[\"crash\"]}}",
+                               OUTCOMES[i], "crash");
+        verdict_apply(&job, &LIMITS, NOW_MS + 100000, 0);
+        ck_assert_int_eq(job.state, JOB_QUEUED);
+        ck_assert_uint_eq(job.spec.errors, 0);
+    }
+}
+END_TEST
+
+START_TEST(rules_within_meta_are_not_rules)
+{
+    ck_assert_int_eq(after("{\"meta\":{\"retry\":{\"max_age\":0}}}", OUTCOME_ERROR, "busy"), JOB_RETRYING);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("verdict");
-    TCase *table = tcase_create("table"), *waits = tcase_create("waits");
+    TCase *table = tcase_create("table"), *waits = tcase_create("waits"), *rules = tcase_create("rules");
     const char *fork_mode = getenv("CK_FORK");
     tcase_add_loop_test(table, a_job_becomes_what_the_table_says, 0, ROWS);
     tcase_add_loop_test(table, the_last_of_its_counter_ends_a_job, 0, ROWS);
@@ -261,6 +400,17 @@ int main(void)
     tcase_add_test(waits, jitter_keeps_its_bounds_for_every_random_number);
     tcase_add_test(waits, a_retry_waits_from_now);
     suite_add_tcase(suite, table);
+    tcase_add_test(rules, intervals_go_before_the_backoff_and_the_last_one_repeats);
+    tcase_add_test(rules, intervals_are_not_cut_by_the_maximum_of_the_backoff_and_take_jitter);
+    tcase_add_test(rules, intervals_do_not_raise_the_number_of_attempts);
+    tcase_add_test(rules, no_attempt_begins_beyond_max_age);
+    tcase_add_test(rules, max_age_counts_from_the_creation_and_not_from_this_attempt);
+    tcase_add_test(rules, only_the_codes_in_on_are_retried);
+    tcase_add_test(rules, the_codes_in_never_are_not_retried_even_if_on_has_them);
+    tcase_add_test(rules, a_task_that_says_never_again_is_believed_whatever_on_says);
+    tcase_add_test(rules, crashes_losses_and_returns_know_no_rules_of_retrying);
+    tcase_add_test(rules, rules_within_meta_are_not_rules);
     suite_add_tcase(suite, waits);
+    suite_add_tcase(suite, rules);
     return run_suite(suite);
 }

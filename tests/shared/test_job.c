@@ -88,6 +88,81 @@ START_TEST(every_state_takes_or_refuses_every_request_and_says_why)
 }
 END_TEST
 
+/* One request of each kind leads to one state: what it takes must be a legal move, and what it does not must
+ * not be one, but where the move has other reasons. */
+START_TEST(a_request_that_is_taken_leads_along_a_legal_move)
+{
+    for (int i = 0; i < JOB_STATE_COUNT; i++) {
+        enum job_state state = (enum job_state)i;
+        ck_assert_int_eq(job_refusal(state, REQUEST_CANCEL) == NULL, job_may_move(state, JOB_CANCELLED));
+        if (job_refusal(state, REQUEST_RETRY) == NULL)
+            ck_assert(job_may_move(state, JOB_QUEUED));
+        if (job_refusal(state, REQUEST_PATCH) == NULL && state != JOB_SCHEDULED) /* that one stays it */
+            ck_assert(job_may_move(state, JOB_SCHEDULED));
+        ck_assert_int_eq(job_refusal(state, REQUEST_FORGET) == NULL, job_is_terminal(state));
+    }
+}
+END_TEST
+
+START_TEST(no_job_moves_to_the_state_that_it_has)
+{
+    for (int i = 0; i < JOB_STATE_COUNT; i++)
+        ck_assert(!job_may_move((enum job_state)i, (enum job_state)i));
+}
+END_TEST
+
+static struct job_spec laned(uint8_t priority, const char *queue, const char *task, const char *key)
+{
+    struct job_spec spec = {.priority = priority};
+    strcpy(spec.queue, queue);
+    strcpy(spec.task, task);
+    strcpy(spec.concurrency_key, key);
+    return spec;
+}
+
+START_TEST(jobs_with_the_same_four_parts_are_in_one_lane_whatever_else_differs)
+{
+    struct job_spec one = laned(5, "q", "t", "k"), two = one;
+    two.id = id_new();
+    two.seq = 7;
+    two.durability = DURABILITY_FULL;
+    two.expires_ms = two.run_at_ms = two.created_ms = 99;
+    strcpy(two.idempotency_key, "other");
+    strcpy(two.queue + 2, "behind the end");
+    ck_assert_int_eq(job_lane(&one), job_lane(&two));
+    ck_assert_int_ge(job_lane(&one), 0);
+}
+END_TEST
+
+START_TEST(a_lane_differs_when_any_of_its_four_parts_does)
+{
+    const struct job_spec specs[] = {
+        laned(5, "q", "t", "k"),  laned(6, "q", "t", "k"), laned(5, "r", "t", "k"), laned(5, "q", "u", "k"),
+        laned(5, "q", "t", "l"),  laned(5, "q", "t", ""),  laned(5, "t", "q", "k"), laned(5, "qt", "k", ""),
+        laned(5, "q", "tk", ""),  laned(5, "qt", "t", ""), laned(5, "q", "k", "t"), laned(5, "q", "t", "k/"),
+        laned(5, "q", "t", "/k"), laned(0, "q", "t", "k"), laned(9, "q", "t", "k"), laned(5, "5q", "t", "k"),
+    };
+    int count = sizeof specs / sizeof specs[0];
+    for (int i = 0; i < count; i++)
+        for (int j = 0; j < i; j++)
+            ck_assert_msg(job_lane(&specs[i]) != job_lane(&specs[j]), "%d and %d", i, j);
+}
+END_TEST
+
+START_TEST(the_longest_names_and_key_have_a_lane_and_their_last_bytes_count)
+{
+    struct job_spec one = {.priority = 9};
+    memset(one.queue, 'q', NAME_BYTES - 1);
+    memset(one.task, 't', NAME_BYTES - 1);
+    memset(one.concurrency_key, 'k', KEY_BYTES - 1);
+    struct job_spec queue = one, task = one, key = one;
+    queue.queue[NAME_BYTES - 2] = task.task[NAME_BYTES - 2] = key.concurrency_key[KEY_BYTES - 2] = 'x';
+    ck_assert_int_ne(job_lane(&one), job_lane(&queue));
+    ck_assert_int_ne(job_lane(&one), job_lane(&task));
+    ck_assert_int_ne(job_lane(&one), job_lane(&key));
+}
+END_TEST
+
 START_TEST(states_read_back_from_their_text)
 {
     for (int i = 0; i < JOB_STATE_COUNT; i++) {
@@ -259,6 +334,11 @@ int main(void)
     tcase_add_test(tests, a_job_moves_as_the_machine_is_drawn_and_not_otherwise);
     tcase_add_test(tests, a_state_is_terminal_just_when_nothing_but_a_request_leads_out_of_it);
     tcase_add_test(tests, every_state_takes_or_refuses_every_request_and_says_why);
+    tcase_add_test(tests, a_request_that_is_taken_leads_along_a_legal_move);
+    tcase_add_test(tests, no_job_moves_to_the_state_that_it_has);
+    tcase_add_test(tests, jobs_with_the_same_four_parts_are_in_one_lane_whatever_else_differs);
+    tcase_add_test(tests, a_lane_differs_when_any_of_its_four_parts_does);
+    tcase_add_test(tests, the_longest_names_and_key_have_a_lane_and_their_last_bytes_count);
     tcase_add_test(tests, the_numbers_in_the_store_never_change);
     tcase_add_test(tests, states_read_back_from_their_text);
     tcase_add_test(tests, durabilities_read_back_and_rise);
