@@ -155,6 +155,34 @@ static uint32_t last_ready(const struct dispatcher *dispatcher, uint32_t level, 
     return slot;
 }
 
+static bool is_held_up(const struct lane *lane)
+{
+    bool at_gate = lane->heap != NULL && lane->heap != &lane->queue->levels[lane->level].lanes;
+    return at_gate || lane->queue->parked;
+}
+
+/* One that a limit holds up anyway, of another lane and no more urgent: it would only lie there, before ones
+ * that may go. */
+static bool evict_held_up(struct dispatcher *dispatcher, const struct job_spec *spec)
+{
+    struct lane *mine = lineup_find(&dispatcher->lineup, spec->lane);
+    if (mine == NULL || is_held_up(mine))
+        return false;
+    for (uint32_t level = 0; level <= spec->priority; level++) {
+        const struct cell_list *ready = &dispatcher->ready[level];
+        for (uint32_t slot = ready->last; slot != CELL_END;
+             slot = dispatcher->cells[slot].links[ready->link].prev) {
+            const struct cell *cell = &dispatcher->cells[slot];
+            if (cell->memory || cell->lane == mine || !is_held_up(cell->lane))
+                continue;
+            cells_leave_ready(dispatcher, slot);
+            admit_send_back(dispatcher, slot);
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool evict_ready(struct dispatcher *dispatcher, const struct job_spec *spec)
 {
     for (uint32_t level = 0; level <= spec->priority; level++) {
@@ -191,8 +219,8 @@ static enum err fill_stored(struct dispatcher *dispatcher, const struct job *job
     do
         if (dispatcher->hot_count < admit_hot_most(dispatcher))
             err = fill_slot(dispatcher, job, slot);
-    while (err != ERR_OK &&
-           (evict_ready(dispatcher, &job->spec) || evict_published(dispatcher, job->spec.priority)));
+    while (err != ERR_OK && (evict_ready(dispatcher, &job->spec) || evict_held_up(dispatcher, &job->spec) ||
+                             evict_published(dispatcher, job->spec.priority)));
     return err;
 }
 
@@ -207,9 +235,8 @@ static void admit_filled(struct dispatcher *dispatcher, const struct job *job, u
 /* Where it would only lie, it stays in the store. */
 static bool may_be_hot(const struct dispatcher *dispatcher, const struct lane *lane)
 {
-    bool held_up = lane->heap != NULL && lane->heap != &lane->queue->levels[lane->level].lanes;
     return lane->cold_seq == NO_SEQ && !lane_is_paused(&dispatcher->lineup, lane) &&
-           lane->ready.count < (held_up || lane->queue->parked ? LANE_HELD_MOST : LANE_MOST);
+           lane->ready.count < (is_held_up(lane) ? LANE_HELD_MOST : LANE_MOST);
 }
 
 void admit_stored(struct dispatcher *dispatcher, const struct job *job)

@@ -16,11 +16,12 @@ static void answer(struct work *work, enum err err)
 
 /* --- a waiting job --- */
 
-/* Only rows are changed: a job that waits in a slot goes back to its row first. */
+/* Only rows are changed: a job that waits in a slot goes back to its row first. A row that was read before
+ * the change must not come into a slot after it. */
 void change_asked(struct dispatcher *dispatcher, struct work *work)
 {
     uint32_t slot = hot_find(dispatcher->hot, work->id);
-    if (slot == HOT_NONE && dispatcher->loads_running > 0) { /* it may be on its way into a slot */
+    if (dispatcher->loads_running > 0) {
         work->parked = dispatcher->deferred;
         dispatcher->deferred = work;
         return;
