@@ -39,7 +39,8 @@ bool change_on_way(const struct dispatcher *dispatcher, struct id id)
     return false;
 }
 
-/* Only rows are changed: a job that waits in a slot goes back to its row first. */
+/* Only rows are changed: a job that waits in a slot goes back to its row first. A row that was read before
+ * the change must not come into a slot after it. */
 void change_asked(struct dispatcher *dispatcher, struct work *work)
 {
     uint32_t slot = hot_find(dispatcher->hot, work->id);
