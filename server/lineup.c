@@ -165,11 +165,35 @@ void lineup_wait(struct lane *lane, int64_t jobs)
     atomic_store_explicit(&lane->queue->depth, lane->queue->waiting, memory_order_relaxed);
 }
 
+/* Rule 6: a lane leaves the line and may have been offered the place behind this gate. The next tick offers
+ * it on. */
+static void pass_on(struct lineup *lineup, struct gate *gate)
+{
+    if (gate->waiters.count == 0)
+        return;
+    gate->opens_ns = 0;
+    if (gate->timer.at > 0)
+        heap_fix(&lineup->timers, &gate->timer);
+    else
+        heap_add(&lineup->timers, &gate->timer);
+}
+
+static void leave_for_good(struct lineup *lineup, struct lane *lane)
+{
+    bool in_line = lane->heap == &level_of(lane)->lanes;
+    line_leave(lineup, lane);
+    if (!in_line)
+        return;
+    pass_on(lineup, &lane->task->gate);
+    if (lane->key != NULL)
+        pass_on(lineup, &lane->key->gate);
+}
+
 void lineup_place(struct lineup *lineup, struct lane *lane)
 {
     if (lane_head(lane) == NO_SEQ) {
         if (lane->heap != NULL)
-            line_leave(lineup, lane);
+            leave_for_good(lineup, lane);
         if (lane->slots == 0 && !lane->loading && !lane->wanted)
             line_forget_lane(lineup, lane);
         return;
