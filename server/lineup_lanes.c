@@ -119,8 +119,10 @@ struct key_line *line_key_of(struct lineup *lineup, const struct lane *lane)
     struct key_line *key = lineup->keys[hash % lineup->key_bucket_count];
     while (key != NULL && (key->scope != scope || strcmp(key->key, lane->concurrency_key) != 0))
         key = key->next;
-    if (key != NULL)
+    if (key != NULL) {
+        line_limit_key(lineup, &key->gate, limits); /* no lane had it for a while: they may have changed */
         return key;
+    }
     if (lineup->key_count >= 2 * lineup->key_bucket_count)
         grow_keys(lineup);
     key = calloc(1, sizeof *key);
