@@ -114,15 +114,32 @@ void change_join(struct dispatcher *dispatcher)
         task->now = limits_join(&task->set, &task->file);
 }
 
-/* What is kept is all that was ever set and not taken back; it is in force once it is kept. */
-void change_set(struct dispatcher *dispatcher, struct work *work)
+/* What is kept is all that was ever set and not taken back; it is in force once it is kept. So one at a time:
+ * the next one starts from what this one leaves. */
+static void keep_next(struct dispatcher *dispatcher)
 {
+    struct work *work = dispatcher->settings;
+    if (work == NULL || dispatcher->setting_running)
+        return;
     const struct setting *setting = work->errand->setting;
+    dispatcher->settings = work->parked;
+    dispatcher->setting_running = true;
+    work->parked = NULL;
     work->limits = *limits_of(dispatcher, setting->kind, setting->name);
     for (int i = 0; i < LIMIT_COUNT; i++)
         if (setting->given[i])
             work->limits.values[i] = setting->to.values[i];
     committer_give(dispatcher->committer, work);
+}
+
+void change_set(struct dispatcher *dispatcher, struct work *work)
+{
+    struct work **end = &dispatcher->settings;
+    while (*end != NULL)
+        end = &(*end)->parked;
+    work->parked = NULL;
+    *end = work;
+    keep_next(dispatcher);
 }
 
 void change_set_done(struct dispatcher *dispatcher, struct work *work)
@@ -137,6 +154,8 @@ void change_set_done(struct dispatcher *dispatcher, struct work *work)
         change_settle(dispatcher);
         LOG(LIMITS_SET, LOG_TEXT("name", setting->name));
     }
+    dispatcher->setting_running = false;
+    keep_next(dispatcher);
     answer(work, work->err);
 }
 

@@ -121,7 +121,10 @@ struct dispatcher {
     bool stalled; /* a row did not fit: no load before something is released, or STALL_MS have passed */
     int64_t stalled_ns;
     struct work *deferred; /* cancels of jobs without a slot, while a load or due runs */
-    bool any_parked;       /* some cell may have cancels that wait for its landing */
+    struct work *on_way; /* PATCHes and RETRYs that the committer has: they may bring their job into a slot */
+    struct work *settings; /* that wait for the one that is being kept, oldest first */
+    bool setting_running;
+    bool any_parked; /* some cell may have cancels that wait for its landing */
     int64_t scanned_ns;
     bool scan_now;
 };
