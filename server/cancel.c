@@ -111,7 +111,8 @@ void cancel_asked(struct dispatcher *dispatcher, struct work *work)
         expire_hot(dispatcher, work, slot);
     } else if (slot != HOT_NONE) {
         cancel_hot(dispatcher, work, slot);
-    } else if (dispatcher->loads_running > 0) { /* the job may be on its way into a slot */
+    } else if (dispatcher->loads_running > 0 ||
+               change_on_way(dispatcher, work->id)) { /* the job may be on its way into a slot */
         work->parked = dispatcher->deferred;
         dispatcher->deferred = work;
     } else {

@@ -16,11 +16,35 @@ static void answer(struct work *work, enum err err)
 
 /* --- a waiting job --- */
 
+void change_send(struct dispatcher *dispatcher, struct work *work)
+{
+    work->way = dispatcher->on_way;
+    dispatcher->on_way = work;
+    committer_give(dispatcher->committer, work);
+}
+
+void change_is_back(struct dispatcher *dispatcher, struct work *work)
+{
+    struct work **at = &dispatcher->on_way;
+    while (*at != work)
+        at = &(*at)->way;
+    *at = work->way;
+}
+
+bool change_on_way(const struct dispatcher *dispatcher, struct id id)
+{
+    for (const struct work *work = dispatcher->on_way; work != NULL; work = work->way)
+        if (id_equal(work->id, id))
+            return true;
+    return false;
+}
+
 /* Only rows are changed: a job that waits in a slot goes back to its row first. */
 void change_asked(struct dispatcher *dispatcher, struct work *work)
 {
     uint32_t slot = hot_find(dispatcher->hot, work->id);
-    if (slot == HOT_NONE && dispatcher->loads_running > 0) { /* it may be on its way into a slot */
+    if (dispatcher->loads_running > 0 ||
+        change_on_way(dispatcher, work->id)) { /* its row may be on its way into a slot, or back into one */
         work->parked = dispatcher->deferred;
         dispatcher->deferred = work;
         return;
@@ -36,7 +60,7 @@ void change_asked(struct dispatcher *dispatcher, struct work *work)
         cells_leave_ready(dispatcher, slot);
         admit_send_back(dispatcher, slot);
     }
-    committer_give(dispatcher->committer, work);
+    change_send(dispatcher, work);
 }
 
 /* Its old lane has one less, whatever became of it. */
@@ -50,6 +74,7 @@ static void leave_old_lane(struct dispatcher *dispatcher, const struct store_pat
 void change_answered(struct dispatcher *dispatcher, struct work *work)
 {
     const struct job *job = work->job;
+    change_is_back(dispatcher, work);
     if (work->err == ERR_OK) {
         leave_old_lane(dispatcher, &work->op.patch);
         if (job->state == JOB_QUEUED)
@@ -63,6 +88,7 @@ void change_answered(struct dispatcher *dispatcher, struct work *work)
         LOG(JOB_CHANGE, LOG_ID(work->id), LOG_TEXT("task", job->spec.task));
     }
     answer(work, work->err);
+    cancel_undefer(dispatcher);
 }
 
 /* --- limits --- */

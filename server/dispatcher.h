@@ -253,6 +253,11 @@ const char *configure_pool_name(const struct dispatcher *dispatcher, uint32_t po
 void change_join(struct dispatcher *dispatcher);
 void change_asked(struct dispatcher *dispatcher, struct work *work);
 void change_answered(struct dispatcher *dispatcher, struct work *work);
+/* A PATCH or RETRY goes to the committer; it is back. Nothing else is asked of the store for that job in
+ * between: it would hit a job that has got a slot meanwhile, and may run. */
+void change_send(struct dispatcher *dispatcher, struct work *work);
+void change_is_back(struct dispatcher *dispatcher, struct work *work);
+bool change_on_way(const struct dispatcher *dispatcher, struct id id);
 void change_set(struct dispatcher *dispatcher, struct work *work);
 void change_set_done(struct dispatcher *dispatcher, struct work *work);
 /* Limits have changed: everything stands anew, and what may not run now is taken back. */
