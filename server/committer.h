@@ -53,6 +53,10 @@ enum err committer_start(struct committer *committer) MUST_USE;
 /* Any thread; takes work. */
 void committer_give(struct committer *committer, struct work *work);
 
+/* A turn of the thread, on the caller's and without the sleep: everything given so far, in groups. For tests
+ * that start no thread. */
+void committer_step(struct committer *committer);
+
 /* Ends the thread after everything given so far is committed and delivered. Results that a full store refuses
  * to the last are dropped: their jobs are queued in the store, and run again in the next life. */
 void committer_stop(struct committer *committer);
