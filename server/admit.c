@@ -42,6 +42,8 @@ static void index_slot(struct dispatcher *dispatcher, const struct job_spec *spe
     cell->lane->slots++;
     cell->memory = is_memory(spec);
     cell->key_sum = cell->memory ? key_sum(spec->idempotency_key) : 0;
+    if (cell->memory && cell->expires_ms > 0 && cell->expires_ms < dispatcher->next_memory_expiry_ms)
+        dispatcher->next_memory_expiry_ms = cell->expires_ms;
     hot_add(dispatcher->hot, spec->id, number);
     if (cell->memory)
         dispatcher->memory_count++;
@@ -313,8 +315,6 @@ static enum err admit_memory(struct dispatcher *dispatcher, struct work *work)
         return ERR_MEMORY_FULL;
     lineup_wait(dispatcher->cells[slot].lane, 1);
     admit_ready(dispatcher, slot);
-    if (spec->expires_ms > 0 && spec->expires_ms < dispatcher->next_memory_expiry_ms)
-        dispatcher->next_memory_expiry_ms = spec->expires_ms;
     metrics_submitted(dispatcher->metrics, spec);
     LOG(JOB_ACCEPT, LOG_ID(spec->id), LOG_TEXT("task", spec->task));
     return ERR_OK;

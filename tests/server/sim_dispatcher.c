@@ -47,6 +47,7 @@ static void claim(uint32_t number)
     struct sim_worker *worker = &workers[number];
     uint64_t ticket = claim_of_pool(number);
     atomic_store(&board_of(number)->waiting, ticket == 0 && percent(80));
+    worker->hungry = ticket == 0;
     if (ticket == 0)
         return;
     const struct slot *slot = slot_of_ticket(ticket);
@@ -127,6 +128,7 @@ static void workers_move(void)
             worker->gone = false;
         if (worker->job >= 0 && worker->ends_ns <= now_ns)
             end_of_run(number);
+        worker->hungry = worker->hungry && worker->job < 0 && !worker->gone;
         if (worker->job < 0 && !worker->gone && percent(85))
             claim(number);
     }
@@ -137,6 +139,7 @@ static void workers_move(void)
 static void step(bool commit)
 {
     round_number++;
+    check_idleness(commit);
     if (commit)
         committer_step(&committer);
     dispatcher_step(&dispatcher);
@@ -167,17 +170,19 @@ static void front_death(void)
         if (!requests[i].open)
             continue;
         requests[i].open = false;
-        const struct limits *kept =
-            setting->kind == SETTING_SERVER  ? &dispatcher.whole
-            : setting->kind == SETTING_QUEUE ? &lineup_queue(&dispatcher.lineup, setting->name)->set
-                                             : &lineup_task(&dispatcher.lineup, setting->name)->set;
+        const struct limits *kept = setting->kind == SETTING_SERVER ? &dispatcher.whole
+                                    : setting->kind == SETTING_QUEUE
+                                        ? &lineup_queue(&dispatcher.lineup, setting->name)->set
+                                        : &lineup_task(&dispatcher.lineup, setting->name)->set;
         struct setting now = *setting;
         now.to = *kept; /* all of it or nothing: what was not given is as it was */
         set_made(&now);
     }
     forget_starts();
-    for (uint32_t i = 0; i < job_count; i++)
+    for (uint32_t i = 0; i < job_count; i++) {
         jobs[i].expired_rounds = 0;
+        jobs[i].may_since_ns = -1;
+    }
 }
 
 /* --- a scenario --- */
@@ -192,6 +197,7 @@ static void draw_job(struct sim_job *job, int64_t span_ms, bool memory, bool one
                             .sent_ns = between(0, span_ms) * NS_PER_MS,
                             .max_attempts = (uint32_t)between(1, 4),
                             .pristine = true,
+                            .may_since_ns = -1,
                             .last = OUTCOME_NONE};
     if (percent(15))
         job->expires_ms = base_ms + job->sent_ns / NS_PER_MS + between(1, 500);
@@ -234,10 +240,11 @@ static void clear_store(void)
 {
     char *message = NULL;
     static uint32_t cleared;
-    if (sqlite3_exec(store->reader.connection.db,
-                     "BEGIN; DELETE FROM jobs; DELETE FROM attempts; DELETE FROM settings; DELETE FROM counts;"
-                     "COMMIT",
-                     NULL, NULL, &message) != SQLITE_OK)
+    if (sqlite3_exec(
+            store->reader.connection.db,
+            "BEGIN; DELETE FROM jobs; DELETE FROM attempts; DELETE FROM settings; DELETE FROM counts;"
+            "COMMIT",
+            NULL, NULL, &message) != SQLITE_OK)
         broken("the store cannot be emptied: %s", message);
     if (cleared++ % 20 == 0)
         ok(store_settle(store));
@@ -344,18 +351,18 @@ static void say_what_is_left(void)
     for (size_t i = 0; i < dispatcher.lineup.bucket_count; i++)
         for (const struct lane *lane = dispatcher.lineup.lanes[i]; lane != NULL; lane = lane->next) {
             const struct gate *task = &lane->task->gate;
-            fprintf(stderr,
-                    "lane %s %s %s priority %u: ready from %lld, cold from %lld, %lld wait, %s; task gate: %u in "
-                    "flight, %zu waiters, timer %s\n",
-                    lane->queue->name, lane->task->name, lane->concurrency_key, lane->level,
-                    (long long)lane->ready_seq, (long long)lane->cold_seq, (long long)lane->waiting,
-                    lane->heap == NULL                  ? "in no line"
-                    : lane->heap == &task->waiters      ? "at its task's gate"
-                    : lane->key != NULL && lane->heap == &lane->key->gate.waiters
-                        ? "at its key's gate"
-                    : lane->queue->parked ? "in a parked queue"
-                                          : "in line",
-                    task->in_flight, task->waiters.count, task->timer.at > 0 ? "set" : "not set");
+            fprintf(
+                stderr,
+                "lane %s %s %s priority %u: ready from %lld, cold from %lld, %lld wait, %s; task gate: %u in "
+                "flight, %zu waiters, timer %s\n",
+                lane->queue->name, lane->task->name, lane->concurrency_key, lane->level,
+                (long long)lane->ready_seq, (long long)lane->cold_seq, (long long)lane->waiting,
+                lane->heap == NULL                                            ? "in no line"
+                : lane->heap == &task->waiters                                ? "at its task's gate"
+                : lane->key != NULL && lane->heap == &lane->key->gate.waiters ? "at its key's gate"
+                : lane->queue->parked                                         ? "in a parked queue"
+                                                                              : "in line",
+                task->in_flight, task->waiters.count, task->timer.at > 0 ? "set" : "not set");
         }
     fprintf(stderr, "%u slots free, %zu lanes, %zu keys, open requests: %d\n", dispatcher.free_count,
             dispatcher.lineup.lane_count, dispatcher.lineup.key_count, any_open());

@@ -1,4 +1,5 @@
-/* What clients of the simulation ask for, and what their answers make of jobs and limits as they should be. */
+/* What clients of the simulation ask for, and what their answers make of jobs and limits as they should be.
+ */
 #ifndef FORKPOOL_TESTS_SIM_REQUESTS_H
 #define FORKPOOL_TESTS_SIM_REQUESTS_H
 
@@ -83,7 +84,8 @@ static inline void sim_answer(struct errand *errand)
     if (!request->open)
         broken("request %d is answered twice", (int)(request - requests));
     request->open = false;
-    trace("answer to request %d (job %d): %s", (int)(request - requests), request->job, err_code(errand->err));
+    trace("answer to request %d (job %d): %s", (int)(request - requests), request->job,
+          err_code(errand->err));
     switch (errand->kind) {
     case ERRAND_SUBMIT:
         submit_answered(job, request->job, errand->err);
@@ -220,7 +222,9 @@ static inline void ask_patch(int job)
     request->errand.patch = patch;
     trace("request %d: patch job %d: priority %d, run at %d", (int)(request - requests), job,
           patch->has_priority ? patch->priority : -1,
-          patch->run_at_ms > 0 ? (int)(patch->run_at_ms - base_ms) : patch->has_run_at ? 0 : -1);
+          patch->run_at_ms > 0 ? (int)(patch->run_at_ms - base_ms)
+          : patch->has_run_at  ? 0
+                               : -1);
     dispatcher_give(&dispatcher, work_for(request, WORK_PATCH));
 }
 

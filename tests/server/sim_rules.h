@@ -34,9 +34,7 @@ static inline uint32_t key_scope(const struct sim_job *job)
 
 static inline const struct limits *scope_limits(uint32_t scope)
 {
-    return scope < QUEUES       ? &queue_limits[scope]
-           : scope < SCOPES - 1 ? &task_limits[scope - QUEUES]
-                                : NULL;
+    return scope < QUEUES ? &queue_limits[scope] : scope < SCOPES - 1 ? &task_limits[scope - QUEUES] : NULL;
 }
 
 static inline bool same_key(const struct sim_job *a, const struct sim_job *b)
@@ -176,6 +174,66 @@ static inline void check_lane_order(const struct sim_job *job, int64_t seq)
     last_of_lane[i].seq = seq;
 }
 
+/* --- idle workers --- */
+
+static inline bool has_rate(const struct limits *limits, enum limit limit)
+{
+    return limits != NULL && limit_of(limits, limit) != LIMIT_NOT_SET;
+}
+
+static inline bool has_place(const struct limits *limits, enum limit limit, int64_t taken)
+{
+    return limit_of(limits, limit) == LIMIT_NOT_SET || taken < limit_of(limits, limit);
+}
+
+/* It waits, and no limit, pause or time holds it up. Of rates only their absence is believed. */
+static inline bool may_run(const struct sim_job *job)
+{
+    const struct limits *queue = &queue_limits[job->queue], *task = &task_limits[job->task],
+                        *scope = scope_limits(key_scope(job));
+    int64_t in_queue = 0, of_task = 0, with_key = 0;
+    if (!job->accepted || job->running || job->over || job->stop_asked || whole_paused ||
+        limit_of(queue, LIMIT_PAUSED) == 1 || limit_of(task, LIMIT_PAUSED) == 1 ||
+        clock_real_ms() < job->not_before_ms || job->cancel_asked || job->expires_ms > 0 ||
+        has_rate(queue, LIMIT_RATE) || has_rate(task, LIMIT_RATE) ||
+        (job->key > 0 && has_rate(scope, LIMIT_KEY_RATE)))
+        return false;
+    /* What is published to a pool whose workers are busy holds a place of its task and key: not judged. */
+    if (pool_count > 1 && (job->key > 0 || limit_of(task, LIMIT_CONCURRENCY) != LIMIT_NOT_SET))
+        return false;
+    for (uint32_t i = 0; i < job_count; i++) {
+        in_queue += jobs[i].running && jobs[i].queue == job->queue;
+        of_task += jobs[i].running && jobs[i].task == job->task;
+        with_key += jobs[i].running && same_key(&jobs[i], job);
+    }
+    return has_place(queue, LIMIT_CONCURRENCY, in_queue) && has_place(task, LIMIT_CONCURRENCY, of_task) &&
+           (job->key == 0 ||
+            (scope == NULL ? with_key < key_concurrency : has_place(scope, LIMIT_KEY_CONCURRENCY, with_key)));
+}
+
+/* No job that may run waits for long while a worker of its pool finds nothing. */
+static inline void check_idleness(bool commit)
+{
+    bool hungry[POOLS] = {false};
+    for (uint32_t i = 0; i < worker_count; i++)
+        hungry[workers[i].pool] |= workers[i].hungry;
+    for (uint32_t i = 0; i < job_count; i++) {
+        struct sim_job *job = &jobs[i];
+        if (!hungry[queue_pool[job->queue]] || !may_run(job)) {
+            job->may_since_ns = -1;
+            continue;
+        }
+        if (job->may_since_ns < 0) {
+            job->may_since_ns = now_ns;
+            job->may_rounds = 0;
+        }
+        job->may_rounds += commit;
+        if (job->may_rounds > IDLE_ROUNDS && now_ns - job->may_since_ns > IDLE_MS * NS_PER_MS)
+            broken("idle: job %u may run since %.3f ms, and a worker of its pool has nothing to do", i,
+                   (double)job->may_since_ns / NS_PER_MS);
+    }
+}
+
 /* --- a start --- */
 
 static inline void check_start(int number, const struct slot *slot)
@@ -192,9 +250,9 @@ static inline void check_start(int number, const struct slot *slot)
     if (whole_paused || limit_of(&queue_limits[job->queue], LIMIT_PAUSED) == 1 ||
         limit_of(&task_limits[job->task], LIMIT_PAUSED) == 1)
         broken("pause: job %d starts while %s is paused", number,
-               whole_paused                                                  ? "everything"
+               whole_paused                                             ? "everything"
                : limit_of(&queue_limits[job->queue], LIMIT_PAUSED) == 1 ? "its queue"
-                                                                             : "its task");
+                                                                        : "its task");
     if (slot->spec.priority != job->priority)
         broken("job %d has priority %u, and should have %u", number, slot->spec.priority, job->priority);
     if (slot->spec.attempt != job->runs)
@@ -236,11 +294,11 @@ static inline void check_row(int number)
     bool expired = job->runs == 0 && job->expires_ms > 0 && !job->retried && found->state == JOB_FAILED &&
                    strcmp(found->attempt.error_code, err_code(ERR_EXPIRED)) == 0;
     bool cancelled = found->state == JOB_CANCELLED && job->cancel_asked;
-    enum job_state right = !job->ran                         ? JOB_STATE_COUNT
-                           : job->last == OUTCOME_SUCCESS    ? JOB_SUCCEEDED
-                           : job->last == OUTCOME_CANCELLED  ? JOB_CANCELLED
-                           : job->failed                     ? JOB_FAILED
-                                                             : JOB_STATE_COUNT;
+    enum job_state right = !job->ran                        ? JOB_STATE_COUNT
+                           : job->last == OUTCOME_SUCCESS   ? JOB_SUCCEEDED
+                           : job->last == OUTCOME_CANCELLED ? JOB_CANCELLED
+                           : job->failed                    ? JOB_FAILED
+                                                            : JOB_STATE_COUNT;
     if (right != JOB_STATE_COUNT ? found->state != right : !expired && !cancelled)
         broken("job %d ends as %s (%s) after %u runs, the last %s%s%s", number, job_state_text(found->state),
                found->attempt.error_code, job->runs, outcome_text(job->last),
@@ -259,7 +317,8 @@ static inline void check_nothing_left(void)
                d->landing_count);
     if (d->arena.used != 0)
         broken("arena: %llu bytes used at the end", (unsigned long long)d->arena.used);
-    for (struct queue *queue = lineup_first_queue(&dispatcher.lineup); queue; queue = lineup_next_queue(queue)) {
+    for (struct queue *queue = lineup_first_queue(&dispatcher.lineup); queue;
+         queue = lineup_next_queue(queue)) {
         if (queue->waiting != 0)
             broken("counts: %lld wait in queue %s at the end", (long long)queue->waiting, queue->name);
         if (queue->gate.in_flight != 0)

@@ -31,8 +31,11 @@ enum {
     SLOTS = 64,
     MAX_CRASHES = 3,
     MAX_LOST = 20,
-    JUMP_MS = 50,           /* the clock moves by at most so much at a time */
-    BOUND_MS = 10 * 60000,  /* by when all has ended once everything is resumed */
+    JUMP_MS = 50,          /* the clock moves by at most so much at a time */
+    BOUND_MS = 10 * 60000, /* by when all has ended once everything is resumed */
+    IDLE_MS =
+        700, /* a job that may run does so in so long and so many rounds if a worker has nothing to do */
+    IDLE_ROUNDS = 30,
     SCOPES = QUEUES + TASKS + 1
 };
 
@@ -121,6 +124,8 @@ struct sim_job {
     bool ran;                             /* since it was retried */
     bool failed;                          /* its last run used up what it may try */
     enum outcome last;
+    int64_t may_since_ns;    /* nothing has held it up since then; −1: something does */
+    uint32_t may_rounds;     /* … for so many rounds in which an idle worker found nothing */
     uint32_t expired_rounds; /* rounds of committer and dispatcher since it expired */
 };
 
@@ -144,6 +149,7 @@ struct sim_worker {
     uint64_t ticket;
     int64_t ends_ns, back_ns; /* of its run; when it is there again after a death */
     enum outcome outcome;
+    bool hungry;           /* it has just looked for a job in vain */
     bool retryable, quiet; /* quiet: it dies between DONE and its completion */
     bool gone;
 };
@@ -165,7 +171,11 @@ static struct front_slot front_slots[SLOTS];
 static uint32_t job_count, request_count, worker_count, queue_count, task_count, key_count, pool_count;
 static uint32_t queue_pool[QUEUES];
 static uint64_t round_number;
-static struct { int64_t seq; uint32_t queue, task, key, priority; bool used; } last_of_lane[JOBS * 2];
+static struct {
+    int64_t seq;
+    uint32_t queue, task, key, priority;
+    bool used;
+} last_of_lane[JOBS * 2];
 
 static inline const char *name_of(char letter, uint32_t number)
 {
