@@ -123,7 +123,8 @@ static inline void request_dropped(struct request *request)
         job->gone = !(job->accepted = row != NULL);
     if (request->errand.kind == ERRAND_CANCEL && row != NULL && row->state == JOB_CANCELLED)
         job->over = true;
-    if (request->errand.kind == ERRAND_RETRY && row != NULL && job->over && !job_is_terminal(row->state))
+    if (request->errand.kind == ERRAND_RETRY && row != NULL && job->over && !job_is_terminal(row->state) &&
+        row->spec.attempt == job->runs) /* else its end was not kept yet */
         job_again(job);
     if (request->errand.kind == ERRAND_PATCH && row != NULL && !job->running) {
         job->pristine = false;

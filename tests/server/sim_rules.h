@@ -186,6 +186,15 @@ static inline bool has_place(const struct limits *limits, enum limit limit, int6
     return limit_of(limits, limit) == LIMIT_NOT_SET || taken < limit_of(limits, limit);
 }
 
+static inline bool other_queue_is_limited(uint32_t queue)
+{
+    for (uint32_t i = 0; i < queue_count; i++)
+        if (i != queue &&
+            (has_rate(&queue_limits[i], LIMIT_RATE) || has_rate(&queue_limits[i], LIMIT_CONCURRENCY)))
+            return true;
+    return false;
+}
+
 /* It waits, and no limit, pause or time holds it up. Of rates only their absence is believed. */
 static inline bool may_run(const struct sim_job *job)
 {
@@ -198,8 +207,10 @@ static inline bool may_run(const struct sim_job *job)
         has_rate(queue, LIMIT_RATE) || has_rate(task, LIMIT_RATE) ||
         (job->key > 0 && has_rate(scope, LIMIT_KEY_RATE)))
         return false;
-    /* What is published to a pool whose workers are busy holds a place of its task and key: not judged. */
-    if (pool_count > 1 && (job->key > 0 || limit_of(task, LIMIT_CONCURRENCY) != LIMIT_NOT_SET))
+    /* What is published to a pool whose workers are busy holds a place of its task and key, and so does a
+     * lane that was offered it and stands in a queue whose own limit holds it up (seed 17554): not judged. */
+    bool shared = job->key > 0 || limit_of(task, LIMIT_CONCURRENCY) != LIMIT_NOT_SET;
+    if (shared && (pool_count > 1 || other_queue_is_limited(job->queue)))
         return false;
     for (uint32_t i = 0; i < job_count; i++) {
         in_queue += jobs[i].running && jobs[i].queue == job->queue;
