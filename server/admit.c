@@ -42,6 +42,8 @@ static void index_slot(struct dispatcher *dispatcher, const struct job_spec *spe
     cell->lane->slots++;
     cell->memory = is_memory(spec);
     cell->key_sum = cell->memory ? key_sum(spec->idempotency_key) : 0;
+    if (cell->memory && cell->expires_ms > 0 && cell->expires_ms < dispatcher->next_memory_expiry_ms)
+        dispatcher->next_memory_expiry_ms = cell->expires_ms;
     hot_add(dispatcher->hot, spec->id, number);
     if (cell->memory)
         dispatcher->memory_count++;
@@ -168,6 +170,31 @@ static bool evict_ready(struct dispatcher *dispatcher, const struct job_spec *sp
     return false;
 }
 
+/* It waits at a gate that is closed, or its whole queue does. */
+static bool is_held_up(const struct lane *lane)
+{
+    return lane->queue->parked ||
+           (lane->heap != NULL && lane->heap != &lane->queue->levels[lane->level].lanes);
+}
+
+/* One that a limit holds up, however urgent it is. */
+static bool evict_held_up(struct dispatcher *dispatcher)
+{
+    for (uint32_t level = 0; level < PRIORITY_COUNT; level++) {
+        const struct cell_list *ready = &dispatcher->ready[level];
+        for (uint32_t slot = ready->last; slot != CELL_END;
+             slot = dispatcher->cells[slot].links[ready->link].prev) {
+            const struct cell *cell = &dispatcher->cells[slot];
+            if (cell->memory || !is_held_up(cell->lane))
+                continue;
+            cells_leave_ready(dispatcher, slot);
+            admit_send_back(dispatcher, slot);
+            return true;
+        }
+    }
+    return false;
+}
+
 /* One that is published, but not claimed yet. */
 static bool evict_published(struct dispatcher *dispatcher, uint32_t level)
 {
@@ -184,15 +211,18 @@ static bool evict_published(struct dispatcher *dispatcher, uint32_t level)
 }
 
 /* A slot for a stored job, at the cost of less urgent ones if need be, however large the backlog below it is.
- */
-static enum err fill_stored(struct dispatcher *dispatcher, const struct job *job, uint32_t *slot)
+ * One that is next in line gets it at the cost of those that are not: they may wait for the place that it
+ * has been offered. */
+static enum err fill_stored(struct dispatcher *dispatcher, const struct job *job, bool in_line,
+                            uint32_t *slot)
 {
     enum err err = ERR_FULL;
     do
         if (dispatcher->hot_count < admit_hot_most(dispatcher))
             err = fill_slot(dispatcher, job, slot);
     while (err != ERR_OK &&
-           (evict_ready(dispatcher, &job->spec) || evict_published(dispatcher, job->spec.priority)));
+           (evict_ready(dispatcher, &job->spec) || evict_published(dispatcher, job->spec.priority) ||
+            (in_line && evict_held_up(dispatcher))));
     return err;
 }
 
@@ -207,9 +237,8 @@ static void admit_filled(struct dispatcher *dispatcher, const struct job *job, u
 /* Where it would only lie, it stays in the store. */
 static bool may_be_hot(const struct dispatcher *dispatcher, const struct lane *lane)
 {
-    bool held_up = lane->heap != NULL && lane->heap != &lane->queue->levels[lane->level].lanes;
     return lane->cold_seq == NO_SEQ && !lane_is_paused(&dispatcher->lineup, lane) &&
-           lane->ready.count < (held_up || lane->queue->parked ? LANE_HELD_MOST : LANE_MOST);
+           lane->ready.count < (is_held_up(lane) ? LANE_HELD_MOST : LANE_MOST);
 }
 
 void admit_stored(struct dispatcher *dispatcher, const struct job *job)
@@ -221,7 +250,7 @@ void admit_stored(struct dispatcher *dispatcher, const struct job *job)
         dispatcher->last_seq = job->spec.seq;
     fetch_expiry_at(dispatcher, &job->spec);
     lane->slots++; /* so that an eviction does not forget it */
-    if (may_be_hot(dispatcher, lane) && fill_stored(dispatcher, job, &slot) == ERR_OK)
+    if (may_be_hot(dispatcher, lane) && fill_stored(dispatcher, job, false, &slot) == ERR_OK)
         admit_filled(dispatcher, job, slot);
     else
         cool(lane, job->spec.seq, job->spec.created_ms);
@@ -234,7 +263,9 @@ enum err admit_row(struct dispatcher *dispatcher, const struct job *job)
     uint32_t slot;
     if (hot_find(dispatcher->hot, job->spec.id) != HOT_NONE)
         return ERR_OK;
-    if (fill_stored(dispatcher, job, &slot) != ERR_OK)
+    const struct lane *lane = lineup_find(&dispatcher->lineup, job->spec.lane);
+    bool in_line = lane != NULL && lane->heap != NULL && !is_held_up(lane);
+    if (fill_stored(dispatcher, job, in_line, &slot) != ERR_OK)
         return ERR_FULL;
     admit_filled(dispatcher, job, slot);
     return ERR_OK;
@@ -284,8 +315,6 @@ static enum err admit_memory(struct dispatcher *dispatcher, struct work *work)
         return ERR_MEMORY_FULL;
     lineup_wait(dispatcher->cells[slot].lane, 1);
     admit_ready(dispatcher, slot);
-    if (spec->expires_ms > 0 && spec->expires_ms < dispatcher->next_memory_expiry_ms)
-        dispatcher->next_memory_expiry_ms = spec->expires_ms;
     metrics_submitted(dispatcher->metrics, spec);
     LOG(JOB_ACCEPT, LOG_ID(spec->id), LOG_TEXT("task", spec->task));
     return ERR_OK;

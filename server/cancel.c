@@ -23,8 +23,7 @@ static void expire_attempt(struct attempt *attempt, int64_t expires_ms)
     char time[CLOCK_TEXT_BYTES];
     clock_format(expires_ms, time);
     snprintf(attempt->error_code, sizeof attempt->error_code, "%s", err_code(ERR_EXPIRED));
-    snprintf(attempt->error_message, sizeof attempt->error_message, "it was to be started by %s, and was not",
-             time);
+    snprintf(attempt->error_message, sizeof attempt->error_message, "The job was not started by %s", time);
 }
 
 /* A verdict without an attempt: HELD stays HELD until it is committed, so a front that dies here has changed
@@ -41,7 +40,7 @@ static void land_unrun(struct dispatcher *dispatcher, uint32_t number, enum job_
     if (state == JOB_FAILED)
         expire_attempt(&job->attempt, job->spec.expires_ms);
     lineup_wait(dispatcher->cells[number].lane, -1);
-    landing_send(dispatcher, number, job, before, false);
+    landing_send(dispatcher, number, job, before, state == JOB_FAILED); /* why it failed is kept */
 }
 
 void cancel_held(struct dispatcher *dispatcher, uint32_t number)
@@ -111,7 +110,8 @@ void cancel_asked(struct dispatcher *dispatcher, struct work *work)
         expire_hot(dispatcher, work, slot);
     } else if (slot != HOT_NONE) {
         cancel_hot(dispatcher, work, slot);
-    } else if (dispatcher->loads_running > 0) { /* the job may be on its way into a slot */
+    } else if (dispatcher->loads_running > 0 ||
+               change_on_way(dispatcher, work->id)) { /* the job may be on its way into a slot */
         work->parked = dispatcher->deferred;
         dispatcher->deferred = work;
     } else {

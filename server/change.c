@@ -16,11 +16,36 @@ static void answer(struct work *work, enum err err)
 
 /* --- a waiting job --- */
 
-/* Only rows are changed: a job that waits in a slot goes back to its row first. */
+void change_send(struct dispatcher *dispatcher, struct work *work)
+{
+    work->way = dispatcher->on_way;
+    dispatcher->on_way = work;
+    committer_give(dispatcher->committer, work);
+}
+
+void change_is_back(struct dispatcher *dispatcher, struct work *work)
+{
+    struct work **at = &dispatcher->on_way;
+    while (*at != work)
+        at = &(*at)->way;
+    *at = work->way;
+}
+
+bool change_on_way(const struct dispatcher *dispatcher, struct id id)
+{
+    for (const struct work *work = dispatcher->on_way; work != NULL; work = work->way)
+        if (id_equal(work->id, id))
+            return true;
+    return false;
+}
+
+/* Only rows are changed: a job that waits in a slot goes back to its row first. A row that was read before
+ * the change must not come into a slot after it. */
 void change_asked(struct dispatcher *dispatcher, struct work *work)
 {
     uint32_t slot = hot_find(dispatcher->hot, work->id);
-    if (slot == HOT_NONE && dispatcher->loads_running > 0) { /* it may be on its way into a slot */
+    if (dispatcher->loads_running > 0 ||
+        change_on_way(dispatcher, work->id)) { /* its row may be on its way into a slot, or back into one */
         work->parked = dispatcher->deferred;
         dispatcher->deferred = work;
         return;
@@ -36,7 +61,7 @@ void change_asked(struct dispatcher *dispatcher, struct work *work)
         cells_leave_ready(dispatcher, slot);
         admit_send_back(dispatcher, slot);
     }
-    committer_give(dispatcher->committer, work);
+    change_send(dispatcher, work);
 }
 
 /* Its old lane has one less, whatever became of it. */
@@ -50,6 +75,7 @@ static void leave_old_lane(struct dispatcher *dispatcher, const struct store_pat
 void change_answered(struct dispatcher *dispatcher, struct work *work)
 {
     const struct job *job = work->job;
+    change_is_back(dispatcher, work);
     if (work->err == ERR_OK) {
         leave_old_lane(dispatcher, &work->op.patch);
         if (job->state == JOB_QUEUED)
@@ -63,6 +89,7 @@ void change_answered(struct dispatcher *dispatcher, struct work *work)
         LOG(JOB_CHANGE, LOG_ID(work->id), LOG_TEXT("task", job->spec.task));
     }
     answer(work, work->err);
+    cancel_undefer(dispatcher);
 }
 
 /* --- limits --- */
@@ -114,15 +141,32 @@ void change_join(struct dispatcher *dispatcher)
         task->now = limits_join(&task->set, &task->file);
 }
 
-/* What is kept is all that was ever set and not taken back; it is in force once it is kept. */
-void change_set(struct dispatcher *dispatcher, struct work *work)
+/* What is kept is all that was ever set and not taken back; it is in force once it is kept. So one at a time:
+ * the next one starts from what this one leaves. */
+static void keep_next(struct dispatcher *dispatcher)
 {
+    struct work *work = dispatcher->settings;
+    if (work == NULL || dispatcher->setting_running)
+        return;
     const struct setting *setting = work->errand->setting;
+    dispatcher->settings = work->parked;
+    dispatcher->setting_running = true;
+    work->parked = NULL;
     work->limits = *limits_of(dispatcher, setting->kind, setting->name);
     for (int i = 0; i < LIMIT_COUNT; i++)
         if (setting->given[i])
             work->limits.values[i] = setting->to.values[i];
     committer_give(dispatcher->committer, work);
+}
+
+void change_set(struct dispatcher *dispatcher, struct work *work)
+{
+    struct work **end = &dispatcher->settings;
+    while (*end != NULL)
+        end = &(*end)->parked;
+    work->parked = NULL;
+    *end = work;
+    keep_next(dispatcher);
 }
 
 void change_set_done(struct dispatcher *dispatcher, struct work *work)
@@ -137,6 +181,8 @@ void change_set_done(struct dispatcher *dispatcher, struct work *work)
         change_settle(dispatcher);
         LOG(LIMITS_SET, LOG_TEXT("name", setting->name));
     }
+    dispatcher->setting_running = false;
+    keep_next(dispatcher);
     answer(work, work->err);
 }
 

@@ -444,21 +444,33 @@ static void begin(struct committer *committer)
         LOG(STORE_BALLAST, LOG_INT("bytes", ballast->bytes));
 }
 
+/* Everything given so far. False: that was nothing. */
+static bool take_turn(struct committer *committer)
+{
+    committer->queue = work_of(inbox_take(&committer->inbox));
+    bool any = committer->queue != NULL;
+    look_for_room(committer);
+    CHECK(is_full(committer) || committer->unlanded == NULL);
+    commit_queue(committer);
+    if (is_full(committer) && !committer->stuck)
+        committer->stuck = !land_unlanded(committer);
+    return any;
+}
+
+void committer_step(struct committer *committer)
+{
+    (void)take_turn(committer);
+}
+
 static void *run(void *argument)
 {
     struct committer *committer = argument;
     begin(committer);
     for (;;) {
         bool stop = atomic_load_explicit(&committer->stop, memory_order_acquire); /* before the last look */
-        committer->queue = work_of(inbox_take(&committer->inbox));
-        bool idle = committer->queue == NULL;
         if (stop)
             committer->look_ns = 0;
-        look_for_room(committer);
-        CHECK(is_full(committer) || committer->unlanded == NULL);
-        commit_queue(committer);
-        if (is_full(committer) && !committer->stuck)
-            committer->stuck = !land_unlanded(committer);
+        bool idle = !take_turn(committer);
         if (idle && stop)
             return NULL;
         if (idle)

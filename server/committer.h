@@ -56,6 +56,10 @@ void committer_give(struct committer *committer, struct work *work);
 /* One operation of a group, with its outcome in work->op (committer_run.c). The committer's thread. */
 enum err committer_run(const struct committer *committer, struct work *work) MUST_USE;
 
+/* A turn of the thread, on the caller's and without the sleep: everything given so far, in groups. For tests
+ * that start no thread. */
+void committer_step(struct committer *committer);
+
 /* Ends the thread after everything given so far is committed and delivered. Results that a full store refuses
  * to the last are dropped: their jobs are queued in the store, and run again in the next life. */
 void committer_stop(struct committer *committer);

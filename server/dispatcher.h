@@ -121,7 +121,10 @@ struct dispatcher {
     bool stalled; /* a row did not fit: no load before something is released, or STALL_MS have passed */
     int64_t stalled_ns;
     struct work *deferred; /* cancels of jobs without a slot, while a load or due runs */
-    bool any_parked;       /* some cell may have cancels that wait for its landing */
+    struct work *on_way; /* PATCHes and RETRYs that the committer has: they may bring their job into a slot */
+    struct work *settings; /* that wait for the one that is being kept, oldest first */
+    bool setting_running;
+    bool any_parked; /* some cell may have cancels that wait for its landing */
     int64_t scanned_ns;
     bool scan_now;
 };
@@ -250,6 +253,11 @@ const char *configure_pool_name(const struct dispatcher *dispatcher, uint32_t po
 void change_join(struct dispatcher *dispatcher);
 void change_asked(struct dispatcher *dispatcher, struct work *work);
 void change_answered(struct dispatcher *dispatcher, struct work *work);
+/* A PATCH or RETRY goes to the committer; it is back. Nothing else is asked of the store for that job in
+ * between: it would hit a job that has got a slot meanwhile, and may run. */
+void change_send(struct dispatcher *dispatcher, struct work *work);
+void change_is_back(struct dispatcher *dispatcher, struct work *work);
+bool change_on_way(const struct dispatcher *dispatcher, struct id id);
 void change_set(struct dispatcher *dispatcher, struct work *work);
 void change_set_done(struct dispatcher *dispatcher, struct work *work);
 /* Limits have changed: everything stands anew, and what may not run now is taken back. */

@@ -18,6 +18,10 @@ static void answer(struct work *work, enum err err)
 void finished_asked(struct dispatcher *dispatcher, struct work *work)
 {
     uint32_t slot = hot_find(dispatcher->hot, work->id);
+    if (slot == HOT_NONE && work->kind == WORK_RETRY) {
+        change_send(dispatcher, work);
+        return;
+    }
     if (slot == HOT_NONE) {
         committer_give(dispatcher->committer, work);
         return;
@@ -34,6 +38,9 @@ void finished_asked(struct dispatcher *dispatcher, struct work *work)
 void finished_answered(struct dispatcher *dispatcher, struct work *work)
 {
     enum err err = work->err;
+    bool retry = work->kind == WORK_RETRY;
+    if (retry)
+        change_is_back(dispatcher, work);
     if (err == ERR_OK && work->kind == WORK_RETRY) {
         LOG(JOB_AGAIN, LOG_ID(work->id), LOG_TEXT("task", work->job->spec.task));
         admit_stored(dispatcher, work->job);
@@ -41,4 +48,6 @@ void finished_answered(struct dispatcher *dispatcher, struct work *work)
         LOG(JOB_FORGET, LOG_ID(work->id));
     }
     answer(work, err);
+    if (retry)
+        cancel_undefer(dispatcher);
 }

@@ -217,7 +217,7 @@ static void count_outcome(struct dispatcher *dispatcher, const struct work *work
 {
     const struct job *job = work->job;
     struct metrics_row *row = metrics_row(dispatcher->metrics, job->spec.queue, job->spec.task);
-    if (work->keep_attempt)
+    if (work->keep_attempt && job->spec.attempt > work->op.land.before)
         atomic_fetch_add_explicit(&row->attempts[job->attempt.outcome], 1, memory_order_relaxed);
     if (job_is_terminal(job->state))
         atomic_fetch_add_explicit(&row->finished[job->state], 1, memory_order_relaxed);

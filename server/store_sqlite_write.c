@@ -391,6 +391,8 @@ static enum err land(struct store *store, struct store_land *land)
     const struct attempt *attempt = land->keep_attempt ? &job->attempt : NULL;
     if (attempt == NULL && job_is_terminal(job->state)) {
         none = store_unrun((enum outcome)job->attempt.outcome, job->attempt.finished_ms);
+        memcpy(none.error_code, job->attempt.error_code, sizeof none.error_code); /* why: it expired */
+        memcpy(none.error_message, job->attempt.error_message, sizeof none.error_message);
         attempt = &none;
     }
     bool may_insert = job->spec.durability == DURABILITY_MEMORY && job->spec.stored == 0;

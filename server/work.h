@@ -55,6 +55,8 @@ struct work {
     struct job *job;          /* SUBMIT, LAND, and RETRY from the store: a reference */
     struct work *parked;      /* CANCEL, RETRY, FORGET: the next one waiting for the same slot */
 
+    struct work *way; /* PATCH, RETRY: the next one that the committer has */
+
     uint32_t slot; /* LAND */
     bool keep_attempt;
     union {

@@ -81,6 +81,7 @@ static inline void front_dies(void)
     free_inbox(&committer.inbox);
     free_inbox(&dispatcher.inbox);
     free_list(dispatcher.deferred);
+    free_list(dispatcher.settings);
     for (uint32_t i = 0; i < segment.shape.slot_count; i++)
         free_list(dispatcher.cells[i].parked);
     dispatcher_fini(&dispatcher);

@@ -271,6 +271,33 @@ def test_a_pool_begins_with_min_workers(start):
     server.stop()
 
 
+def test_a_pool_grows_while_jobs_wait_and_shrinks_when_nothing_does(start):
+    server = start("pools: [{name: default, workers: 4, min_workers: 1, idle_timeout: 300ms}]\n")
+    assert titles(server) == ["default/0"]
+    jobs = [server.client.submit("sleep", {"seconds": 1})["id"] for _ in range(6)]
+    until(lambda: len(listed(server, state="busy")) == 4, 5, "the pool has grown as far as it may")
+    for job in jobs:
+        assert server.client.wait(job)["state"] == "succeeded"
+    until(lambda: len(titles(server)) == 1, 10, "and has shrunk")
+    assert server.client.submit("echo", 1, wait=5)["state"] == "succeeded"
+
+
+def test_jobs_run_in_the_pool_of_their_queue_and_a_busy_pool_holds_up_no_other(start):
+    server = start("pools: [{name: default, workers: 1}, {name: heavy, workers: 1}]\n"
+                   "queues: [{name: pictures, pool: heavy}, {name: mail, concurrency: 1}]\n")
+    of = {pool: listed(server, pool=pool)[0]["worker"] for pool in ("default", "heavy")}
+    slow = server.client.submit("sleep", {"seconds": 30}, queue="pictures")["id"]
+    until(lambda: server.client.job(slow)["state"] == "running", 5, "the heavy pool is busy")
+    behind = server.client.submit("echo", 1, queue="pictures", priority=9)["id"]
+    for queue in ("default", "mail"):
+        job = server.client.submit("echo", 1, queue=queue, wait=5)
+        assert job["state"] == "succeeded" and job["worker"] == of["default"]
+    assert server.client.get(f"/v1/jobs/{behind}/why").json()["pool"] == "heavy"
+    server.client.post(f"/v1/jobs/{slow}/cancel")
+    ended = server.client.wait(behind)
+    assert ended["state"] == "succeeded" and ended["worker"] == of["heavy"]
+
+
 def test_changed_pools_in_the_file_wait_for_a_restart(start, tmp_path):
     server = start("pools: [{name: default, workers: 1}]\n")
     write_config(tmp_path, "pools: [{name: default, workers: 3}]\n")
