@@ -8,16 +8,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-static void answer(struct work *work, enum err err)
-{
-    struct errand *errand = work->errand;
-    work_free(work);
-    if (errand == NULL)
-        return;
-    errand->err = err;
-    errand->notify(errand);
-}
-
 static void expire_attempt(struct attempt *attempt, int64_t expires_ms)
 {
     char time[CLOCK_TEXT_BYTES];
@@ -140,10 +130,10 @@ void cancel_answered(struct dispatcher *dispatcher, struct work *work)
     if (err == ERR_OK && work->job != NULL)
         count_ended(dispatcher, work);
     if (work->ending == END_ASK) { /* whatever the store said: the job was told */
-        answer(work, ERR_AGAIN);
+        work_answer(work, ERR_AGAIN);
         return;
     }
-    answer(work, err);
+    work_answer(work, err);
     uint32_t slot = err == ERR_OK ? hot_find(dispatcher->hot, id) : HOT_NONE;
     struct work *again = slot == HOT_NONE ? NULL : work_new(WORK_CANCEL);
     if (again != NULL) { /* it got its slot while the store cancelled it: take it out of there, too */
@@ -170,7 +160,7 @@ void cancel_done(struct dispatcher *dispatcher, struct work *parked)
     while (parked != NULL) {
         struct work *next = parked->parked;
         if (parked->kind == WORK_CANCEL)
-            answer(parked, ERR_OK);
+            work_answer(parked, ERR_OK);
         else
             ask_again(dispatcher, parked);
         parked = next;
@@ -181,7 +171,7 @@ static void answer_all(struct work *parked, enum err err)
 {
     while (parked != NULL) {
         struct work *next = parked->parked;
-        answer(parked, err);
+        work_answer(parked, err);
         parked = next;
     }
 }

@@ -6,14 +6,6 @@
 
 #include <string.h>
 
-static void answer(struct work *work, enum err err)
-{
-    struct errand *errand = work->errand;
-    work_free(work);
-    errand->err = err;
-    errand->notify(errand);
-}
-
 /* --- a waiting job --- */
 
 void change_send(struct dispatcher *dispatcher, struct work *work)
@@ -55,7 +47,7 @@ void change_asked(struct dispatcher *dispatcher, struct work *work)
         bool waits = !cell->memory && (cell->place == CELL_READY ||
                                        (cell->place == CELL_LIVE && publish_take_back(dispatcher, slot)));
         if (!waits) {
-            answer(work, ERR_NOT_NOW);
+            work_answer(work, ERR_NOT_NOW);
             return;
         }
         cells_leave_ready(dispatcher, slot);
@@ -88,7 +80,7 @@ void change_answered(struct dispatcher *dispatcher, struct work *work)
         }
         LOG(JOB_CHANGE, LOG_ID(work->id), LOG_TEXT("task", job->spec.task));
     }
-    answer(work, work->err);
+    work_answer(work, work->err);
     cancel_undefer(dispatcher);
 }
 
@@ -183,7 +175,7 @@ void change_set_done(struct dispatcher *dispatcher, struct work *work)
     }
     dispatcher->setting_running = false;
     keep_next(dispatcher);
-    answer(work, work->err);
+    work_answer(work, work->err);
 }
 
 static enum err take_setting(void *context, enum setting_kind kind, const char *name, struct text body)

@@ -2,16 +2,6 @@
 
 #include "log.h"
 
-static void answer(struct work *work, enum err err)
-{
-    struct errand *errand = work->errand;
-    work_free(work);
-    if (errand == NULL)
-        return;
-    errand->err = err;
-    errand->notify(errand);
-}
-
 /* A finished job has no slot. One whose end is being committed is waited for: a list may have shown it as
  * finished already. That no load brings a row into a slot that is finished by now needs no care: a job that a
  * load has read as queued ends by a commit behind that load, whose outcome comes here behind it too. */
@@ -31,7 +21,7 @@ void finished_asked(struct dispatcher *dispatcher, struct work *work)
     if (ending)
         cells_park(dispatcher, slot, work);
     else
-        answer(work, ERR_NOT_FINISHED);
+        work_answer(work, ERR_NOT_FINISHED);
 }
 
 /* From the store, where it is queued again or gone, or neither. */
@@ -47,7 +37,7 @@ void finished_answered(struct dispatcher *dispatcher, struct work *work)
     } else if (err == ERR_OK) {
         LOG(JOB_FORGET, LOG_ID(work->id));
     }
-    answer(work, err);
+    work_answer(work, err);
     if (retry)
         cancel_undefer(dispatcher);
 }

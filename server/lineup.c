@@ -212,8 +212,7 @@ void lineup_loaded(struct lineup *lineup, struct queue_level *level)
 
 /* --- gates --- */
 
-/* ≤ 0: the rate allows one now; else how long until it does. */
-static int64_t rate_wait_ns(const struct gate *gate, int64_t now_ns)
+int64_t line_rate_wait_ns(const struct gate *gate, int64_t now_ns)
 {
     if (gate->interval_ns == 0)
         return 0;
@@ -227,13 +226,13 @@ static bool has_room(const struct gate *gate)
 
 bool gate_is_open(const struct gate *gate, int64_t now_ns)
 {
-    return !gate->paused && has_room(gate) && rate_wait_ns(gate, now_ns) <= 0;
+    return !gate->paused && has_room(gate) && line_rate_wait_ns(gate, now_ns) <= 0;
 }
 
 /* A gate that only time will open is looked at again then. */
 static void await_time(struct lineup *lineup, struct gate *gate, int64_t now_ns)
 {
-    int64_t wait_ns = rate_wait_ns(gate, now_ns);
+    int64_t wait_ns = line_rate_wait_ns(gate, now_ns);
     if (wait_ns <= 0 || gate->paused)
         return;
     gate->opens_ns = now_ns + wait_ns;

@@ -84,7 +84,7 @@ struct queue {
     bool between_pools;   /* pass is that beyond its pool's: see lineup_leave_pool */
     struct lane *offered; /* its lanes that were woken, and have neither gone nor passed it on */
     struct queue_level levels[PRIORITY_COUNT];
-    int64_t pass;   /* nanoseconds of workers' time, times PASS_SCALE, over the weight */
+    int64_t pass;   /* nanoseconds of workers' time, over the weight */
     int64_t run_ns; /* how long its jobs run, smoothed: what a job is charged until it has ended */
     int64_t waiting;
     _Atomic(struct queue *) next; /* of all; a queue is never forgotten */

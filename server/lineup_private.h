@@ -16,6 +16,8 @@ void line_forget_lane(struct lineup *lineup, struct lane *lane);
 void line_leave(struct lineup *lineup, struct lane *lane);
 void line_stand(struct lineup *lineup, struct lane *lane);
 void line_catch_up(struct lineup *lineup, struct queue *queue);
+/* ≤ 0: the rate of the gate lets a job go now; else how long until it does. */
+int64_t line_rate_wait_ns(const struct gate *gate, int64_t now_ns);
 void line_settle_queue(struct lineup *lineup, struct queue *queue);
 
 #endif

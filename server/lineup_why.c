@@ -1,4 +1,4 @@
-#include "lineup.h"
+#include "lineup_private.h"
 
 #include "clock.h"
 
@@ -8,8 +8,7 @@
 static void gate_reasons(const struct gate *gate, enum reason paused, enum reason concurrency,
                          enum reason rate, int64_t now_ns, struct why *why)
 {
-    int64_t wait_ns =
-        gate->interval_ns == 0 ? 0 : gate->tat_ns - now_ns - (gate->burst - 1) * gate->interval_ns;
+    int64_t wait_ns = line_rate_wait_ns(gate, now_ns);
     if (gate->kind != GATE_KEY)
         why->holds[paused] = gate->paused;
     if (gate->concurrency != LIMIT_NOT_SET && gate->in_flight >= gate->concurrency) {

@@ -200,8 +200,7 @@ static enum err look_tasks(struct dispatcher *dispatcher, struct look *look)
 
 void look_asked(struct dispatcher *dispatcher, struct work *work)
 {
-    struct errand *errand = work->errand;
-    struct look *look = errand->look;
+    struct look *look = work->errand->look;
     look->paused = dispatcher->lineup.paused;
     look->draining = atomic_load_explicit(&dispatcher->lineup.closed, memory_order_relaxed);
     look->count = 0;
@@ -212,7 +211,5 @@ void look_asked(struct dispatcher *dispatcher, struct work *work)
         err = look->kind == LOOK_QUEUES ? look_queues(dispatcher, look) : look_tasks(dispatcher, look);
     if (err == ERR_OK && look->kind != LOOK_WHY)
         qsort(look->views, look->count, sizeof *look->views, by_name);
-    work_free(work);
-    errand->err = err;
-    errand->notify(errand);
+    work_answer(work, err);
 }

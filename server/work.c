@@ -23,3 +23,13 @@ void work_free(struct work *work)
     job_free(work->job);
     free(work);
 }
+
+void work_answer(struct work *work, enum err err)
+{
+    struct errand *errand = work->errand;
+    work_free(work);
+    if (errand == NULL)
+        return;
+    errand->err = err;
+    errand->notify(errand);
+}

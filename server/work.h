@@ -81,5 +81,7 @@ struct work {
 
 struct work *work_new(enum work_kind kind); /* NULL without memory */
 void work_free(struct work *work);          /* with its job reference and jobs */
+/* Frees it, then answers the request behind it, if there is one. */
+void work_answer(struct work *work, enum err err);
 
 #endif
