@@ -55,6 +55,8 @@ static void take_over(struct config *config, struct config *fresh)
     EXCHANGE(tasks_dir);
     EXCHANGE(queues);
     EXCHANGE(queue_count);
+    EXCHANGE(schedules);
+    EXCHANGE(schedule_count);
     config->jobs_key_concurrency = fresh->jobs_key_concurrency;
     config->log_level = fresh->log_level;
 }

@@ -35,6 +35,8 @@
       "address and port: 127.0.0.1:8080, [::1]:8080, 0.0.0.0:8080")                                          \
     K("http", "loops", INT, http_loops, "2", 1, 64, "HTTP threads, each with an epoll loop of its own")      \
     K("http", "max_body", BYTES, http_max_body, "1MiB", 1024, 67108864, "largest request body")              \
+    K("http", "max_bulk", BYTES, http_max_bulk, "64MiB", 1024, 1073741824,                                   \
+      "largest body of a bulk submission")                                                                   \
     K("http", "max_header", BYTES, http_max_header, "16KiB", 4096, 1048576,                                  \
       "memory for one request's headers")                                                                    \
     K("http", "max_wait", DURATION, http_max_wait_ms, "60s", 0, 3600000,                                     \
@@ -84,6 +86,8 @@
       "how long a result is kept, if not as long as its job; 0: as long")                                    \
     K("jobs", "key_concurrency", INT, jobs_key_concurrency, "1", 1, 1000000,                                 \
       "how many jobs with one concurrency_key may run at a time, unless queue or task says otherwise")       \
+    K("jobs", "max_inputs", BYTES, jobs_max_inputs, "4MiB", 1024, 1073741824,                                \
+      "results of earlier jobs handed to one that waited for them")                                          \
     K("memory", "slots", INT, memory_slots, "16384", 64, 4194304, "jobs in shared memory at a time")         \
     K("memory", "arena", BYTES, memory_arena, "64MiB", 1048576, 17179869184,                                 \
       "shared memory for arguments, used as touched")                                                        \
@@ -96,6 +100,25 @@
       "how long running jobs may go on after SIGTERM")
 
 enum auth_mode { AUTH_LOOPBACK, AUTH_NONE, AUTH_TOKEN };
+
+/* What becomes of a time of a schedule while the job of an earlier one has not ended. */
+#define OVERLAPS(O)                                                                                          \
+    O(SKIP, "skip")                                                                                          \
+    O(QUEUE, "queue")                                                                                        \
+    O(REPLACE, "replace")
+
+/* Which of the times that passed while nothing ran are made up for. */
+#define CATCH_UPS(C)                                                                                         \
+    C(NONE, "none")                                                                                          \
+    C(ONE, "one")                                                                                            \
+    C(ALL, "all")
+
+#define O(name, text) OVERLAP_##name,
+enum overlap { OVERLAPS(O) OVERLAP_COUNT };
+#undef O
+#define C(name, text) CATCH_UP_##name,
+enum catch_up { CATCH_UPS(C) CATCH_UP_COUNT };
+#undef C
 
 #define DEFAULT_POOL "default"
 
@@ -130,6 +153,7 @@ struct task_config {
     int64_t limit_memory_bytes, limit_cpu_ms, limit_files;
     int64_t concurrency, burst, key_concurrency, key_burst;
     struct rate rate, key_rate;
+    int64_t retain_succeeded_ms, retain_failed_ms;
     int line, column;
 };
 
@@ -154,6 +178,16 @@ struct queue_config {
     int line, column;
 };
 
+/* One entry of schedules[]. */
+struct schedule_config {
+    char name[NAME_BYTES];
+    char *cron, *timezone;     /* not checked here */
+    int64_t overlap, catch_up; /* enum overlap, enum catch_up */
+    bool paused;
+    char *job; /* the body of a submit, JSON; an object with a task, otherwise not checked here */
+    int line, column;
+};
+
 struct config_list {
     char **items; /* NULL-terminated */
     size_t count;
@@ -161,7 +195,7 @@ struct config_list {
 
 struct config {
     char *http_listen;
-    int64_t http_loops, http_max_body, http_max_header, http_max_wait_ms, http_max_connections,
+    int64_t http_loops, http_max_body, http_max_bulk, http_max_header, http_max_wait_ms, http_max_connections,
         http_request_timeout_ms;
     struct config_list http_hosts;
     int64_t auth_mode; /* enum auth_mode; resolved: TOKEN exactly if there are tokens */
@@ -172,7 +206,7 @@ struct config {
     int64_t workers_count; /* resolved: never 0 after config_load */
     int64_t jobs_timeout_ms, jobs_kill_after_ms, jobs_max_attempts, jobs_backoff, jobs_backoff_initial_ms,
         jobs_backoff_max_ms, jobs_jitter, jobs_max_crashes, jobs_max_lost, jobs_max_result, jobs_max_log,
-        jobs_key_concurrency;
+        jobs_key_concurrency, jobs_max_inputs;
     int64_t jobs_retain_succeeded_ms, jobs_retain_failed_ms,
         jobs_retain_results_ms; /* 0: for ever; as long */
     int64_t memory_slots, memory_arena, memory_tray;
@@ -182,7 +216,8 @@ struct config {
     struct task_config *tasks;
     struct pool_config *pools; /* [0] is "default" */
     struct queue_config *queues;
-    size_t task_count, pool_count, queue_count;
+    struct schedule_config *schedules;
+    size_t task_count, pool_count, queue_count, schedule_count;
     struct token *tokens; /* of all sources */
     size_t token_count;
     char *file;       /* the path given to --config, or NULL: read again on reload */

@@ -5,12 +5,13 @@
 
 /* What stands for a value. */
 static const char *const PLACEHOLDERS[] = {
-    [CONFIG_STRING] = "TEXT",        [CONFIG_INT] = "NUMBER",         [CONFIG_BYTES] = "SIZE",
-    [CONFIG_DURATION] = "TIME",      [CONFIG_ENUM] = "WORD",          [CONFIG_LIST] = "A,B",
-    [CONFIG_NAME] = "NAME",          [CONFIG_WORD] = "WORD",          [CONFIG_BOOL] = "true or false",
-    [CONFIG_LIMIT] = "NUMBER",       [CONFIG_RATE] = "RATE",          [CONFIG_CPUS] = "0-3,5",
-    [CONFIG_TIMES] = "[TIME, TIME]", [CONFIG_CODES] = "[CODE, CODE]", [CONFIG_ARGV] = "[A, B]",
-    [CONFIG_ENV] = "{NAME: value}",  [CONFIG_SCOPES] = "[A, B]",      [CONFIG_HASH] = "sha256:HEX"};
+    [CONFIG_STRING] = "TEXT",        [CONFIG_INT] = "NUMBER",          [CONFIG_BYTES] = "SIZE",
+    [CONFIG_DURATION] = "TIME",      [CONFIG_ENUM] = "WORD",           [CONFIG_LIST] = "A,B",
+    [CONFIG_NAME] = "NAME",          [CONFIG_WORD] = "WORD",           [CONFIG_BOOL] = "true or false",
+    [CONFIG_LIMIT] = "NUMBER",       [CONFIG_RATE] = "RATE",           [CONFIG_CPUS] = "0-3,5",
+    [CONFIG_TIMES] = "[TIME, TIME]", [CONFIG_CODES] = "[CODE, CODE]",  [CONFIG_ARGV] = "[A, B]",
+    [CONFIG_ENV] = "{NAME: value}",  [CONFIG_JOB] = "{task: NAME, …}", [CONFIG_SCOPES] = "[A, B]",
+    [CONFIG_HASH] = "sha256:HEX"};
 
 static void name_of(const struct config_key *key, enum config_style style, char text[NAME_ROOM])
 {
@@ -20,7 +21,8 @@ static void name_of(const struct config_key *key, enum config_style style, char 
 void config_help(struct buf *out)
 {
     buf_put(out, "  --config FILE\n        the configuration file, YAML; also the only place for tasks, "
-                 "pools and queues\n");
+                 "pools, queues and\n"
+                 "        schedules\n");
     const char *section = NULL;
     for (size_t i = 0; i < CONFIG_KEY_COUNT; i++) {
         const struct config_key *key = &config_keys[i];

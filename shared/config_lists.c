@@ -40,6 +40,17 @@ static enum err make_room(struct reader *reader, const struct sequence *list, si
     return entries == NULL ? ERR_NO_MEMORY : ERR_OK;
 }
 
+/* Keys without which an entry says nothing. NULL, or the missing one. */
+static const char *missing_key(const struct config_list_kind *kind, const void *entry)
+{
+    const struct schedule_config *schedule = entry;
+    if (((const char *)entry)[0] == '\0')
+        return "name";
+    if (kind != &config_list_kinds[CONFIG_LIST_schedules])
+        return NULL;
+    return schedule->cron == NULL ? "cron" : schedule->job == NULL ? "job" : NULL;
+}
+
 static enum err refuse_twin(struct reader *reader, const struct config_list_kind *kind, const void *entry,
                             const yaml_node_t *node)
 {
@@ -68,9 +79,10 @@ static enum err read_entry(struct reader *reader, const struct sequence *list, c
     err = config_read_section(reader, &shape, "", node);
     if (err != ERR_OK)
         return err;
-    if (((const char *)entry)[0] == '\0') {
+    const char *missing = missing_key(kind, entry);
+    if (missing != NULL) {
         err = config_refuse_node(reader, node);
-        buf_printf(reader->message, "%s must have a name", kind->title);
+        buf_printf(reader->message, "%s must have a %s", kind->title, missing);
         return err;
     }
     return refuse_twin(reader, kind, entry, node);

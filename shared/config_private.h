@@ -2,7 +2,7 @@
  *
  * A struct config_key describes a row of CONFIG_TABLE or of a table below; all are laid out in
  * config_tables.c. config_value.c moves one value between text and its member, config_yaml.c walks a file and
- * config_lists.c the lists in it, config_auth.c gathers tokens
+ * config_lists.c the lists in it, config_json.c turns a part of it into JSON, config_auth.c gathers tokens
  * and checks who may get in, config_check.c looks at what must go together, config_help.c prints, config.c
  * joins the sources. A `base` is the struct that a key's member lies in: a struct config, an entry of a list
  * or a struct token.
@@ -49,7 +49,10 @@
     K("limits", "memory", BYTES, limit_memory_bytes, NULL, 1048576, 1099511627776, "address space")          \
     K("limits", "cpu", DURATION, limit_cpu_ms, NULL, 1000, 2592000000, "processor time")                     \
     K("limits", "files", INT, limit_files, NULL, 8, 1048576, "open files")                                   \
-    CONFIG_LIMITS(K)
+    CONFIG_LIMITS(K)                                                                                         \
+    K("", "retain_succeeded", DURATION, retain_succeeded_ms, NULL, 0, 315360000000,                          \
+      "overrides jobs.retain_succeeded")                                                                     \
+    K("", "retain_failed", DURATION, retain_failed_ms, NULL, 0, 315360000000, "overrides jobs.retain_failed")
 
 /* The keys of an entry of pools[]. */
 #define CONFIG_POOL_TABLE(K)                                                                                 \
@@ -77,11 +80,24 @@
     K("", "max_depth", INT, max_depth, NULL, 1, 1000000000, "how many jobs may wait; more are refused")      \
     K("", "paused", BOOL, paused, "false", 0, 0, "true: jobs are taken, but none starts")
 
+/* The keys of an entry of schedules[]. */
+#define CONFIG_SCHEDULE_TABLE(K)                                                                             \
+    K("", "name", NAME, name, NULL, 0, 0, "what people call it")                                             \
+    K("", "cron", STRING, cron, NULL, 1, 0, "when: minute hour day month weekday")                           \
+    K("", "timezone", STRING, timezone, "UTC", 1, 0, "whose clock: Europe/Berlin")                           \
+    K("", "overlap", ENUM, overlap, "skip", 0, 0,                                                            \
+      "while its last job has not ended: skip, queue or replace (that one is cancelled)")                    \
+    K("", "catch_up", ENUM, catch_up, "one", 0, 0,                                                           \
+      "of the times that passed while the server did not run: none, one or all")                             \
+    K("", "paused", BOOL, paused, "false", 0, 0, "true: no job is submitted")                                \
+    K("", "job", JOB, job, NULL, 0, 0, "what is submitted: task, args and so on, as in POST /v1/jobs")
+
 /* The lists of entries in the file: word, list, table, title. */
 #define CONFIG_LISTS(L)                                                                                      \
     L(task, tasks, TASK, "a task")                                                                           \
     L(pool, pools, POOL, "a pool")                                                                           \
-    L(queue, queues, QUEUE, "a queue")
+    L(queue, queues, QUEUE, "a queue")                                                                       \
+    L(schedule, schedules, SCHEDULE, "a schedule")
 
 /* The keys of an entry of auth.tokens, all of them needed. */
 #define CONFIG_TOKEN_TABLE(K)                                                                                \
@@ -107,6 +123,7 @@ enum config_type {
     CONFIG_CODES, /* struct config_codes */
     CONFIG_ARGV,
     CONFIG_ENV,
+    CONFIG_JOB, /* a YAML mapping, kept as JSON text */
     /* in auth.tokens only */
     CONFIG_SCOPES, /* uint32_t, bits of enum scope */
     CONFIG_HASH    /* uint8_t[TOKEN_HASH_BYTES] */

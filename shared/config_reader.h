@@ -1,4 +1,4 @@
-/* What the files that know libyaml share: config_yaml.c and config_lists.c; nobody else
+/* What the files that know libyaml share: config_yaml.c, config_lists.c and config_json.c; nobody else
  * includes it.
  *
  * A refusal is refuse, which writes the place, then the sentence, then `return err`.
@@ -53,5 +53,9 @@ const char *config_mark_at(const struct reader *reader, yaml_mark_t mark);
 /* All pairs of one mapping into shape->base. */
 enum err config_read_section(struct reader *reader, const struct shape *shape, const char *section,
                              const yaml_node_t *node) MUST_USE;
+
+/* Appends a node as JSON text. `subject` starts the sentence if it cannot be. */
+enum err config_json(struct reader *reader, const yaml_node_t *node, const char *subject,
+                     struct buf *out) MUST_USE;
 
 #endif

@@ -13,6 +13,8 @@ static const char *const log_format_words[] = {
 static const char *const store_durability_words[] = {DURABILITIES(WORD) NULL};
 static const char *const backoff_words[] = {BACKOFFS(WORD) NULL};
 static const char *const kind_words[] = {TASK_KINDS(WORD) NULL};
+static const char *const overlap_words[] = {OVERLAPS(WORD) NULL};
+static const char *const catch_up_words[] = {CATCH_UPS(WORD) NULL};
 #undef WORD
 #define jobs_backoff_words backoff_words
 
@@ -61,6 +63,12 @@ static const struct config_key pool_keys[] = {
 static const struct config_key queue_keys[] = {
 #define K(...) KEY(queue_config, __VA_ARGS__)
     CONFIG_QUEUE_TABLE(K)
+#undef K
+};
+
+static const struct config_key schedule_keys[] = {
+#define K(...) KEY(schedule_config, __VA_ARGS__)
+    CONFIG_SCHEDULE_TABLE(K)
 #undef K
 };
 
@@ -125,6 +133,10 @@ CONFIG_POOL_TABLE(K)
 #define K(section, key, type, member, fallback, minimum, maximum, description)                               \
     FITS(queue_config, type, member)
 CONFIG_QUEUE_TABLE(K)
+#undef K
+#define K(section, key, type, member, fallback, minimum, maximum, description)                               \
+    FITS(schedule_config, type, member)
+CONFIG_SCHEDULE_TABLE(K)
 #undef K
 #define K(section, key, type, member, fallback, minimum, maximum, description) FITS(token, type, member)
 CONFIG_TOKEN_TABLE(K)

@@ -53,6 +53,7 @@ static const struct scale *scale_of(const struct config_key *key)
     case CONFIG_CODES:
     case CONFIG_ARGV:
     case CONFIG_ENV:
+    case CONFIG_JOB:
     case CONFIG_SCOPES:
     case CONFIG_HASH:
         break;
@@ -85,6 +86,7 @@ void config_value_free(const struct config_key *key, void *base)
     case CONFIG_STRING:
     case CONFIG_WORD:
     case CONFIG_CPUS:
+    case CONFIG_JOB:
         free(*(char **)member);
         break;
     case CONFIG_LIST:
@@ -386,6 +388,7 @@ enum err config_value_set(const struct config_key *key, void *base, const char *
     switch (key->type) {
     case CONFIG_STRING:
     case CONFIG_WORD:
+    case CONFIG_JOB: /* JSON text already */
         return set_string(key, member, text, why);
     case CONFIG_INT:
     case CONFIG_BYTES:

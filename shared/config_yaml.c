@@ -226,6 +226,39 @@ static enum err read_many(struct reader *reader, const struct config_key *key, v
     return err;
 }
 
+static bool has_member(const struct json_scan *scan, const char *name)
+{
+    size_t noted = scan->member_count < JSON_MAX_MEMBERS ? scan->member_count : JSON_MAX_MEMBERS;
+    for (size_t i = 0; i < noted; i++) {
+        if (json_key_is(scan->members[i].key, name))
+            return true;
+    }
+    return false;
+}
+
+static enum err read_job(struct reader *reader, const struct config_key *key, void *base,
+                         const yaml_node_t *node, const char *subject)
+{
+    if (node->type != YAML_MAPPING_NODE) {
+        enum err err = config_refuse_node(reader, node);
+        buf_printf(reader->message, "%s must be a mapping {task: NAME, args: …}, not %s", subject,
+                   config_node_kind(node));
+        return err;
+    }
+    BUF_AUTO json = {0}, why = {0};
+    enum err err = config_json(reader, node, subject, &json);
+    if (err != ERR_OK)
+        return err;
+    struct json_scan scan;
+    if (json_scan(json.data, json.bytes, &scan, NULL) != ERR_OK || !has_member(&scan, "task")) {
+        err = config_refuse_node(reader, node);
+        buf_printf(reader->message, "%s must have a task", subject);
+        return err;
+    }
+    buf_add(&json, "", 1);
+    return json.failed ? ERR_NO_MEMORY : config_value_set(key, base, json.data, &why);
+}
+
 /* Errors of the value get their place here; those of a part of it have it already, and `why` stays empty. */
 static enum err read_value(struct reader *reader, const struct shape *shape, const struct config_key *key,
                            const yaml_node_t *node)
@@ -236,7 +269,9 @@ static enum err read_value(struct reader *reader, const struct shape *shape, con
     BUF_AUTO why = {0};
     const char *text;
     enum err err;
-    if (config_value_is_many(key))
+    if (key->type == CONFIG_JOB)
+        err = read_job(reader, key, shape->base, node, subject);
+    else if (config_value_is_many(key))
         err = read_many(reader, key, shape->base, node, subject, &why);
     else if ((err = scalar_text(reader, node, subject, &text)) == ERR_OK)
         err = config_value_set(key, shape->base, text, &why);

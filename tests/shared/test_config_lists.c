@@ -93,12 +93,15 @@ START_TEST(a_task_carries_its_limits_and_the_rest_of_its_retry)
                "    argv: [true]\n"
                "    concurrency: 3\n"
                "    rate: 10/s\n"
+               "    retain_succeeded: 1h\n"
                "    retry: {intervals: [1, 500ms, 1m], max_age: 1h, on: [exit_status], never: [a.b, c-d]}\n"
                "  - {name: u, argv: [true]}\n");
     struct config *config = load_file();
     const struct task_config *task = &config->tasks[0], *other = &config->tasks[1];
     ck_assert_int_eq(task->concurrency, 3);
     ck_assert_uint_eq(task->rate.count, 10);
+    ck_assert_int_eq(task->retain_succeeded_ms, 3600000);
+    ck_assert_int_eq(task->retain_failed_ms, -1);
     ck_assert_uint_eq(task->retry_intervals.count, 3);
     ck_assert_int_eq(task->retry_intervals.ms[1], 500);
     ck_assert_int_eq(task->retry_intervals.ms[2], 60000);
@@ -115,6 +118,40 @@ START_TEST(a_task_carries_its_limits_and_the_rest_of_its_retry)
 }
 END_TEST
 
+START_TEST(a_schedule_keeps_its_job_as_json)
+{
+    write_yaml(
+        "schedules:\n"
+        "  - name: nightly\n"
+        "    cron: 0 3 * * *\n"
+        "    timezone: Europe/Berlin\n"
+        "    overlap: replace\n"
+        "    catch_up: all\n"
+        "    paused: true\n"
+        "    job:\n"
+        "      task: report\n"
+        "      args: {n: 007, hex: 0x1F, f: .5, t: yes, b: true, z: ~, s: '12', tag: !!str 5, l: [1, -2e3]}\n"
+        "  - {name: plain, cron: '@hourly', job: {task: t}}\n");
+    struct config *config = load_file();
+    const struct schedule_config *nightly = &config->schedules[0], *plain = &config->schedules[1];
+    ck_assert_uint_eq(config->schedule_count, 2);
+    ck_assert_str_eq(nightly->cron, "0 3 * * *");
+    ck_assert_str_eq(nightly->timezone, "Europe/Berlin");
+    ck_assert_int_eq(nightly->overlap, OVERLAP_REPLACE);
+    ck_assert_int_eq(nightly->catch_up, CATCH_UP_ALL);
+    ck_assert(nightly->paused);
+    ck_assert_str_eq(nightly->job,
+                     "{\"task\":\"report\",\"args\":{\"n\":7,\"hex\":31,\"f\":0.5,\"t\":\"yes\",\"b\":true,"
+                     "\"z\":null,\"s\":\"12\",\"tag\":\"5\",\"l\":[1,-2e3]}}");
+    ck_assert_int_eq(nightly->line, 2);
+    ck_assert_str_eq(plain->timezone, "UTC");
+    ck_assert_int_eq(plain->overlap, OVERLAP_SKIP);
+    ck_assert_int_eq(plain->catch_up, CATCH_UP_ONE);
+    ck_assert(!plain->paused);
+    config_free(config);
+}
+END_TEST
+
 /* ── what is refused ── */
 
 START_TEST(names_that_stand_twice_are_refused_with_both_places)
@@ -123,6 +160,8 @@ START_TEST(names_that_stand_twice_are_refused_with_both_places)
                  ":3:3: the pool a stands in pools twice, first in line 2");
     refused_yaml("queues:\n- {name: a}\n- {name: a}\n",
                  ":3:3: the queue a stands in queues twice, first in line 2");
+    refused_yaml("schedules:\n- {name: a, cron: x, job: {task: t}}\n- {name: a, cron: x, job: {task: t}}\n",
+                 ":3:3: the schedule a stands in schedules twice, first in line 2");
 }
 END_TEST
 
@@ -205,6 +244,116 @@ START_TEST(retries_that_cannot_be_are_refused)
 }
 END_TEST
 
+/* ── YAML to JSON ── */
+
+static void becomes(const char *yaml, const char *json)
+{
+    char text[2048], expected[2048];
+    snprintf(text, sizeof text,
+             "schedules:\n- name: a\n  cron: '* * * * *'\n  job:\n    task: t\n    args: %s\n", yaml);
+    snprintf(expected, sizeof expected, "{\"task\":\"t\",\"args\":%s}", json);
+    write_yaml(text);
+    struct config *config = load_file();
+    ck_assert_str_eq(config->schedules[0].job, expected);
+    config_free(config);
+}
+
+START_TEST(plain_scalars_are_what_yaml_says_they_are)
+{
+    becomes("[null, Null, NULL, ~]", "[null,null,null,null]");
+    becomes("{a: , b: }", "{\"a\":null,\"b\":null}");
+    becomes("", "null");
+    becomes("[true, True, TRUE, false, False, FALSE]", "[true,true,true,false,false,false]");
+    becomes("[yes, no, on, off, y, nUll, tRUE]", "[\"yes\",\"no\",\"on\",\"off\",\"y\",\"nUll\",\"tRUE\"]");
+    becomes("[0, 7, -7, +7, 007, -0, 9223372036854775807]", "[0,7,-7,7,7,-0,9223372036854775807]");
+    becomes("[0o17, 0x1F, 0xff, 0o, 0xg, -0x1, 0o8]", "[15,31,255,\"0o\",\"0xg\",\"-0x1\",\"0o8\"]");
+    becomes("[1.5, .5, 5., -.5e3, 1E+9, 1e-2, 00.10, 1.e2]", "[1.5,0.5,5.0,-0.5e3,1E+9,1e-2,0.10,1.0e2]");
+    becomes("[., e3, 1e, 1_000, 1:30, 2024-01-01, 1.2.3, '-', --1, .inf.]",
+            "[\".\",\"e3\",\"1e\",\"1_000\",\"1:30\",\"2024-01-01\",\"1.2.3\",\"-\",\"--1\",\".inf.\"]");
+}
+END_TEST
+
+START_TEST(quoted_and_tagged_scalars_are_text)
+{
+    becomes("['1', \"true\", 'null', '', \"a\\nb\\0\\u00e9\"]",
+            "[\"1\",\"true\",\"null\",\"\",\"a\\nb\\u0000é\"]");
+    becomes("[!!str 5, ! 6, &x !!str 7, !!str &y 8, &z 9, *z, *x]", "[\"5\",\"6\",\"7\",\"8\",9,9,\"7\"]");
+    becomes("[é, !!str 5, &u !!str 6]", "[\"é\",\"5\",\"6\"]");
+    becomes("|\n      12\n      ü", "\"12\\nü\\n\"");
+    becomes(">-\n      true", "\"true\"");
+}
+END_TEST
+
+START_TEST(lists_mappings_and_aliases_keep_their_shape)
+{
+    becomes("{a: [1, {b: []}, {}], 5: x, \"q\\\"\": y, <<: {z: 1}}",
+            "{\"a\":[1,{\"b\":[]},{}],\"5\":\"x\",\"q\\\"\":\"y\",\"<<\":{\"z\":1}}");
+    becomes("[&one {a: 1}, *one]", "[{\"a\":1},{\"a\":1}]");
+}
+END_TEST
+
+static void job_refused(const char *job, const char *expected)
+{
+    char yaml[512];
+    snprintf(yaml, sizeof yaml, "schedules: [{name: a, cron: x, job: %s}]", job);
+    refused_yaml(yaml, expected);
+}
+
+START_TEST(jobs_that_json_cannot_say_are_refused)
+{
+    job_refused("{task: t, args: .inf}", ":1:53: schedules[].job must not hold an infinite number or none, "
+                                         "which JSON does not have");
+    job_refused("{task: t, args: !!int '5'}", ":1:53: schedules[].job must not hold a tag other than !!str");
+    job_refused("{task: t, args: !!set {a}}", ":1:53: schedules[].job must not hold a tag other than !!str");
+    job_refused("{task: t, args: 0x8000000000000000}",
+                ":1:53: schedules[].job must not hold a whole number above 9223372036854775807");
+    job_refused("{task: t, args: {a: 1, a: 2}}", ":1:60: the key \"a\" stands here twice, first in line 1");
+    job_refused("{task: t, args: {[a]: 1}}", ":1:54: a key must be a single value, not a list");
+    job_refused("&j {task: t, args: *j}", ":1:47: schedules[].job is nested too deeply");
+    job_refused("{args: 1}", ":1:37: schedules[].job must have a task");
+    job_refused("[t]", ":1:37: schedules[].job must be a mapping {task: NAME, args: …}, not a list");
+}
+END_TEST
+
+START_TEST(a_number_out_of_range_is_refused)
+{
+    struct config *config;
+    BUF_AUTO message = {0};
+    char *flags[] = {"--config", file, NULL};
+    write_yaml("schedules: [{name: a, cron: x, job: {task: t, args: 1e999}}]");
+    ck_assert_int_eq(config_load(2, flags, no_env, &config, &message), ERR_CONFIG);
+    buf_add(&message, "", 1);
+    ck_assert_ptr_nonnull(
+        strstr(message.data, ":1:37: schedules[].job would be no JSON that a job can have: "));
+}
+END_TEST
+
+START_TEST(aliases_cannot_make_much_of_little)
+{
+    BUF_AUTO yaml = {0};
+    buf_put(&yaml, "schedules: [{name: a, cron: x, job: {task: t, a0: &a0 [x,x,x,x,x,x,x,x,x,x]");
+    for (int i = 1; i < 12; i++) {
+        buf_printf(&yaml, ", a%d: &a%d [", i, i);
+        for (int j = 0; j < 10; j++)
+            buf_printf(&yaml, "*a%d,", i - 1);
+        buf_put(&yaml, "]");
+    }
+    buf_put(&yaml, "}}]");
+    buf_add(&yaml, "", 1);
+    refused_yaml(yaml.data, ":1:72: schedules[].job must not be longer than 1 MiB of JSON");
+}
+END_TEST
+
+START_TEST(schedules_that_cannot_be_are_refused)
+{
+    refused_yaml("schedules: [{name: a, job: {task: t}}]", ":1:13: a schedule must have a cron");
+    refused_yaml("schedules: [{name: a, cron: x}]", ":1:13: a schedule must have a job");
+    refused_yaml("schedules: [{cron: x, job: {task: t}}]", ":1:13: a schedule must have a name");
+    refused_in("schedules", "cron: x, job: {task: t}, overlap: skp",
+               ":2:47: schedules[].overlap must be skip, queue or replace, not \"skp\"; did you mean skip?");
+}
+END_TEST
+
 START_TEST(too_many_pools_or_workers_are_refused)
 {
     char yaml[1024] = "pools:\n";
@@ -222,6 +371,7 @@ static void add_accepted(TCase *tests)
     tcase_add_test(tests, a_pool_carries_what_its_entry_says);
     tcase_add_test(tests, a_queue_has_defaults_and_carries_what_its_entry_says);
     tcase_add_test(tests, a_task_carries_its_limits_and_the_rest_of_its_retry);
+    tcase_add_test(tests, a_schedule_keeps_its_job_as_json);
 }
 
 static void add_refused(TCase *tests)
@@ -232,7 +382,18 @@ static void add_refused(TCase *tests)
     tcase_add_test(tests, pools_that_cannot_be_are_refused);
     tcase_add_test(tests, queues_that_cannot_be_are_refused);
     tcase_add_test(tests, retries_that_cannot_be_are_refused);
+    tcase_add_test(tests, schedules_that_cannot_be_are_refused);
     tcase_add_test(tests, too_many_pools_or_workers_are_refused);
+}
+
+static void add_json(TCase *tests)
+{
+    tcase_add_test(tests, plain_scalars_are_what_yaml_says_they_are);
+    tcase_add_test(tests, quoted_and_tagged_scalars_are_text);
+    tcase_add_test(tests, lists_mappings_and_aliases_keep_their_shape);
+    tcase_add_test(tests, jobs_that_json_cannot_say_are_refused);
+    tcase_add_test(tests, a_number_out_of_range_is_refused);
+    tcase_add_test(tests, aliases_cannot_make_much_of_little);
 }
 
 int main(void)
@@ -240,5 +401,6 @@ int main(void)
     Suite *suite = suite_create("shared/config_lists");
     add_case(suite, "accepted", add_accepted);
     add_case(suite, "refused", add_refused);
+    add_case(suite, "json", add_json);
     return run_suite(suite);
 }

@@ -5,13 +5,14 @@
 
 START_TEST(a_misspelt_key_names_its_place_and_the_nearest_key)
 {
-    refused_yaml("http:\n  lisen: 127.0.0.1:80\n",
-                 ":2:3: http has no key \"lisen\"; did you mean listen? It has listen, loops, max_body, "
-                 "max_header, max_wait, max_connections, request_timeout, hosts");
+    refused_yaml(
+        "http:\n  lisen: 127.0.0.1:80\n",
+        ":2:3: http has no key \"lisen\"; did you mean listen? It has listen, loops, max_body, max_bulk, "
+        "max_header, max_wait, max_connections, request_timeout, hosts");
     refused_yaml(
         "shutdwn: {drain: 1s}",
         ":1:1: the configuration has no key \"shutdwn\"; did you mean shutdown? It has http, auth, store, "
-        "workers, jobs, memory, tasks_dir, log, shutdown, tasks, pools, queues");
+        "workers, jobs, memory, tasks_dir, log, shutdown, tasks, pools, queues, schedules");
     refused_yaml("log: {colour: red}", ":1:7: log has no key \"colour\"; it has level, format");
 }
 END_TEST

@@ -181,7 +181,7 @@ def reloads(server):
 
 def test_a_reload_says_that_other_pools_need_a_restart(start_server, tmp_path):
     path = tmp_path / "forkpool.yaml"
-    path.write_text("queues: [{name: mail}]\n")
+    path.write_text("queues: [{name: mail}]\nschedules: [{name: s, cron: 0 3 * * *, job: {task: echo}}]\n")
     server = start_server(config=path)
     path.write_text("queues: [{name: mail, weight: 2}, {name: more}]\n")
     os.kill(server.supervisor, signal.SIGHUP)
