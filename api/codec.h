@@ -23,6 +23,8 @@ struct submission {
     size_t parameter_count;
     const char *idempotency_key, *traceparent; /* headers, or NULL */
     struct buf *body;
+    bool bulk; /* a line of a bulk request: it may have a "ref", `after` may hold "@ref" and stays so in the
+                  extras; what only one request can have (start_within, durability memory) is refused */
 };
 
 /* A new job, without seq, or a problem with every fault that was found. *job is owned by the caller.

@@ -30,8 +30,44 @@ enum errand_kind {
     ERRAND_RETRY,
     ERRAND_FORGET,
     ERRAND_PATCH,
-    ERRAND_SET, /* limits of a queue or a task, or of the whole */
-    ERRAND_LOOK /* at what only the dispatcher knows */
+    ERRAND_SET,  /* limits of a queue or a task, or of the whole */
+    ERRAND_LOOK, /* at what only the dispatcher knows */
+    ERRAND_BULK,
+    ERRAND_SCHEDULE
+};
+
+/* ERRAND_BULK: the jobs of one request, in its order. Lent to the server until notify. A line whose err is
+ * not ERR_OK already is left out. Atomic: either all are inserted, or none, and `failed` is the first that
+ * could not be (errand.err is then that line's). Else each line has its own err, as of ERRAND_SUBMIT. `batch`
+ * is made with the jobs unless it is zero or all of them stood already. Jobs of durability memory are not
+ * taken. */
+struct bulk_line {
+    struct job *job; /* a reference; NULL: the line was refused before */
+    enum err err;
+    bool replayed, returned;
+    struct id original;
+};
+struct bulk {
+    struct bulk_line *lines; /* [count] */
+    size_t count, failed;
+    bool atomic;
+    struct id batch;
+};
+
+/* ERRAND_SCHEDULE. Lent to the server until notify. DROP, PAUSE, RESUME and TRIGGER of a name that does not
+ * exist: ERR_UNKNOWN_SCHEDULE; PUT and DROP of one that the file gives: ERR_CONFLICT. */
+struct schedule_change {
+    enum schedule_verb {
+        SCHEDULE_PUT,
+        SCHEDULE_DROP,
+        SCHEDULE_PAUSE,
+        SCHEDULE_RESUME,
+        SCHEDULE_TRIGGER
+    } verb;
+    char name[NAME_BYTES];
+    struct text body; /* PUT: its definition, canonical JSON (dispatcher/schedules.h); borrowed */
+    bool created;     /* PUT: there was none of that name */
+    struct id job;    /* TRIGGER: what was submitted */
 };
 
 /* ERRAND_SET. Lent to the server until notify. */
@@ -63,20 +99,29 @@ struct errand {
                            wanted, and this is the answer if there is none: nothing is inserted */
 
     /* The answer, valid from notify on.
-     * SUBMIT: OK (durable as asked), KEY_REUSED, STORE_FULL, STORE_FAILED, MEMORY_FULL, DRAINING.
+     * SUBMIT: OK (durable as asked), KEY_REUSED, DUPLICATE_JOB (`original` holds its uniqueness key),
+     *         UNKNOWN_DEPENDENCY (`original` is what it waits for), STORE_FULL, STORE_FAILED, MEMORY_FULL,
+     *         DRAINING.
      * CANCEL: OK (cancelled now, recorded), AGAIN (it runs: asked to stop), ALREADY_FINISHED, UNKNOWN_JOB,
      *         STORE_FULL, STORE_FAILED.
-     * RETRY, FORGET: OK (queued again, or gone, synced), NOT_FINISHED, UNKNOWN_JOB, STORE_FULL, STORE_FAILED.
+     * RETRY, FORGET: OK (queued again, or gone, synced), NOT_FINISHED, UNKNOWN_JOB, DUPLICATE_JOB (RETRY:
+     *         `original` holds its uniqueness key), STORE_FULL, STORE_FAILED.
      * PATCH: OK (changed, recorded), NOT_NOW (it runs, has ended, or lies in memory alone), UNKNOWN_JOB,
      *         STORE_FULL, STORE_FAILED.
      * SET: OK (recorded and in force: what was forbidden does not start any more), STORE_FULL, STORE_FAILED.
-     * LOOK: OK, UNKNOWN_JOB, NO_MEMORY. */
+     * LOOK: OK, UNKNOWN_JOB, NO_MEMORY.
+     * BULK: OK (what its lines say), of an atomic one the error of the line `failed`; STORE_FULL,
+     *         STORE_FAILED, DRAINING.
+     * SCHEDULE: OK (recorded, in force), UNKNOWN_SCHEDULE, CONFLICT, STORE_FULL, STORE_FAILED. */
     enum err err;
     bool replayed; /* SUBMIT: the idempotency key stood already; `original` is that job */
+    bool returned; /* SUBMIT: `original` holds its uniqueness key, and is what is wanted instead */
     struct id original;
-    struct store_patch *patch; /* PATCH: what is asked for; borrowed */
-    struct setting *setting;   /* SET */
-    struct look *look;         /* LOOK */
+    struct store_patch *patch;        /* PATCH: what is asked for; borrowed */
+    struct setting *setting;          /* SET */
+    struct look *look;                /* LOOK */
+    struct bulk *bulk;                /* BULK */
+    struct schedule_change *schedule; /* SCHEDULE */
 };
 
 void front_submit(struct front *front, struct errand *errand);
@@ -86,6 +131,8 @@ void front_forget(struct front *front, struct errand *errand);
 void front_patch(struct front *front, struct errand *errand);
 void front_set(struct front *front, struct errand *errand);
 void front_look(struct front *front, struct errand *errand);
+void front_bulk(struct front *front, struct errand *errand);
+void front_schedule(struct front *front, struct errand *errand);
 
 /* Whether a job may be submitted now, before it is: OK; QUEUE_CLOSED; QUEUE_FULL; TOO_LATE (start_within_ms ≥
  * 0 and the estimate is beyond it). *retry_after_s: when it may be tried again, by the measured rate at which
@@ -150,6 +197,9 @@ void front_numbers(struct front *front, struct front_numbers *numbers);
 struct front_http {
     enum err (*start)(struct front *front, int listen_fd, void **http);
     void (*stop)(void *http);
+    /* A job as POST /v1/jobs would make it of that body now, without any header; a reference for the caller.
+     * Else the error, and in `why` what is wrong with the body. Any thread. */
+    enum err (*compose)(struct front *front, struct text body, struct job **job, struct buf *why);
 };
 
 /* The front process. Exit statuses that the supervisor understands. */

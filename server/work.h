@@ -9,9 +9,16 @@
  *     RETRY    HTTP ─▶ dispatcher ─▶ (no slot) committer (finished → queued) ─▶ dispatcher (slot, or cold)
  *     FORGET   HTTP ─▶ dispatcher ─▶ (no slot) committer (delete) ─▶ dispatcher
  *     RETAIN   checkpointer ─▶ committer (a batch of retention.h)
- *     EXPIRED  dispatcher ─▶ committer (ids of what was not started in time) ─▶ dispatcher (a CANCEL for
- * each) PATCH    HTTP ─▶ dispatcher (out of its slot) ─▶ committer ─▶ dispatcher (slot, or cold) SET HTTP ─▶
- * dispatcher ─▶ committer (kept) ─▶ dispatcher (in force) LOOK     HTTP ─▶ dispatcher
+ *     EXPIRED  dispatcher ─▶ committer (ids of what was not started in time) ─▶ dispatcher (a CANCEL each)
+ *     PATCH    HTTP ─▶ dispatcher (out of its slot) ─▶ committer ─▶ dispatcher (slot, or cold)
+ *     SET      HTTP ─▶ dispatcher ─▶ committer (kept) ─▶ dispatcher (in force)
+ *     LOOK     HTTP ─▶ dispatcher
+ *     BULK     HTTP ─▶ committer (all of it, a transaction of its own) ─▶ dispatcher (slots, or cold)
+ *     REPLACE  a SUBMIT that found its uniqueness key held, to be replaced: committer ─▶ dispatcher (that job
+ *              out of its slot) ─▶ committer (ends it, inserts the new one) ─▶ dispatcher
+ *     RELEASE  committer (by itself, after an end for which others wait) ─▶ dispatcher (slots, or cold)
+ *     FIRE     dispatcher (a schedule is due) ─▶ committer (job, and how far the schedule is) ─▶ dispatcher
+ *     SCHEDULE HTTP ─▶ dispatcher ─▶ committer (kept) ─▶ dispatcher (in force)
  *
  * Whoever holds it frees it with work_free or passes it on. Results come back with `err` set.
  */
@@ -36,7 +43,12 @@ enum work_kind {
     WORK_EXPIRED,
     WORK_PATCH,
     WORK_SET,
-    WORK_LOOK
+    WORK_LOOK,
+    WORK_BULK,
+    WORK_REPLACE,
+    WORK_RELEASE,
+    WORK_FIRE,
+    WORK_SCHEDULE
 };
 
 struct lane;
@@ -76,7 +88,12 @@ struct work {
     struct id *ids;             /* EXPIRED: owned, [limit] */
     struct limits limits;       /* SET: what is to be set from now on */
     int64_t next_ms;            /* DUE */
-    struct job **jobs;          /* LOAD, DUE: owned, [limit] */
+    struct job **jobs;          /* LOAD, DUE, RELEASE: owned, [limit] */
+    struct id replaces;         /* REPLACE: which job gives way to work->job; work->id likewise */
+    struct job *replaced;       /* REPLACE: what that one is now; a reference, or NULL */
+    enum job_state replaced_from;
+    uint32_t tries;    /* REPLACE: how often somebody else was quicker */
+    struct fire *fire; /* FIRE, SCHEDULE: owned (schedules.h) */
 };
 
 struct work *work_new(enum work_kind kind); /* NULL without memory */

@@ -89,3 +89,60 @@ struct retry_rules retry_rules_read(struct json_span retry)
     rules.never_count = read_codes(retry, "never", rules.never);
     return rules;
 }
+
+/* --- uniqueness --- */
+
+static const char *const ON_CONFLICT_TEXTS[CONFLICT_COUNT] = {
+#define C(name, text) text,
+    ON_CONFLICTS(C)
+#undef C
+};
+
+const char *on_conflict_text(enum on_conflict on_conflict)
+{
+    CHECK(on_conflict < CONFLICT_COUNT);
+    return ON_CONFLICT_TEXTS[on_conflict];
+}
+
+bool on_conflict_parse(const char *text, enum on_conflict *on_conflict)
+{
+    for (int i = 0; i < CONFLICT_COUNT; i++) {
+        if (strcmp(text, ON_CONFLICT_TEXTS[i]) == 0) {
+            *on_conflict = (enum on_conflict)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool extras_unique(struct text extras, struct unique_rule *rule)
+{
+    struct json_span unique, value;
+    double seconds;
+    char text[16];
+    *rule = (struct unique_rule){.on_conflict = CONFLICT_REJECT};
+    if (!extras_find(extras, EXTRA_UNIQUE, &unique) || !find_member(unique, "key", &value) ||
+        !json_text(value, rule->key, sizeof rule->key))
+        return false;
+    if (find_member(unique, "period", &value) && json_number(value, &seconds) && seconds > 0)
+        rule->period_ms = (int64_t)(seconds * 1000 + 0.5);
+    if (find_member(unique, "on_conflict", &value) && json_text(value, text, sizeof text))
+        (void)on_conflict_parse(text, &rule->on_conflict);
+    return true;
+}
+
+/* --- dependencies --- */
+
+size_t extras_after(struct text extras, struct id ids[AFTER_MAX])
+{
+    struct json_span array, element;
+    size_t at = 0, count = 0;
+    char text[ID_TEXT_BYTES];
+    if (!extras_find(extras, EXTRA_AFTER, &array))
+        return 0;
+    while (count < AFTER_MAX && next_element(array, &at, &element)) {
+        if (json_text(element, text, sizeof text) && id_parse(text, &ids[count]) == ERR_OK)
+            count++;
+    }
+    return count;
+}

@@ -17,7 +17,7 @@
     X(META, "meta")         /* any JSON, the client's own */                                                 \
     X(RETRY, "retry")       /* what struct retry does not hold */                                            \
     X(UNIQUE, "unique")     /* key, period (seconds, absent: until it has ended), on_conflict */             \
-    X(AFTER, "after")       /* ids */                                                                        \
+    X(AFTER, "after")       /* ids of jobs and batches; in a bulk request, until resolved, also "@ref" */    \
     X(REF, "ref")           /* its name within the bulk request that brought it */                           \
     X(SCHEDULE, "schedule") /* the schedule that made it */
 
@@ -45,5 +45,35 @@ struct retry_rules {
 
 /* The rules in a value of EXTRA_RETRY; without any (span.at NULL): none. Unreadable parts are left out. */
 struct retry_rules retry_rules_read(struct json_span retry);
+
+/* What becomes of a job whose uniqueness key is held by another. */
+#define ON_CONFLICTS(C)                                                                                      \
+    C(REJECT, "reject")                                                                                      \
+    C(RETURN, "return")   /* the client gets that other job instead */                                       \
+    C(REPLACE, "replace") /* that other one is cancelled, if it waits */
+
+enum on_conflict {
+#define C(name, text) CONFLICT_##name,
+    ON_CONFLICTS(C)
+#undef C
+        CONFLICT_COUNT
+};
+
+const char *on_conflict_text(enum on_conflict on_conflict);
+bool on_conflict_parse(const char *text, enum on_conflict *on_conflict);
+
+struct unique_rule {
+    char key[KEY_BYTES];
+    int64_t period_ms; /* 0: until the job has ended */
+    enum on_conflict on_conflict;
+};
+
+/* EXTRA_UNIQUE; false if there is none, or it is unreadable. */
+bool extras_unique(struct text extras, struct unique_rule *rule);
+
+enum { AFTER_MAX = 256 };
+
+/* EXTRA_AFTER: how many ids there are, at most AFTER_MAX; what is not an id is left out. */
+size_t extras_after(struct text extras, struct id ids[AFTER_MAX]);
 
 #endif

@@ -67,7 +67,10 @@ enum job_state {
     MOVE(RETRYING, CANCELLED, "cancelled while it waited to retry")                                          \
     MOVE(SUCCEEDED, QUEUED, "retried on request")                                                            \
     MOVE(FAILED, QUEUED, "retried on request")                                                               \
-    MOVE(CANCELLED, QUEUED, "retried on request")
+    MOVE(CANCELLED, QUEUED, "retried on request")                                                            \
+    MOVE(SUCCEEDED, BLOCKED, "retried on request, with jobs before it that have not ended")                  \
+    MOVE(FAILED, BLOCKED, "retried on request, with jobs before it that have not ended")                     \
+    MOVE(CANCELLED, BLOCKED, "retried on request, with jobs before it that have not ended")
 
 /* The text of a state; CHECKs the number. */
 const char *job_state_text(enum job_state state);
@@ -217,9 +220,10 @@ struct retry {
     uint32_t reserved;
 };
 
-/* UNIQUE: it holds a uniqueness key until it ends. INPUTS: it waits, or waited, for other jobs, and their
- * results are handed to it. */
-enum job_flag { JOB_FLAG_UNIQUE = 1, JOB_FLAG_INPUTS = 2 };
+/* UNIQUE: its extras have a uniqueness key. INPUTS: its extras name jobs that it waits or waited for, and
+ * their results are handed to it. FOLLOWER: it waits for its own batch, so it does not count among its jobs.
+ */
+enum job_flag { JOB_FLAG_UNIQUE = 1, JOB_FLAG_INPUTS = 2, JOB_FLAG_FOLLOWER = 4 };
 
 /* What was asked for, and the counters. Stable from HELD to FREE in a slot. */
 struct job_spec {
@@ -282,6 +286,7 @@ struct job {
     struct attempt attempt; /* the last one; attempt.number 0 if there was none */
     enum job_state state;
     bool cancel_requested;
+    uint32_t waits;           /* for how many jobs and batches a blocked one waits; as of when it was read */
     struct text args, result; /* JSON text */
     struct text tags;         /* a JSON array (tags.h), or absent */
     struct text extras;       /* a JSON object (extras.h), or absent */

@@ -107,6 +107,11 @@ static void take_in(struct dispatcher *dispatcher, struct work *work)
     case WORK_LOAD:
         fetch_loaded(dispatcher, work);
         break;
+    case WORK_BULK:
+    case WORK_REPLACE:
+    case WORK_RELEASE:
+    case WORK_FIRE:
+    case WORK_SCHEDULE:
     case WORK_SWEEP:
     case WORK_RETAIN:
         work_free(work);

@@ -121,6 +121,12 @@ static void hand_out(struct committer *committer, struct work *work)
         retention_done(work->retain, ERR_OK);
         work_free(work);
         break;
+    case WORK_BULK:
+    case WORK_REPLACE:
+    case WORK_RELEASE:
+    case WORK_FIRE:
+    case WORK_SCHEDULE:
+        CHECK_NEVER("not yet"); /* BASE */
     case WORK_SWEEP:
         work_free(work);
         break;
@@ -154,6 +160,12 @@ static void refuse(struct committer *committer, struct work *work, enum err err)
         retention_done(work->retain, err);
         work_free(work);
         break;
+    case WORK_BULK:
+    case WORK_REPLACE:
+    case WORK_RELEASE:
+    case WORK_FIRE:
+    case WORK_SCHEDULE:
+        CHECK_NEVER("not yet"); /* BASE */
     case WORK_DUE:
     case WORK_EXPIRED:
     case WORK_LOAD:
@@ -224,6 +236,11 @@ static bool can_wait(const struct work *work)
     case WORK_RETRY:
     case WORK_PATCH:
     case WORK_EXPIRED:
+    case WORK_BULK:
+    case WORK_REPLACE:
+    case WORK_RELEASE:
+    case WORK_FIRE:
+    case WORK_SCHEDULE:
         return true;
     case WORK_LAND:
     case WORK_CANCEL:

@@ -109,6 +109,11 @@ enum err committer_run(const struct committer *committer, struct work *work)
     case WORK_EXPIRED:
         work->expiry.now_ms = clock_real_ms();
         return store_expired(committer->store, &work->expiry, work->ids);
+    case WORK_BULK:
+    case WORK_REPLACE:
+    case WORK_RELEASE:
+    case WORK_FIRE:
+    case WORK_SCHEDULE:
     case WORK_LOOK:
     case WORK_LOAD:
         break;

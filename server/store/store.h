@@ -15,6 +15,9 @@
  *     store_begin(store, highest level of the group);
  *     for each: store_submit / store_land / store_end / store_due;
  *     store_commit(store);            only now are answers sent and slots freed
+ *
+ * Whatever ends a job (store_land, store_end, store_release) also gives up its uniqueness key, counts in its
+ * batch, and remembers that the jobs which wait for it are to be released: all in the same transaction.
  */
 #ifndef FORKPOOL_STORE_H
 #define FORKPOOL_STORE_H
@@ -48,17 +51,64 @@ enum err store_begin(struct store *store, enum durability level) MUST_USE;
 enum err store_commit(struct store *store) MUST_USE;
 void store_rollback(struct store *store);
 
-/* A new job in its spec.seq. With an idempotency key: if the key stands already (for 24 h from the
- * created_ms of its job), nothing is inserted; err is
- * ERR_OK with `replayed` and the first job's id if the fingerprint is the same, else ERR_KEY_REUSED. Two of
- * one group see each other. */
+/* A new job in its spec.seq. Two of one group see each other. If it is not inserted, err and `original` say
+ * why, in this order:
+ *   an idempotency key that stands already (for 24 h from the created_ms of its job): ERR_OK with `replayed`
+ *     and the first job's id if the fingerprint is the same, else ERR_KEY_REUSED
+ *   JOB_FLAG_UNIQUE, and another job holds the key in EXTRA_UNIQUE (until it has ended, or for the period
+ * from its created_ms): ERR_DUPLICATE_JOB with that job; with on_conflict "return" ERR_OK and `returned`
+ *   `after` names no job and no batch: ERR_UNKNOWN_DEPENDENCY with that id
+ * `after`: what it waits for (borrowed; each id once). Those that have succeeded already, or just ended if
+ * its after_policy is RUN, count as done. If others are left, job->state becomes BLOCKED and job->waits their
+ * number; one of them that did not succeed is dealt with by store_release. The job of a batch (spec.batch)
+ * counts among its jobs, unless it has JOB_FLAG_FOLLOWER. */
 struct store_submit {
-    const struct job *job; /* borrowed */
+    struct job *job; /* borrowed */
+    const struct id *after;
+    size_t after_count;
     enum err err;
-    bool replayed;
+    bool replayed, returned;
     struct id original;
 };
 enum err store_submit(struct store *store, struct store_submit *submit) MUST_USE;
+
+/* Jobs that waited for others which have ended since. For at most `limit` such pairs: one that waits for no
+ * more is queued with a new seq, or scheduled for its scheduled_ms if that is to come; one of which a job
+ * before it did not succeed ends at once as its after_policy says, under attempt.number 0, cancelled or
+ * failed, with the error code `dependency_failed` and a sentence that names that job. Those are the `jobs`
+ * (an array of `limit`; whole if queued; owned by the caller); others only wait for less than before. `more`:
+ * again. Inside begin … commit. store_releases_wait: whether there is anything to do, also right after
+ * store_open. */
+struct store_release {
+    int64_t now_ms;
+    size_t limit;
+    struct job **jobs;
+    size_t count;
+    bool more;
+};
+enum err store_release(struct store *store, struct store_release *release) MUST_USE;
+bool store_releases_wait(const struct store *store);
+
+/* JOB_FLAG_INPUTS: what the jobs in its EXTRA_AFTER returned, in that order, as job->inputs (owned by the
+ * job):
+ *     [{"id":"…","task":"…","state":"succeeded","result":…},
+ *      {"id":"…","task":"…","state":"failed","result":null,"error":{"code":"…","message":"…"}},
+ *      {"id":"…","batch":true,"state":"failed","jobs":3,"succeeded":2,"failed":1,"cancelled":0}]
+ * One that is gone: {"id":"…","state":null}. A result with which the whole would be larger than the most that
+ * was set by store_inputs_most (bytes) is left out and says "omitted":true instead. Every function that fills
+ * `jobs` with queued ones does this by itself; store_submit does not. */
+enum err store_inputs(struct store *store, struct job *job) MUST_USE;
+void store_inputs_most(struct store *store, size_t bytes);
+
+/* A set of jobs that came in one request. Ended: how many of its jobs have; finished_ms: when the last one
+ * did, 0 if some have not (a job that is run again makes it 0). A batch that nobody has a job of any more is
+ * forgotten with its last one. store_batch_add: inside begin … commit, before its jobs. ERR_UNKNOWN_BATCH. */
+struct store_batch {
+    struct id id;
+    int64_t created_ms, finished_ms;
+    int64_t jobs, succeeded, failed, cancelled;
+};
+enum err store_batch_add(struct store *store, struct id id, int64_t created_ms) MUST_USE;
 
 /* The key alone (for a job of durability memory, which is not inserted): err ERR_NOT_FOUND if it is free. */
 enum err store_find_key(struct store *store, struct store_submit *submit) MUST_USE;
@@ -83,11 +133,12 @@ enum err store_land(struct store *store, struct store_land *land) MUST_USE;
  *   ASK     the job runs: only cancel_requested is kept, so that the request outlives the server
  *   EXPIRE  queued, scheduled or blocked, never begun (attempt 0), expires_ms ≤ now_ms → failed, error code
  *           `expired` and a sentence that names the time
- * err: ERR_OK (for CANCEL and EXPIRE `job` is what it is now, args and result left out, owned by the caller;
+ *   REPLACE as CANCEL, with the error code `replaced` and a sentence that names `by`
+ * err: ERR_OK (but for ASK `job` is what it is now, args and result left out, owned by the caller;
  * and `from` what it was), ERR_UNKNOWN_JOB, ERR_ALREADY_FINISHED, and for EXPIRE ERR_NOT_NOW. */
-enum store_ending { END_CANCEL, END_ASK, END_EXPIRE };
+enum store_ending { END_CANCEL, END_ASK, END_EXPIRE, END_REPLACE };
 struct store_end {
-    struct id id;
+    struct id id, by;
     enum store_ending ending;
     int64_t now_ms;
     enum job_state from;
@@ -162,7 +213,26 @@ enum err store_setting_put(struct store *store, enum setting_kind kind, const ch
 typedef enum err store_setting_fn(void *context, enum setting_kind kind, const char *name, struct text body);
 enum err store_settings(struct store_reader *reader, store_setting_fn *visit, void *context) MUST_USE;
 
-/* Forgets up to `limit` idempotency keys older than 24 h. Inside begin … commit. */
+/* A schedule as it is kept: its definition (JSON, server/dispatcher/schedules.h) and how far it has come.
+ * store_schedule_put inserts or replaces the row of that name; body.at NULL: the row goes. Inside begin …
+ * commit. Texts are borrowed; from store_schedules only until `visit` returns. */
+struct store_schedule {
+    const char *name;
+    struct text body;
+    int64_t next_ms; /* real time; when it is due next. 0: not known yet; INT64_MAX: never */
+    int64_t last_ms; /* the time for which the last job was made; 0: none yet */
+    struct id last_job;
+    int64_t made, skipped; /* times that became a job; times that did not */
+};
+enum err store_schedule_put(struct store *store, const struct store_schedule *schedule) MUST_USE;
+typedef enum err store_schedule_fn(void *context, const struct store_schedule *schedule);
+enum err store_schedules(struct store_reader *reader, store_schedule_fn *visit, void *context) MUST_USE;
+
+/* Whether the job has not ended; false also if there is none. On the writer's connection. */
+enum err store_is_open(struct store *store, struct id id, bool *open) MUST_USE;
+
+/* Forgets up to `limit` idempotency keys older than 24 h, and uniqueness keys whose period is over. Inside
+ * begin … commit. */
 enum err store_sweep_keys(struct store *store, int64_t now_ms, size_t limit) MUST_USE;
 
 /* The checkpointer's own connection: copies what the log holds into the main file, so that commits need not.
@@ -232,6 +302,7 @@ struct store_filter {
     char text[FILTER_BYTES]; /* "": any; see store_text_is */
     bool ascending; /* oldest id first; then after_key is the cursor instead: keys above it, 0 at the start */
     int64_t after_key;
+    struct id batch; /* zero: any */
 };
 
 /* What a free text means. It is found, whatever the case of its ASCII letters, in the task and in the error
@@ -247,6 +318,8 @@ bool store_text_keys(const char *text, int64_t *from, int64_t *below);
 enum err store_list(struct store_reader *reader, const struct store_filter *filter, struct job **jobs,
                     size_t *count, int64_t *next_key) MUST_USE;
 
+enum err store_batch_get(struct store_reader *reader, struct id id, struct store_batch *batch) MUST_USE;
+
 /* Jobs per queue, task and stored state. Owned by the caller (free). */
 struct store_count {
     char queue[NAME_BYTES], task[NAME_BYTES];
@@ -258,10 +331,12 @@ enum err store_counts(struct store_reader *reader, struct store_count **counts, 
 /* --- finished jobs: again, forgotten, pruned --- */
 
 /* A finished job is queued again with a new seq; errors, crashes and lost begin anew, `attempt` goes on, and
- * its last attempt moves to the table of attempts. err: ERR_OK (`job` is what it is now, owned by the
- * caller), ERR_UNKNOWN_JOB, ERR_NOT_FINISHED. Inside begin … commit. */
+ * its last attempt moves to the table of attempts. If jobs in its EXTRA_AFTER have not ended (being run again
+ * themselves, say), it is blocked until they have; failed ones do not count. err: ERR_OK (`job` is what it is
+ * now, owned by the caller), ERR_UNKNOWN_JOB, ERR_NOT_FINISHED, ERR_DUPLICATE_JOB (its uniqueness key is now
+ * held by `holder`). Inside begin … commit. */
 struct store_retry {
-    struct id id;
+    struct id id, holder;
     struct job *job;
     enum err err;
 };

@@ -28,8 +28,8 @@
 
 #include <sqlite3.h>
 
-/* schema.sql, schema_2.sql and schema_3.sql, by cmake/embed.cmake. */
-extern const char store_schema_sql[], store_schema_2_sql[], store_schema_3_sql[];
+/* schema.sql and those after it, by cmake/embed.cmake. */
+extern const char store_schema_sql[], store_schema_2_sql[], store_schema_3_sql[], store_schema_4_sql[];
 enum { APPLICATION_ID = 0x666f726b }; /* "fork", in the header of the file */
 enum { BUSY_TIMEOUT_MS = 5000 };
 

@@ -24,7 +24,8 @@ static const char WRITER_PRAGMAS[] = "PRAGMA synchronous = FULL; PRAGMA wal_auto
                                      "PRAGMA journal_size_limit = 134217728;";
 
 /* MIGRATIONS[n] leads from version n to n + 1. */
-static const char *const MIGRATIONS[] = {store_schema_sql, store_schema_2_sql, store_schema_3_sql};
+static const char *const MIGRATIONS[] = {store_schema_sql, store_schema_2_sql, store_schema_3_sql,
+                                         store_schema_4_sql};
 enum { SCHEMA_VERSION = sizeof MIGRATIONS / sizeof *MIGRATIONS };
 
 /* Opening. Each refusal is a sentence that names the path and what to do. */

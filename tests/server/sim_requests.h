@@ -105,6 +105,8 @@ static inline void sim_answer(struct errand *errand)
         set_made(&request->setting);
         break;
     case ERRAND_FORGET:
+    case ERRAND_BULK:
+    case ERRAND_SCHEDULE:
     case ERRAND_LOOK:
         break;
     }
