@@ -102,7 +102,11 @@ static void hand_out(struct committer *committer, struct work *work)
         hand_back(committer, work, work->op.patch.err);
         break;
     case WORK_SET:
+    case WORK_SCHEDULE:
         hand_back(committer, work, ERR_OK);
+        break;
+    case WORK_FIRE:
+        hand_back(committer, work, work->job != NULL ? work->op.submit.err : ERR_OK);
         break;
     case WORK_LAND:
     case WORK_DUE:
@@ -124,8 +128,6 @@ static void hand_out(struct committer *committer, struct work *work)
     case WORK_BULK:
     case WORK_REPLACE:
     case WORK_RELEASE:
-    case WORK_FIRE:
-    case WORK_SCHEDULE:
         CHECK_NEVER("not yet"); /* BASE */
     case WORK_SWEEP:
         work_free(work);
@@ -154,6 +156,8 @@ static void refuse(struct committer *committer, struct work *work, enum err err)
     case WORK_CANCEL:
     case WORK_PATCH:
     case WORK_SET:
+    case WORK_FIRE:
+    case WORK_SCHEDULE:
         hand_back(committer, work, err);
         break;
     case WORK_RETAIN:
@@ -163,8 +167,6 @@ static void refuse(struct committer *committer, struct work *work, enum err err)
     case WORK_BULK:
     case WORK_REPLACE:
     case WORK_RELEASE:
-    case WORK_FIRE:
-    case WORK_SCHEDULE:
         CHECK_NEVER("not yet"); /* BASE */
     case WORK_DUE:
     case WORK_EXPIRED:
@@ -179,10 +181,11 @@ static void refuse(struct committer *committer, struct work *work, enum err err)
 
 static enum durability level_of(const struct work *work)
 {
-    if (work->kind == WORK_SUBMIT || work->kind == WORK_LAND)
+    if (work->kind == WORK_SUBMIT || work->kind == WORK_LAND ||
+        (work->kind == WORK_FIRE && work->job != NULL))
         return (enum durability)work->job->spec.durability;
     bool asked = work->kind == WORK_CANCEL || work->kind == WORK_RETRY || work->kind == WORK_FORGET ||
-                 work->kind == WORK_PATCH || work->kind == WORK_SET;
+                 work->kind == WORK_PATCH || work->kind == WORK_SET || work->kind == WORK_SCHEDULE;
     return asked ? DURABILITY_FULL : DURABILITY_PROCESS;
 }
 
