@@ -58,6 +58,13 @@ void await_set(struct request *request, struct setting *setting)
     front_set(request->front, &request->errand);
 }
 
+void await_schedule(struct request *request, struct schedule_change *change)
+{
+    prepare(request, ERRAND_SCHEDULE, (struct id){0}, NULL);
+    request->errand.schedule = change;
+    front_schedule(request->front, &request->errand);
+}
+
 void await_look(struct request *request, struct id id, struct look *look)
 {
     prepare(request, ERRAND_LOOK, id, NULL);

@@ -85,17 +85,20 @@ static void put_list(struct buf *buf, const char *format, va_list list)
 void problem_add(struct problem *problem, enum err err, enum problem_place place, const char *where,
                  const char *format, ...)
 {
-    BUF_AUTO detail = {0};
+    BUF_AUTO detail = {0}, whole = {0};
     va_list list;
     va_start(list, format);
     put_list(&detail, format, list);
     va_end(list);
+    if (place == PLACE_POINTER && problem->base != NULL)
+        buf_put(&whole, problem->base);
+    buf_put(&whole, where);
     if (problem->err == ERR_OK) {
         problem->err = err;
         buf_add(&problem->detail, detail.data, detail.bytes);
     }
     buf_printf(&problem->errors, "%s{\"%s\":", problem->count++ > 0 ? "," : "", PLACES[place]);
-    buf_put_json(&problem->errors, where, strlen(where));
+    buf_put_json(&problem->errors, whole.data, whole.bytes);
     buf_put(&problem->errors, ",\"detail\":");
     buf_put_json(&problem->errors, detail.data, detail.bytes);
     buf_printf(&problem->errors, ",\"code\":\"%s\"}", err_code(err));
