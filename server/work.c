@@ -24,6 +24,7 @@ void work_free(struct work *work)
     free(work->ids);
     fire_free(work->fire);
     job_free(work->job);
+    job_free(work->replaced);
     free(work);
 }
 

@@ -11,7 +11,7 @@
 
 static const struct id NONE;
 
-/* As front_admit: the place is given up when the job arrives, or does not come to that. */
+/* As front_admit: admit_new gives the place up, or give_back, if it does not come to that. */
 static enum err reserve(struct dispatcher *dispatcher, const struct job_spec *spec)
 {
     struct queue *queue = lineup_queue(&dispatcher->lineup, spec->queue);
@@ -232,12 +232,8 @@ void fire_ask(struct dispatcher *dispatcher)
 
 static void arrive(struct dispatcher *dispatcher, const struct job *job)
 {
-    metrics_submitted(dispatcher->metrics, &job->spec);
-    LOG(JOB_ACCEPT, LOG_ID(job->spec.id), LOG_TEXT("task", job->spec.task));
-    if (job->state == JOB_QUEUED)
-        admit_stored(dispatcher, job);
-    else
-        fetch_expiry_at(dispatcher, &job->spec);
+    committer_accepted(dispatcher->committer, job);
+    admit_new(dispatcher, job);
 }
 
 /* The job was not inserted, since its uniqueness key is held: its row says otherwise, and is put right. */
@@ -277,10 +273,10 @@ static void answer_trigger(struct dispatcher *dispatcher, struct work *work)
     if (is_inserted(work)) {
         work->errand->schedule->job = work->job->spec.id;
         arrive(dispatcher, work->job);
-    } else if (err == ERR_OK) {
+    } else {
         work->errand->schedule->job = work->op.submit.original;
+        give_back(dispatcher, &work->job->spec);
     }
-    give_back(dispatcher, &work->job->spec);
     work_answer(work, err);
 }
 
@@ -318,7 +314,7 @@ void fire_done(struct dispatcher *dispatcher, struct work *work)
             LOG(SCHEDULE_SKIP, LOG_TEXT("schedule", schedule->name),
                 LOG_TEXT("reason", "its last job has not ended"), LOG_INT("times", 1));
     }
-    if (work->job != NULL)
+    if (work->job != NULL && !is_inserted(work))
         give_back(dispatcher, &work->job->spec);
     work_free(work);
     dispatcher->timetable.next_ms = 0;
