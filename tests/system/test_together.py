@@ -277,6 +277,6 @@ def test_what_was_blocked_runs_after_the_death_of_the_front(start_server):
     parent = server.client.submit("sleep", {"seconds": 0.5})["id"]
     children = [server.client.submit("echo", number, after=[parent])["id"] for number in range(50)]
     until(lambda: server.client.job(parent)["state"] == "running", 5)
-    kill(server.front)
+    kill(server.front())
     for one in children:
         assert server.client.wait(one, 40)["state"] == "succeeded"
