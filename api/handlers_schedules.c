@@ -99,6 +99,12 @@ static enum answer refused(struct request *request, enum err err, const struct s
                               "change it there and reload (SIGHUP); it can be paused, resumed and triggered "
                               "by request",
                               "the schedule %s stands in the configuration file", change->name);
+    if (err == ERR_DUPLICATE_JOB) {
+        char id[ID_TEXT_BYTES];
+        id_format(change->job, id);
+        handler_location(request, change->job);
+        return problem_answer(request, err, NULL, "the job %s holds the same uniqueness key", id);
+    }
     if (change->why[0] != '\0')
         return problem_answer(request, err, NULL, "%s", change->why);
     return problem_plain(request, err);

@@ -114,10 +114,9 @@ static bool is_passing(enum err err)
     return err == ERR_STARTING || err == ERR_NO_MEMORY || err == ERR_DRAINING;
 }
 
-static void refuse(struct schedule *schedule, enum err err, int64_t now_ms, struct buf *why)
+static void fail(struct schedule *schedule, enum err err, int64_t now_ms, const struct buf *why)
 {
     const char *text = why->failed || why->bytes == 0 ? err_title(err) : why->data;
-    schedule->skipped++;
     schedule_fail(schedule, now_ms, text, text == why->data ? why->bytes : strlen(text));
     LOG(SCHEDULE_FAIL, LOG_TEXT("schedule", schedule->name), LOG_TEXT("code", err_code(err)),
         LOG_TEXT("reason", schedule->error));
@@ -141,7 +140,8 @@ static bool prepare(struct dispatcher *dispatcher, const struct schedule *schedu
     if (is_passing(err))
         return false;
     if (err != ERR_OK) {
-        refuse(fire->to, err, now_ms, &why);
+        fire->to->skipped++;
+        fail(fire->to, err, now_ms, &why);
         return true;
     }
     set_before(fire, schedule, plan->late);
@@ -186,6 +186,20 @@ static void look_at(struct dispatcher *dispatcher, struct schedule *schedule, in
     carry_out(dispatcher, schedule, &plan, now_ms);
 }
 
+/* Nothing but this server has looked at the job that the file gives. */
+static void prove(struct dispatcher *dispatcher, struct schedule *schedule, int64_t now_ms)
+{
+    BUF_AUTO why = {0};
+    JOB_AUTO job = NULL;
+    const struct compose *compose = &dispatcher->compose;
+    if (schedule->proven || !schedule->from_file)
+        return;
+    enum err err = compose->make(compose->context, schedule->definition.job, &job, &why);
+    schedule->proven = !is_passing(err);
+    if (schedule->proven && err != ERR_OK)
+        fail(schedule, err, now_ms, &why);
+}
+
 static void refresh(struct dispatcher *dispatcher, int64_t now_ms)
 {
     struct timetable *timetable = &dispatcher->timetable;
@@ -196,7 +210,10 @@ static void refresh(struct dispatcher *dispatcher, int64_t now_ms)
     timetable->next_ms = now_ms;
     for (struct schedule *at = timetable->in_force.first; at != NULL; at = at->next) {
         at->again_ms = 0; /* the clock may have been put back */
-        if (!at->busy && !schedule_paused(at))
+        if (at->busy)
+            continue;
+        prove(dispatcher, at, now_ms);
+        if (!schedule_paused(at))
             schedule_refresh(at, now_ms);
     }
 }
@@ -243,7 +260,8 @@ static void take_back(struct dispatcher *dispatcher, struct schedule *schedule)
     int64_t now_ms = clock_real_ms();
     struct work *work = new_fire(schedule->name);
     buf_put(&why, "a job with the same uniqueness key stands already");
-    refuse(schedule, ERR_DUPLICATE_JOB, now_ms, &why);
+    schedule->skipped++;
+    fail(schedule, ERR_DUPLICATE_JOB, now_ms, &why);
     if (work == NULL || schedule_copy(schedule, &work->fire->to) != ERR_OK) {
         work_free(work); /* what is kept next says it */
         return;

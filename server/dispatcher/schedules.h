@@ -64,6 +64,7 @@ struct schedule {
     int64_t again_ms; /* real time: not before that, since it could not be done just now */
     bool refused;     /* … as the store was full: then catch_up `none` is taken for `one` */
     bool busy;        /* a copy is being kept */
+    bool proven;      /* a job was made of it once, so that a mistake in the file shows before it is due */
 };
 
 /* Owned by the caller; schedule_free takes NULL. ERR_CORRUPT: the definition is not one, or the expression in
@@ -81,7 +82,7 @@ bool schedule_paused(const struct schedule *schedule);
 /* Why a time became no job. */
 void schedule_fail(struct schedule *schedule, int64_t now_ms, const char *message, size_t bytes);
 
-/* The name of its zone is known: what follows may be asked. False: it does not fire (any more). */
+/* Opens its zone, for the caller to close; false: there is none of that name (any more). */
 bool schedule_zone(const struct schedule *schedule, struct zone **zone);
 
 /* A new definition takes the place of an old one (NULL: there was none): how far that one has come stays, and

@@ -86,6 +86,7 @@ static bool settle_file(struct dispatcher *dispatcher)
     }
     const struct schedule *old = schedules_find(&timetable->in_force, name);
     if (to != NULL) {
+        to->proven = false;
         to->held = old != NULL && old->from_file ? old->held : HELD_NOT_SET;
         schedule_follow(to, old, now_ms);
     }
