@@ -44,9 +44,8 @@ static enum answer answer_unknown(struct request *request)
     if (near != NULL)
         return problem_answer(request, ERR_UNKNOWN_SCHEDULE, NULL,
                               "there is no schedule \"%.64s\"; did you mean \"%s\"?", request->capture, near);
-    return problem_answer(request, ERR_UNKNOWN_SCHEDULE,
-                          "GET /v1/schedules lists them; PUT /v1/schedules/NAME makes one",
-                          "there is no schedule \"%.64s\"", request->capture);
+    return problem_answer(request, ERR_UNKNOWN_SCHEDULE, NULL, "there is no schedule \"%.64s\"",
+                          request->capture);
 }
 
 static enum answer answer_one(struct request *request, int status)

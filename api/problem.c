@@ -40,8 +40,10 @@ static const char *const HINTS[ERR_COUNT] = {
     [ERR_UNKNOWN_JOB] = "ids stand in the answer to a submit and in GET /v1/jobs",
     [ERR_NO_SUCH_ATTEMPT] = "GET /v1/jobs/{id}/attempts lists the attempts",
     [ERR_UNKNOWN_QUEUE] = "GET /v1/queues lists the queues",
+    [ERR_UNKNOWN_SCHEDULE] = "GET /v1/schedules lists the schedules; PUT /v1/schedules/NAME makes one",
     [ERR_UNKNOWN_DEPENDENCY] = "leave it out of after, or submit first what is to be waited for",
     [ERR_NOT_NOW] = "GET /v1/jobs/{id} says in which state it is",
+    [ERR_DUPLICATE_JOB] = "wait for the end of that job, or cancel it",
     [ERR_QUEUE_FULL] = "send the request again after Retry-After seconds, or raise max_depth: PATCH "
                        "/v1/queues/{queue}",
     [ERR_TOO_LATE] = "send the request again after Retry-After seconds, or with a longer start_within",

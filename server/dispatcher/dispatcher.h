@@ -53,7 +53,7 @@ enum {
     EXPIRY_BATCH = 256,
     RELEASE_BATCH = 512,
     REFRESH_MS = 10000, /* the times of schedules are computed anew */
-    FIRE_AGAIN_MS = 1000,
+    FIRE_AGAIN_MS = 250,
     STALL_MS = 100,
     TURN_WAIT_MS = 500,
     SCAN_EVERY_MS = 100
