@@ -298,11 +298,11 @@ static void answer_trigger(struct dispatcher *dispatcher, struct work *work)
     work_answer(work, err);
 }
 
-static void keep_refused(struct schedule *schedule)
+static void keep_refused(struct schedule *schedule, bool with_job)
 {
     int64_t now_ms = clock_real_ms();
     const char *why = err_title(ERR_STORE_FULL);
-    schedule->refused = true;
+    schedule->refused = schedule->refused || with_job;
     put_off(schedule, now_ms);
     schedule_fail(schedule, now_ms, why, strlen(why));
 }
@@ -317,7 +317,7 @@ void fire_done(struct dispatcher *dispatcher, struct work *work)
     struct schedule *schedule = schedules_find(&dispatcher->timetable.in_force, fire->name);
     schedule->busy = false;
     if (work->err == ERR_STORE_FULL) {
-        keep_refused(schedule);
+        keep_refused(schedule, work->job != NULL);
     } else { /* no other change of it has been kept meanwhile */
         schedule = fire->to;
         fire->to = NULL;
