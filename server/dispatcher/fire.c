@@ -76,8 +76,12 @@ static struct work *new_fire(const char *name)
 
 /* Waiting ones are cancelled, a running one is asked to stop. Asked before the new job is there: should
  * everything die in between, the time is still due. */
-static void cancel_last(struct dispatcher *dispatcher, struct id id)
+static void cancel_earlier(struct dispatcher *dispatcher, struct id id)
 {
+    uint32_t slot = hot_find(dispatcher->hot, id);
+    if (slot != HOT_NONE &&
+        atomic_load_explicit(&dispatcher->segment->slots[slot].cancel_requested, memory_order_relaxed) != 0)
+        return; /* for an earlier time, and it takes its time */
     struct work *work = work_new(WORK_CANCEL);
     if (work == NULL)
         return; /* then the new job waits for its end */
@@ -145,8 +149,9 @@ static bool prepare(struct dispatcher *dispatcher, const struct schedule *schedu
         return true;
     }
     set_before(fire, schedule, plan->late);
-    if (schedule->definition.overlap == OVERLAP_REPLACE && !id_equal(schedule->last_job, NONE))
-        cancel_last(dispatcher, schedule->last_job);
+    fire->replace = schedule->definition.overlap == OVERLAP_REPLACE;
+    for (size_t i = 0; fire->replace && i < fire->before_count; i++)
+        cancel_earlier(dispatcher, fire->before[i]);
     return true;
 }
 
@@ -319,6 +324,8 @@ void fire_done(struct dispatcher *dispatcher, struct work *work)
     if (work->err == ERR_STORE_FULL) {
         keep_refused(schedule, work->job != NULL);
     } else { /* no other change of it has been kept meanwhile */
+        if (fire->replaced != NULL)
+            cancel_ended_cold(dispatcher, fire->replaced, JOB_BLOCKED);
         schedule = fire->to;
         fire->to = NULL;
         schedules_put(&dispatcher->timetable.in_force, schedule);

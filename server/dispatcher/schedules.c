@@ -308,5 +308,6 @@ void fire_free(struct fire *fire)
     if (fire == NULL)
         return;
     schedule_free(fire->to);
+    job_free(fire->replaced);
     free(fire);
 }

@@ -129,14 +129,16 @@ struct fire {
     struct schedule *to; /* as it shall be but for schedule_made; owned. NULL: FIRE: nothing is kept but the
                             job (a trigger); SCHEDULE: it goes */
     int64_t due_ms;
-    bool wait; /* the job waits for those in `before` that have not ended; else it is not made then */
+    bool wait;    /* the job waits for those in `before` that have not ended; else it is not made then */
+    bool replace; /* the first of them, if it is blocked, ends with the same commit */
     struct id before[2];
     size_t before_count;
 
     /* The answer. */
     struct id open[2]; /* which of `before` have not ended */
     size_t open_count;
-    bool overlapped; /* so the job was not made */
+    bool overlapped;      /* so the job was not made */
+    struct job *replaced; /* what that first one is now; owned. NULL: it was not blocked */
 };
 void fire_free(struct fire *fire);
 

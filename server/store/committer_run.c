@@ -195,6 +195,24 @@ static enum err keep_schedule(const struct committer *committer, const struct fi
     return body.failed ? ERR_NO_MEMORY : store_schedule_put(committer->store, &row);
 }
 
+/* A blocked job has no slot, so nobody else need be asked. Else two that wait for the same job would begin
+ * together, if the dispatcher that is about to cancel one of them dies. */
+static enum err end_blocked(const struct committer *committer, struct fire *fire)
+{
+    JOB_AUTO job = NULL;
+    job_free(fire->replaced); /* of a first try */
+    fire->replaced = NULL;
+    if (!fire->replace || fire->before_count == 0)
+        return ERR_OK;
+    enum err err = store_get(store_own_reader(committer->store), fire->before[0], &job);
+    if (err != ERR_OK || job->state != JOB_BLOCKED)
+        return err == ERR_UNKNOWN_JOB ? ERR_OK : err;
+    struct store_end end = {.id = fire->before[0], .ending = END_CANCEL, .now_ms = clock_real_ms()};
+    err = store_end(committer->store, &end);
+    fire->replaced = end.job;
+    return err;
+}
+
 static enum err find_open(const struct committer *committer, struct fire *fire)
 {
     enum err err = ERR_OK;
@@ -213,7 +231,9 @@ static enum err run_fire(const struct committer *committer, struct work *work)
 {
     struct fire *fire = work->fire;
     struct job *job = work->job;
-    enum err err = find_open(committer, fire);
+    enum err err = end_blocked(committer, fire);
+    if (err == ERR_OK)
+        err = find_open(committer, fire);
     fire->overlapped = job != NULL && !fire->wait && fire->open_count > 0;
     work->op.submit = (struct store_submit){.job = job};
     if (fire->overlapped)

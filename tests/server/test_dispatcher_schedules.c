@@ -299,6 +299,25 @@ START_TEST(a_job_that_runs_is_asked_to_stop_and_all_later_ones_wait_for_it)
 }
 END_TEST
 
+START_TEST(a_blocked_job_ends_with_the_commit_of_the_one_that_replaces_it)
+{
+    ok(put(",\"overlap\":\"replace\""));
+    fire_once();
+    uint64_t ticket = start_next(0);
+    fire_once();
+    struct id second = nightly()->last_job;
+    dispatcher.loads_running++; /* cancels have to wait */
+    fire_once();
+    ck_assert_ptr_nonnull(dispatcher.deferred);
+    ck_assert_int_eq(state_of(second), JOB_CANCELLED);
+    dispatcher.loads_running--;
+    cancel_undefer(&dispatcher);
+    TURN_UNTIL(dispatcher.deferred == NULL);
+    finish_run(0, ticket, OUTCOME_CANCELLED);
+    run_all(1);
+}
+END_TEST
+
 /* --- refusals --- */
 
 START_TEST(what_cannot_be_submitted_is_skipped_and_says_why)
@@ -556,6 +575,7 @@ int main(void)
     tcase_add_test(tests, a_job_waits_for_the_last_one);
     tcase_add_test(tests, a_job_that_waits_is_replaced);
     tcase_add_test(tests, a_job_that_runs_is_asked_to_stop_and_all_later_ones_wait_for_it);
+    tcase_add_test(tests, a_blocked_job_ends_with_the_commit_of_the_one_that_replaces_it);
     tcase_add_test(tests, what_cannot_be_submitted_is_skipped_and_says_why);
     tcase_add_test(tests, before_the_catalogue_is_there_times_wait);
     tcase_add_test(tests, a_drain_skips_and_a_pause_does_not);
