@@ -36,6 +36,7 @@ struct job *landing_job(struct dispatcher *dispatcher, uint32_t number)
     if (!slot_sound(dispatcher, number))
         dispatcher_corrupt("a slot", number);
     struct job *job = job_new();
+    struct text inputs; /* looked at only: what becomes of the job needs none of them */
     CHECK(job != NULL);
     job->spec = slot->spec;
     job->attempt = slot->attempt;
@@ -43,7 +44,8 @@ struct job *landing_job(struct dispatcher *dispatcher, uint32_t number)
     job->cancel_requested = atomic_load_explicit(&slot->cancel_requested, memory_order_relaxed) != 0;
     if (slot_args(dispatcher->segment, slot, &job->args) != ERR_OK ||
         slot_tags(dispatcher->segment, slot, &job->tags) != ERR_OK ||
-        slot_extras(dispatcher->segment, slot, &job->extras) != ERR_OK)
+        slot_extras(dispatcher->segment, slot, &job->extras) != ERR_OK ||
+        slot_inputs(dispatcher->segment, slot, &inputs) != ERR_OK)
         dispatcher_corrupt("arguments", number);
     return job;
 }
