@@ -23,7 +23,8 @@ static bool slot_sound(const struct dispatcher *dispatcher, uint32_t number)
            text_ends(slot->spec.task, NAME_BYTES) && text_ends(slot->spec.queue, NAME_BYTES) &&
            text_ends(slot->spec.idempotency_key, KEY_BYTES) &&
            slot->spec.seq == dispatcher->cells[number].seq &&
-           text_ends(slot->spec.concurrency_key, KEY_BYTES) &&
+           slot->spec.flags == dispatcher->cells[number].flags &&
+           slot->spec.after_policy < AFTER_POLICY_COUNT && text_ends(slot->spec.concurrency_key, KEY_BYTES) &&
            text_ends(slot->spec.traceparent, TRACEPARENT_BYTES) &&
            text_ends(attempt->error_code, ERROR_CODE_BYTES) &&
            text_ends(attempt->error_message, MESSAGE_BYTES) &&
