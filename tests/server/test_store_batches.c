@@ -404,7 +404,7 @@ START_TEST(memory_that_runs_out_anywhere_counts_all_or_nothing)
         finish(members[i], i == 0 ? JOB_FAILED : JOB_SUCCEEDED);
     enum err err = ERR_NO_MEMORY;
     int tries = 0;
-    for (int n = 0; err != ERR_OK; n++, tries++) {
+    for (int n = 0; err != ERR_OK; n += 1 + n / 50, tries++) {
         JOB_AUTO fresh = make_member(id_new());
         begin();
         allocations_left = n;
