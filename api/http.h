@@ -4,6 +4,9 @@
  * and returns ANSWERED, or sets request->then and returns SUSPENDED; then `then` is called on the same loop
  * after each wake, until it returns ANSWERED.
  *
+ * The handler of a route with ROUTE_LINES is called before the body is there. Its SUSPENDED means: let the body
+ * come; then `take` is called with each piece of it, and `then` at its end.
+ *
  *  1. Another thread touches a request only by http_wake, with a wake that lies in it.
  *  2. A request is answered only when none of its wakes can still come.
  *  3. Bytes had from request_alloc and its friends live until the answer was sent. Header values and the path
@@ -27,6 +30,7 @@ enum answer { ANSWERED, SUSPENDED };
 struct request;
 struct route;
 typedef enum answer handler_fn(struct request *request);
+typedef void take_fn(struct request *request, const char *data, size_t bytes);
 
 /* The headers that are looked at. name, text */
 #define HTTP_HEADERS(H)                                                                                      \
@@ -92,6 +96,7 @@ struct request {
     const char *headers[HEADER_COUNT]; /* the first of each name, or NULL */
     uint8_t header_counts[HEADER_COUNT];
     struct buf body;
+    size_t body_bytes; /* how many have come */
     char id[REQUEST_ID_BYTES];
     int64_t started_ns; /* monotonic: when it was complete */
 
@@ -102,6 +107,10 @@ struct request {
     struct store_reader *reader; /* the loop's own */
 
     struct reply reply;
+
+    take_fn *take; /* of the body as it comes; NULL: it is gathered */
+    void *own;     /* the handler's; released with the request by own_free */
+    void (*own_free)(void *own);
 
     /* While it waits for the front (await.h). */
     handler_fn *then;

@@ -17,6 +17,9 @@
 const struct route routes[] = {
     {"POST", "/v1/jobs", submit_job, "submitJob", "wait", ROUTE_BODY, SCOPE_SUBMIT, "Submit a job",
      "--json '{\"task\":\"echo\",\"args\":{\"hello\":\"world\"}}' %s/v1/jobs"},
+    {"POST", "/v1/jobs/bulk", submit_bulk, "submitBulk", "atomic batch", ROUTE_LINES, SCOPE_SUBMIT,
+     "Submit many jobs, one a line",
+     "-H 'Content-Type: application/x-ndjson' --data-binary @jobs.ndjson %s/v1/jobs/bulk"},
     {"GET", "/v1/jobs", list_jobs, "listJobs",
      "state task queue tag created_after created_before q sort limit cursor", 0, SCOPE_READ,
      "List jobs, newest first", "'%s/v1/jobs?state=failed&limit=20'"},
@@ -38,6 +41,8 @@ const struct route routes[] = {
      "-X DELETE %s/v1/jobs/{id}"},
     {"PATCH", "/v1/jobs/{id}", patch_job, "patchJob", "", ROUTE_BODY, SCOPE_ADMIN, "Change a job that waits",
      "-X PATCH --json '{\"priority\":9,\"scheduled_at\":null}' %s/v1/jobs/{id}"},
+    {"GET", "/v1/batches/{id}", get_batch, "getBatch", "limit cursor", 0, SCOPE_READ,
+     "Jobs that came in one request: how far they are, and who waits for whom", "%s/v1/batches/{id}"},
     {"GET", "/v1/tasks", list_tasks, "listTasks", "", 0, SCOPE_READ, "What can be run", "%s/v1/tasks"},
     {"GET", "/v1/tasks/{task}", get_task, "getTask", "", 0, SCOPE_READ, "One task", "%s/v1/tasks/echo"},
     {"POST", "/v1/tasks/{task}/jobs", submit_task_job, "submitTaskJob", SUBMIT_PARAMETERS, ROUTE_BODY,
@@ -205,6 +210,27 @@ static bool body_ok(struct request *request)
     return false;
 }
 
+/* The body is still to come. */
+static bool lines_ok(struct request *request)
+{
+    const char *type = request->headers[HEADER_CONTENT_TYPE], *length = request->headers[HEADER_CONTENT_LENGTH];
+    bool none = request->headers[HEADER_TRANSFER_ENCODING] == NULL &&
+                (length == NULL || length[strspn(length, "0")] == '\0');
+    if (none || (type != NULL && media_type_is(type, "application/x-ndjson")))
+        return true;
+    const char *hint = request_printf(
+        request, "curl -H 'Content-Type: application/x-ndjson' --data-binary @jobs.ndjson …%s, one job a line",
+        request->path);
+    if (type == NULL || type[0] == '\0')
+        problem_answer(request, ERR_UNSUPPORTED_MEDIA_TYPE, hint,
+                       "the body has no Content-Type; only application/x-ndjson is accepted here");
+    else
+        problem_answer(request, ERR_UNSUPPORTED_MEDIA_TYPE, hint,
+                       "the body is %.*s; only application/x-ndjson is accepted here",
+                       (int)(strcspn(type, "; \t") < 100 ? strcspn(type, "; \t") : 100), type);
+    return false;
+}
+
 /* The route takes none: an empty object is let pass, since clients like to send one. */
 static bool no_body_ok(struct request *request)
 {
@@ -313,6 +339,17 @@ static void allow_method(char *allow, size_t room, const char *method)
              strcmp(method, "GET") == 0 ? ", HEAD" : "");
 }
 
+bool routes_take_lines(const struct request *request)
+{
+    struct text capture;
+    for (size_t i = 0; i < route_count; i++) {
+        if ((routes[i].flags & ROUTE_LINES) != 0 && method_fits(request, &routes[i]) &&
+            routes_match(routes[i].path, request->path, &capture))
+            return true;
+    }
+    return false;
+}
+
 static bool take_capture(struct request *request, struct text capture)
 {
     char *at = request_alloc(request, capture.bytes + 1);
@@ -341,7 +378,9 @@ enum answer routes_dispatch(struct request *request)
             return problem_plain(request, ERR_NO_MEMORY);
         if (!bearer_allows(request, routes[i].scope))
             return ANSWERED;
-        bool ok = routes[i].flags & ROUTE_BODY ? body_ok(request) : no_body_ok(request);
+        bool ok = routes[i].flags & ROUTE_LINES  ? lines_ok(request)
+                  : routes[i].flags & ROUTE_BODY ? body_ok(request)
+                                                 : no_body_ok(request);
         return ok && parameters_ok(request) ? routes[i].handler(request) : ANSWERED;
     }
     if (allow[0] == '\0')
