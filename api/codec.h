@@ -54,6 +54,7 @@ void codec_refusal(struct problem *problem, enum err err, const struct job *job,
 
 /* The bytes that a JSON value has without white space outside of its strings. */
 size_t codec_compact_bytes(struct json_span json);
+void codec_compact(struct buf *out, struct json_span json);
 
 /* The further rules of retrying (EXTRA_RETRY) that jobs of a task have by default; at NULL: none. */
 struct json_span codec_task_retry(const struct task *task);

@@ -38,7 +38,7 @@ size_t codec_compact_bytes(struct json_span json)
     return bytes;
 }
 
-static void put_compact(struct buf *out, struct json_span json)
+void codec_compact(struct buf *out, struct json_span json)
 {
     struct compact compact = {.from = json};
     char *to = buf_reserve(out, json.bytes);
@@ -102,6 +102,18 @@ static bool has_rules(const struct retry_rules *rules)
            rules->never_count > 0;
 }
 
+/* {"key":"…","period":60,"on_conflict":"return"} */
+static void put_unique(struct buf *out, const struct unique_rule *unique)
+{
+    PUT(out, "{\"key\":");
+    buf_put_json(out, unique->key, strlen(unique->key));
+    if (unique->period_ms > 0) {
+        PUT(out, ",\"period\":");
+        buf_put_seconds(out, unique->period_ms);
+    }
+    buf_printf(out, ",\"on_conflict\":\"%s\"}", on_conflict_text(unique->on_conflict));
+}
+
 /* In the order of EXTRAS. A meta of null is none. */
 static void put_extras(struct buf *out, const struct options *options)
 {
@@ -109,12 +121,26 @@ static void put_extras(struct buf *out, const struct options *options)
     bool null = options->meta.bytes == 4 && memcmp(options->meta.at, "null", 4) == 0;
     if (options->meta.at != NULL && !null) {
         put_member(out, EXTRA_META);
-        put_compact(out, options->meta);
+        codec_compact(out, options->meta);
     }
     if (has_rules(&options->rules)) {
         put_member(out, EXTRA_RETRY);
         put_rules(out, &options->rules);
     }
+    if ((options->job->spec.flags & JOB_FLAG_UNIQUE) != 0) {
+        put_member(out, EXTRA_UNIQUE);
+        put_unique(out, &options->unique);
+    }
+    if (options->after_count > 0) {
+        put_member(out, EXTRA_AFTER);
+        buf_add(out, options->after.data, options->after.bytes);
+        PUT(out, "]");
+    }
+    if (options->ref[0] != '\0') {
+        put_member(out, EXTRA_REF);
+        buf_printf(out, "\"%s\"", options->ref);
+    }
+    out->failed = out->failed || options->after.failed;
     PUT(out, "}");
 }
 
@@ -150,4 +176,5 @@ void options_keep(struct options *options)
 void options_fini(struct options *options)
 {
     buf_fini(&options->tags);
+    buf_fini(&options->after);
 }

@@ -142,6 +142,35 @@ static void put_options(struct buf *out, const struct job *job)
     put_text_or_null(out, spec->traceparent);
 }
 
+static void put_extra(struct buf *out, const struct job *job, enum extra extra)
+{
+    struct json_span value;
+    if (!extras_find(job->extras, extra, &value))
+        return;
+    buf_printf(out, ",\"%s\":", extra_member(extra));
+    buf_add(out, value.at, value.bytes);
+}
+
+/* What few jobs have: absent from the others. */
+static void put_together(struct buf *out, const struct job *job)
+{
+    const struct id none = {0};
+    put_extra(out, job, EXTRA_UNIQUE);
+    put_extra(out, job, EXTRA_AFTER);
+    if ((job->spec.flags & JOB_FLAG_INPUTS) != 0) {
+        PUT(out, ",\"after_policy\":");
+        put_plain(out, after_policy_text((enum after_policy)job->spec.after_policy));
+    }
+    put_extra(out, job, EXTRA_REF);
+    put_extra(out, job, EXTRA_SCHEDULE);
+    if (!id_equal(job->spec.batch, none)) {
+        char batch[ID_TEXT_BYTES];
+        id_format(job->spec.batch, batch);
+        PUT(out, ",\"batch\":");
+        put_plain(out, batch);
+    }
+}
+
 static void put_counters(struct buf *out, const struct job *job)
 {
     /* A running attempt is already shown, though only its end will be recorded. */
@@ -245,6 +274,7 @@ static void put_job(struct buf *out, const struct job *job, bool whole)
             PUT(out, "null");
     }
     put_options(out, job);
+    put_together(out, job);
     if (whole)
         put_meta(out, job);
     PUT(out, ",\"tags\":");

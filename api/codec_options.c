@@ -33,19 +33,34 @@ void options_refuse(struct options *options, const struct value *value, const ch
                 shown == 0 ? "empty" : "", shown, value->span.at, cut ? "…" : "", right);
 }
 
-void options_object(struct options *options, enum option_name name, const char *format, ...)
+static void add_fault(struct options *options, enum problem_place place, const char *where,
+                      const char *format, va_list list)
 {
-    char where[OPTION_TEXT_BYTES], detail[256];
-    bool query = options->in == IN_QUERY;
+    char detail[320];
     if (options_full(options))
         return;
+    vsnprintf(detail, sizeof detail, format, list);
+    problem_add(options->problem, place == PLACE_POINTER ? ERR_INVALID_FIELD : ERR_INVALID_PARAMETER, place,
+                where, "%s", detail);
+}
+
+void options_fault(struct options *options, const struct value *value, const char *format, ...)
+{
     va_list list;
     va_start(list, format);
-    vsnprintf(detail, sizeof detail, format, list);
+    add_fault(options, value->place, value->where, format, list);
     va_end(list);
+}
+
+void options_object(struct options *options, enum option_name name, const char *format, ...)
+{
+    char where[OPTION_TEXT_BYTES];
+    bool query = options->in == IN_QUERY;
+    va_list list;
     snprintf(where, sizeof where, "%s%s", query ? "" : "/", option_table[name].text);
-    problem_add(options->problem, query ? ERR_INVALID_PARAMETER : ERR_INVALID_FIELD,
-                query ? PLACE_PARAMETER : PLACE_POINTER, where, "%s", detail);
+    va_start(list, format);
+    add_fault(options, query ? PLACE_PARAMETER : PLACE_POINTER, where, format, list);
+    va_end(list);
 }
 
 /* --- members that nothing is called --- */
@@ -71,7 +86,7 @@ enum { KNOWN_MAX = OPTION_COUNT + 3 };
 static size_t list_known(unsigned where, const char *known[KNOWN_MAX])
 {
     size_t count = 0;
-    if (where == IN_BODY) {
+    if ((where & IN_BODY) != 0) {
         known[count++] = "task";
         known[count++] = "args";
         known[count++] = "retry";
@@ -90,29 +105,53 @@ static void put_known(struct buf *out, const char *const *known, size_t count)
     buf_add(out, "", 1);
 }
 
+/* Where a field belongs that has no place in a body. */
+static bool place_for(const char *name, char *place, size_t room)
+{
+    struct json_span key = {name, strlen(name)};
+    enum option_name inner;
+    const char *object = options_find(key, IN_RETRY, &inner)    ? "retry"
+                         : options_find(key, IN_UNIQUE, &inner) ? "unique"
+                                                                : NULL;
+    if (object != NULL)
+        snprintf(place, room, "it belongs into %s: {\"%s\":{\"%s\":…}}", object, object, name);
+    else if (!options_find(key, IN_BULK, &inner))
+        return false;
+    else if (inner == OPTION_IDEMPOTENCY_KEY)
+        snprintf(place, room, "send it as the header Idempotency-Key");
+    else
+        snprintf(place, room, "it names a line of POST /v1/jobs/bulk");
+    return true;
+}
+
 static void add_unknown(struct options *options, const char *pointer, const char *name, unsigned where)
 {
     const char *known[KNOWN_MAX];
     size_t count = list_known(where, known);
     const char *near = nearest_name(name, known, count);
     BUF_AUTO list = {0};
-    enum option_name inner;
+    char place[128];
     put_known(&list, known, count);
     if (list.failed)
         return;
-    if (where == IN_BODY && options_find((struct json_span){name, strlen(name)}, IN_RETRY, &inner))
+    if ((where & IN_BODY) != 0 && place_for(name, place, sizeof place))
         problem_add(options->problem, ERR_UNKNOWN_FIELD, PLACE_POINTER, pointer,
-                    "there is no field \"%s\" here; it belongs into retry: {\"retry\":{\"%s\":…}}", name,
-                    name);
+                    "there is no field \"%s\" here; %s", name, place);
     else if (near != NULL)
         problem_add(options->problem, ERR_UNKNOWN_FIELD, PLACE_POINTER, pointer,
                     "there is no field \"%s\"; did you mean \"%s\"?", name, near);
     else
         problem_add(options->problem, ERR_UNKNOWN_FIELD, PLACE_POINTER, pointer,
                     "there is no field \"%s\"; known are %s", name, list.data);
-    if (where == IN_BODY && near == NULL)
+    if ((where & IN_BODY) != 0 && near == NULL)
         problem_hint(options->problem, "what the task itself is to get belongs into args: "
                                        "{\"task\":\"NAME\",\"args\":{\"path\":\"/etc/hosts\"}}");
+}
+
+/* The pointer to the object in which they stand. */
+static const char *prefix_of(unsigned where)
+{
+    return where == IN_RETRY ? "/retry" : where == IN_UNIQUE ? "/unique" : "";
 }
 
 void options_unknown(struct options *options, struct json_span key, unsigned where)
@@ -123,9 +162,27 @@ void options_unknown(struct options *options, struct json_span key, unsigned whe
         return;
     if (!json_key(key, name, sizeof name))
         text_copy(name, sizeof name, key.at, key.bytes);
-    put_pointer(&pointer, where == IN_RETRY ? "/retry" : "", name);
+    put_pointer(&pointer, prefix_of(where), name);
     if (!pointer.failed)
         add_unknown(options, pointer.data, name, where);
+}
+
+bool options_take_members(struct options *options, unsigned where, struct json_span object)
+{
+    struct json_scan scan;
+    if (json_scan(object.at, object.bytes, &scan, NULL) != ERR_OK || scan.type != '{')
+        return false;
+    for (size_t i = 0; i < scan.member_count && i < JSON_MAX_MEMBERS; i++) {
+        enum option_name name;
+        char pointer[OPTION_TEXT_BYTES];
+        if (!options_find(scan.members[i].key, where, &name)) {
+            options_unknown(options, scan.members[i].key, where);
+            continue;
+        }
+        snprintf(pointer, sizeof pointer, "%s/%s", prefix_of(where), option_table[name].text);
+        options_take(options, name, &(struct value){scan.members[i].value, PLACE_POINTER, pointer});
+    }
+    return true;
 }
 
 /* --- numbers --- */
@@ -197,6 +254,10 @@ static void set_number(struct options *options, enum option_name name, double nu
     case OPTION_MAX_AGE:
         options->rules.max_age_ms = to_ms(number);
         break;
+    case OPTION_PERIOD:
+    case OPTION_UNIQUE_PERIOD:
+        options->unique.period_ms = to_ms(number);
+        break;
     case OPTION_JITTER:
         if (!options->jitter_default)
             spec->retry.jitter = (uint32_t)(number * 100 + 0.5);
@@ -213,6 +274,14 @@ static void set_number(struct options *options, enum option_name name, double nu
     case OPTION_NEVER:
     case OPTION_TAGS:
     case OPTION_TAG:
+    case OPTION_UNIQUE:
+    case OPTION_KEY:
+    case OPTION_UNIQUE_KEY:
+    case OPTION_ON_CONFLICT:
+    case OPTION_AFTER:
+    case OPTION_AFTER_POLICY:
+    case OPTION_REF:
+    case OPTION_IDEMPOTENCY_KEY:
     case OPTION_COUNT:
         CHECK_NEVER("an option that is a number");
     }
@@ -231,30 +300,46 @@ static bool take_number(struct options *options, enum option_name name, const st
 
 /* --- texts --- */
 
-static bool set_key(struct job_spec *spec, const char *text)
+static char *key_of(struct options *options, enum option_name name)
+{
+    struct job_spec *spec = &options->job->spec;
+    return name == OPTION_CONCURRENCY_KEY   ? spec->concurrency_key
+           : name == OPTION_IDEMPOTENCY_KEY ? spec->idempotency_key
+                                            : options->unique.key;
+}
+
+static bool set_key(char key[KEY_BYTES], const char *text)
 {
     size_t bytes = strlen(text);
-    if (bytes == 0 || bytes >= sizeof spec->concurrency_key)
+    if (bytes == 0 || bytes >= KEY_BYTES)
         return false;
     for (size_t i = 0; i < bytes; i++) {
         if (text[i] < 0x20 || text[i] > 0x7e)
             return false;
     }
-    memcpy(spec->concurrency_key, text, bytes + 1);
+    memcpy(key, text, bytes + 1);
     return true;
 }
 
-static bool set_text(struct options *options, enum option_kind kind, const char *text)
+static bool set_name(char name[NAME_BYTES], const char *text)
+{
+    if (!job_name_ok(text))
+        return false;
+    text_copy(name, NAME_BYTES, text, strlen(text));
+    return true;
+}
+
+static bool set_text(struct options *options, enum option_name name, const char *text)
 {
     struct job_spec *spec = &options->job->spec;
+    enum option_kind kind = option_table[name].kind;
+    enum after_policy policy;
     enum durability durability;
     enum backoff backoff;
-    if (kind == KIND_NAME) {
-        if (!job_name_ok(text))
-            return false;
-        text_copy(spec->queue, sizeof spec->queue, text, strlen(text));
-        return true;
-    }
+    if (kind == KIND_NAME)
+        return set_name(spec->queue, text);
+    if (kind == KIND_REF) /* "@batch" is all of them */
+        return strcmp(text, "batch") != 0 && set_name(options->ref, text);
     if (kind == KIND_DURABILITY && durability_parse(text, &durability)) {
         spec->durability = (uint8_t)durability;
         return true;
@@ -263,13 +348,19 @@ static bool set_text(struct options *options, enum option_kind kind, const char 
         spec->retry.backoff = (uint32_t)backoff;
         return true;
     }
-    return kind == KIND_KEY && set_key(spec, text);
+    if (kind == KIND_AFTER_POLICY && after_policy_parse(text, &policy)) {
+        spec->after_policy = (uint8_t)policy;
+        return true;
+    }
+    if (kind == KIND_ON_CONFLICT)
+        return on_conflict_parse(text, &options->unique.on_conflict);
+    return kind == KIND_KEY && set_key(key_of(options, name), text);
 }
 
 static bool take_text(struct options *options, enum option_name name, const struct value *value)
 {
     char text[OPTION_TEXT_BYTES];
-    return read_text(value, text) && set_text(options, option_table[name].kind, text);
+    return read_text(value, text) && set_text(options, name, text);
 }
 
 /* A time without a zone would mean another moment on another machine. */
@@ -312,6 +403,9 @@ static bool take(struct options *options, enum option_name name, const struct va
     case KIND_DURABILITY:
     case KIND_BACKOFF:
     case KIND_KEY:
+    case KIND_ON_CONFLICT:
+    case KIND_AFTER_POLICY:
+    case KIND_REF:
         return take_text(options, name, value);
     case KIND_TIME:
         return take_time(options, name, value);
@@ -325,6 +419,10 @@ static bool take(struct options *options, enum option_name name, const struct va
         return options_take_intervals(options, value);
     case KIND_CODES:
         return options_take_codes(options, name, value);
+    case KIND_UNIQUE:
+        return options_take_unique(options, value);
+    case KIND_AFTER:
+        return options_take_after(options, value);
     }
     CHECK_NEVER("a kind of option");
 }

@@ -20,6 +20,8 @@ enum {
     IN_RETRY = 2,
     IN_QUERY = 4,
     IN_PATCH = 8,
+    IN_UNIQUE = 16,
+    IN_BULK = 32, /* in a line of a bulk request, besides IN_BODY */
     OPTION_TEXT_BYTES = 160,
     META_BYTES = 16384 /* without white space */
 };
@@ -60,7 +62,21 @@ enum {
     O(NEVER, "never", CODES, 0, 0, IN_RETRY,                                                                 \
       "an array of 1 to 8 error codes, each of 1 to 39 of a-z, 0-9, _, . and -")                             \
     O(TAGS, "tags", TAGS, 0, 0, IN_BODY | IN_PATCH, "an array of up to 16 strings of 1 to 64 characters")    \
-    O(TAG, "tag", TAG, 0, 0, IN_QUERY, "1 to 64 characters, none of them a control character; up to 16 times")
+    O(TAG, "tag", TAG, 0, 0, IN_QUERY,                                                                       \
+      "1 to 64 characters, none of them a control character; up to 16 times")                                \
+    O(UNIQUE, "unique", UNIQUE, 0, 0, IN_BODY,                                                               \
+      "true, or an object such as {\"key\":\"daily\",\"period\":3600}")                                      \
+    O(KEY, "key", KEY, 0, 0, IN_UNIQUE, "1 to 128 printable ASCII characters")                               \
+    O(PERIOD, "period", SECONDS, 0.001, 315360000, IN_UNIQUE,                                                \
+      "a number of seconds above 0, up to 315360000")                                                        \
+    O(UNIQUE_KEY, "unique_key", KEY, 0, 0, IN_QUERY, "1 to 128 printable ASCII characters")                  \
+    O(UNIQUE_PERIOD, "unique_period", SECONDS, 0.001, 315360000, IN_QUERY,                                   \
+      "a number of seconds above 0, up to 315360000")                                                        \
+    O(ON_CONFLICT, "on_conflict", ON_CONFLICT, 0, 0, IN_UNIQUE | IN_QUERY, "reject, return or replace")      \
+    O(AFTER, "after", AFTER, 0, 0, IN_BODY | IN_QUERY, "an array of 1 to 256 ids of jobs or batches")        \
+    O(AFTER_POLICY, "after_policy", AFTER_POLICY, 0, 0, IN_BODY | IN_QUERY, "cancel, fail or run")           \
+    O(REF, "ref", REF, 0, 0, IN_BULK, "a name of 1 to 63 letters, digits, dots, _ or -, other than batch")   \
+    O(IDEMPOTENCY_KEY, "idempotency_key", KEY, 0, 0, IN_BULK, "1 to 128 printable ASCII characters")
 
 enum option_name {
 #define O(name, text, kind, least, most, where, right) OPTION_##name,
@@ -82,7 +98,12 @@ enum option_kind {
     KIND_KEY,
     KIND_META,
     KIND_INTERVALS,
-    KIND_CODES
+    KIND_CODES,
+    KIND_UNIQUE,
+    KIND_ON_CONFLICT,
+    KIND_AFTER,
+    KIND_AFTER_POLICY,
+    KIND_REF
 };
 
 struct option {
@@ -106,6 +127,7 @@ struct options {
     struct job *job;         /* borrowed */
     struct problem *problem; /* borrowed */
     unsigned in;             /* where all of it stands: IN_BODY, IN_QUERY or IN_PATCH */
+    bool bulk;               /* a line of a bulk request */
     bool given[OPTION_COUNT];
     bool jitter_default; /* "jitter": true: as much as there would be anyway */
     /* What does not go into the job as it is; valid if given. A time of 0 was null in a PATCH. */
@@ -114,17 +136,26 @@ struct options {
     struct json_span meta; /* borrowed */
     struct buf tags;       /* owned */
     size_t tag_count;
+    struct unique_rule unique; /* key "": by task and arguments */
+    struct buf after;          /* owned: a canonical array, without the bracket that ends it */
+    size_t after_count;
+    char ref[NAME_BYTES];
 };
 
 bool options_find(struct json_span key, unsigned where, enum option_name *name);
 void options_take(struct options *options, enum option_name name, const struct value *value);
 /* The fault "`name` is <value>, but must be `right`". */
 void options_refuse(struct options *options, const struct value *value, const char *name, const char *right);
+/* Any other fault of a value. */
+void options_fault(struct options *options, const struct value *value, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* The fault of an option that is right by itself, but not with the others or at this time. */
 void options_object(struct options *options, enum option_name name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* The fault of a member that nothing is called; names the nearest. */
 void options_unknown(struct options *options, struct json_span key, unsigned where);
+/* Takes the members of an object that is itself an option: IN_RETRY or IN_UNIQUE. False: it is none. */
+bool options_take_members(struct options *options, unsigned where, struct json_span object);
 bool options_full(const struct options *options);
 
 /* The lists among them (codec_lists.c): true if the value was taken, or refused with the element's place. */
@@ -132,6 +163,16 @@ bool options_take_tags(struct options *options, const struct value *value);
 bool options_take_tag(struct options *options, const struct value *value);
 bool options_take_intervals(struct options *options, const struct value *value);
 bool options_take_codes(struct options *options, enum option_name name, const struct value *value);
+
+/* The next element of an array that is valid JSON; *at is 0 for the first. */
+bool options_next_element(struct json_span array, size_t *at, struct json_span *element);
+
+/* What a job has to do with others (codec_together.c). */
+bool options_take_unique(struct options *options, const struct value *value);
+bool options_take_after(struct options *options, const struct value *value);
+/* Once all are taken and right by themselves: what contradicts the rest, flags, and the key that was not
+ * given. args at NULL: none. */
+void options_set_together(struct options *options, struct json_span args);
 
 /* Tags and extras go over to the job. */
 void options_keep(struct options *options);

@@ -23,28 +23,16 @@ struct draft {
 
 static void take_retry(struct draft *draft, struct json_span span)
 {
-    struct json_scan scan;
     struct value value = {span, PLACE_POINTER, "/retry"};
-    if (json_scan(span.at, span.bytes, &scan, NULL) != ERR_OK || scan.type != '{') {
+    if (!options_take_members(&draft->options, IN_RETRY, span))
         options_refuse(&draft->options, &value, "retry",
                        "an object, such as {\"max_attempts\":5,\"initial\":2}");
-        return;
-    }
-    for (size_t i = 0; i < scan.member_count && i < JSON_MAX_MEMBERS; i++) {
-        enum option_name name;
-        char pointer[OPTION_TEXT_BYTES] = "/retry/";
-        if (!options_find(scan.members[i].key, IN_RETRY, &name)) {
-            options_unknown(&draft->options, scan.members[i].key, IN_RETRY);
-            continue;
-        }
-        strcat(pointer, option_table[name].text);
-        options_take(&draft->options, name, &(struct value){scan.members[i].value, PLACE_POINTER, pointer});
-    }
 }
 
 static void take_member(struct draft *draft, const struct json_member *member)
 {
     enum option_name name;
+    unsigned where = IN_BODY | (draft->from->bulk ? IN_BULK : 0u);
     char pointer[OPTION_TEXT_BYTES] = "/";
     if (json_key_is(member->key, "task"))
         return; /* read first, for the defaults */
@@ -52,11 +40,11 @@ static void take_member(struct draft *draft, const struct json_member *member)
         draft->args = member->value;
     } else if (json_key_is(member->key, "retry")) {
         take_retry(draft, member->value);
-    } else if (options_find(member->key, IN_BODY, &name)) {
+    } else if (options_find(member->key, where, &name)) {
         strcat(pointer, option_table[name].text);
         options_take(&draft->options, name, &(struct value){member->value, PLACE_POINTER, pointer});
     } else {
-        options_unknown(&draft->options, member->key, IN_BODY);
+        options_unknown(&draft->options, member->key, where);
     }
 }
 
@@ -370,6 +358,7 @@ static void finish(struct draft *draft)
     struct job_spec *spec = &draft->options.job->spec;
     reconcile(draft);
     set_times(draft);
+    options_set_together(&draft->options, draft->args);
     take_key(draft);
     take_traceparent(draft);
     if (problem->err == ERR_OK)
@@ -386,6 +375,7 @@ enum err codec_submission(const struct submission *submission, struct job **job,
 {
     struct draft draft = {.from = submission,
                           .options = {.problem = problem,
+                                      .bulk = submission->bulk,
                                       .in = submission->task != NULL ? IN_QUERY : IN_BODY,
                                       .start_within_ms = -1}};
     *job = NULL;

@@ -12,7 +12,7 @@
 
 #define SUBMIT_PARAMETERS                                                                                    \
     "queue priority timeout kill_after max_attempts durability delay scheduled_at expires_at expires_in "    \
-    "start_within concurrency_key tag wait"
+    "start_within concurrency_key tag unique_key unique_period on_conflict after after_policy wait"
 
 const struct route routes[] = {
     {"POST", "/v1/jobs", submit_job, "submitJob", "wait", ROUTE_BODY, SCOPE_SUBMIT, "Submit a job",
@@ -21,7 +21,7 @@ const struct route routes[] = {
      "Submit many jobs, one a line",
      "-H 'Content-Type: application/x-ndjson' --data-binary @jobs.ndjson %s/v1/jobs/bulk"},
     {"GET", "/v1/jobs", list_jobs, "listJobs",
-     "state task queue tag created_after created_before q sort limit cursor", 0, SCOPE_READ,
+     "state task queue tag batch created_after created_before q sort limit cursor", 0, SCOPE_READ,
      "List jobs, newest first", "'%s/v1/jobs?state=failed&limit=20'"},
     {"GET", "/v1/jobs/{id}", get_job, "getJob", "wait", 0, SCOPE_READ, "A job; with wait, once it has ended",
      "'%s/v1/jobs/{id}?wait=30'"},
@@ -254,7 +254,7 @@ static bool no_body_ok(struct request *request)
     return false;
 }
 
-enum { NAMES_MAX = 16 };
+enum { NAMES_MAX = 24 };
 
 /* Splits "a b c" into names that live in `room`. */
 static size_t split(const char *text, char *room, size_t bytes, const char *names[NAMES_MAX])
@@ -295,10 +295,10 @@ static bool has_parameter(const struct route *route, const char *name)
     return false;
 }
 
-/* A job has several tags; everything else has one value. */
+/* A job has several tags, and may wait for several others; everything else has one value. */
 static bool may_repeat(const struct route *route, const char *name)
 {
-    return (route->flags & ROUTE_BODY) != 0 && strcmp(name, "tag") == 0;
+    return (route->flags & ROUTE_BODY) != 0 && (strcmp(name, "tag") == 0 || strcmp(name, "after") == 0);
 }
 
 static bool stood_before(const struct request *request, size_t at)
