@@ -58,6 +58,13 @@ void await_set(struct request *request, struct setting *setting)
     front_set(request->front, &request->errand);
 }
 
+void await_bulk(struct request *request, struct bulk *bulk)
+{
+    prepare(request, ERRAND_BULK, bulk->batch, NULL);
+    request->errand.bulk = bulk;
+    front_bulk(request->front, &request->errand);
+}
+
 void await_look(struct request *request, struct id id, struct look *look)
 {
     prepare(request, ERRAND_LOOK, id, NULL);

@@ -1,7 +1,7 @@
 /* Newline-delimited JSON as it comes in: pieces in, whole lines out.
  *
- * Pure; one thread at a time. A line ends with LF or CR LF, the last one with the end of the body too. Held is one
- * line that has not ended yet. Lines have numbers from 1, also blank ones, which are not handed out.
+ * Pure; one thread at a time. A line ends with LF or CR LF, the last one with the end of the body too. Held
+ * is one line that has not ended yet. Lines have numbers from 1, also blank ones, which are not handed out.
  *
  *     struct bulk_lines lines = {.most = …, .visit = …, .context = …};
  *     for each piece: bulk_lines_feed(&lines, data, bytes);
@@ -15,8 +15,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* A line without its end. Its bytes may be taken (then *line is left empty); line->failed: there was no memory
- * for it. */
+/* A line without its end. Its bytes may be taken (then *line is left empty); line->failed: there was no
+ * memory for it. */
 typedef void bulk_line_fn(void *context, size_t number, struct buf *line, bool too_long);
 
 struct bulk_lines {

@@ -59,9 +59,15 @@ void codec_json_fault(struct problem *problem, const char *text, size_t bytes, c
         return;
     }
     json_excerpt(text, bytes, fault, &excerpt);
-    problem_set(problem, fault->err, "line %zu, column %zu: %s\n%.*s", fault->line, fault->column,
-                fault->what, (int)excerpt.bytes, excerpt.bytes > 0 ? excerpt.data : "");
-    buf_printf(&problem->extra, ",\"line\":%zu,\"column\":%zu", fault->line, fault->column);
+    if (problem->line == 0) {
+        problem_set(problem, fault->err, "line %zu, column %zu: %s\n%.*s", fault->line, fault->column,
+                    fault->what, (int)excerpt.bytes, excerpt.bytes > 0 ? excerpt.data : "");
+        buf_printf(&problem->extra, ",\"line\":%zu", fault->line);
+    } else { /* that of the body is known */
+        problem_set(problem, fault->err, "column %zu: %s\n%.*s", fault->column, fault->what,
+                    (int)excerpt.bytes, excerpt.bytes > 0 ? excerpt.data : "");
+    }
+    buf_printf(&problem->extra, ",\"column\":%zu", fault->column);
     hint_json(problem, fault);
 }
 

@@ -4,8 +4,8 @@
  * and returns ANSWERED, or sets request->then and returns SUSPENDED; then `then` is called on the same loop
  * after each wake, until it returns ANSWERED.
  *
- * The handler of a route with ROUTE_LINES is called before the body is there. Its SUSPENDED means: let the body
- * come; then `take` is called with each piece of it, and `then` at its end.
+ * The handler of a route with ROUTE_LINES is called before the body is there. Its SUSPENDED means: let the
+ * body come; then `take` is called with each piece of it, and `then` at its end.
  *
  *  1. Another thread touches a request only by http_wake, with a wake that lies in it.
  *  2. A request is answered only when none of its wakes can still come.

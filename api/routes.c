@@ -213,13 +213,15 @@ static bool body_ok(struct request *request)
 /* The body is still to come. */
 static bool lines_ok(struct request *request)
 {
-    const char *type = request->headers[HEADER_CONTENT_TYPE], *length = request->headers[HEADER_CONTENT_LENGTH];
+    const char *type = request->headers[HEADER_CONTENT_TYPE],
+               *length = request->headers[HEADER_CONTENT_LENGTH];
     bool none = request->headers[HEADER_TRANSFER_ENCODING] == NULL &&
                 (length == NULL || length[strspn(length, "0")] == '\0');
     if (none || (type != NULL && media_type_is(type, "application/x-ndjson")))
         return true;
     const char *hint = request_printf(
-        request, "curl -H 'Content-Type: application/x-ndjson' --data-binary @jobs.ndjson …%s, one job a line",
+        request,
+        "curl -H 'Content-Type: application/x-ndjson' --data-binary @jobs.ndjson …%s, one job a line",
         request->path);
     if (type == NULL || type[0] == '\0')
         problem_answer(request, ERR_UNSUPPORTED_MEDIA_TYPE, hint,
