@@ -46,11 +46,35 @@ enum err codec_limits(const struct buf *body, unsigned whom, struct setting *set
  * the object of limits (members, without a comma at either end), or is NULL. */
 void codec_lane(struct buf *out, unsigned whom, const struct lane_view *view, const struct text *limits);
 
-/* Why a job does not run. why: what the dispatcher says, if it is queued; else NULL. */
-void codec_why(struct buf *out, const struct job *job, const struct why *why);
+/* What a blocked job waits for, as far as it is listed, and how much more there is. */
+enum { WAITS_LISTED = 20 };
+struct waits {
+    struct wait {
+        struct id id;
+        bool is_batch;
+        enum job_state state;     /* of a job */
+        char task[NAME_BYTES];    /* of a job */
+        struct store_batch batch; /* of a batch */
+    } items[WAITS_LISTED];
+    size_t count, others;
+};
+
+/* Why a job does not run. why: what the dispatcher says, if it is queued; else NULL. waits: if it is blocked;
+ * else NULL. */
+void codec_why(struct buf *out, const struct job *job, const struct why *why, const struct waits *waits);
 
 /* The refusal of a request that a job does not take in the state it is in: the hint is job_refusal's. */
 void codec_refusal(struct problem *problem, enum err err, const struct job *job, enum job_request request);
+
+/* The refusal of a job because another one has its uniqueness key. job: the refused one, as it was submitted,
+ * or `again`: as it was to be run again. holder: the other one, NULL if nobody knows more than its id. */
+void codec_duplicate(struct problem *problem, const struct job *job, bool again, struct id id,
+                     const struct job *holder);
+
+/* The fault of a job whose `after` names what is no stored job and no batch. found: it is a job all the same,
+ * one that is in memory alone; or NULL. in_query: where its options stand. */
+void codec_unknown_dependency(struct problem *problem, const struct job *job, struct id id,
+                              const struct job *found, bool in_query);
 
 /* The bytes that a JSON value has without white space outside of its strings. */
 size_t codec_compact_bytes(struct json_span json);

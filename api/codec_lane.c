@@ -2,6 +2,7 @@
  * not run. */
 #include "codec.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 static void put_bool(struct buf *out, const char *before, bool value)
@@ -133,11 +134,36 @@ static const char *const STATE_REASONS[JOB_STATE_COUNT][2] = {
     [JOB_BLOCKED] = {"blocked", "the jobs that it waits for have not all ended"},
 };
 
-static void put_state_reason(struct buf *out, const struct job *job)
+/* Names the first that it waits for. */
+static void put_waits_sentence(struct buf *out, const struct waits *waits)
+{
+    char id[ID_TEXT_BYTES];
+    const struct wait *first = &waits->items[0];
+    const struct store_batch *batch = &first->batch;
+    size_t more = waits->count + waits->others - 1;
+    if (waits->count == 0) {
+        PUT(out, "what it waited for has ended, and it is released this moment");
+        return;
+    }
+    id_format(first->id, id);
+    if (first->is_batch)
+        buf_printf(out, "it waits for the batch %s, of whose %" PRId64 " jobs %" PRId64 " have ended", id,
+                   batch->jobs, batch->succeeded + batch->failed + batch->cancelled);
+    else
+        buf_printf(out, "it waits for the job %s, which is %s", id, job_state_text(first->state));
+    if (more > 0)
+        buf_printf(out, ", and for %zu more", more);
+}
+
+static void put_state_reason(struct buf *out, const struct job *job, const struct waits *waits)
 {
     bool timed = job->state == JOB_RETRYING || job->state == JOB_SCHEDULED;
-    buf_printf(out, "{\"code\":\"%s\",\"sentence\":\"%s\"", STATE_REASONS[job->state][0],
-               STATE_REASONS[job->state][1]);
+    buf_printf(out, "{\"code\":\"%s\",\"sentence\":\"", STATE_REASONS[job->state][0]);
+    if (waits != NULL)
+        put_waits_sentence(out, waits);
+    else
+        buf_put(out, STATE_REASONS[job->state][1]);
+    PUT(out, "\"");
     if (timed && job->spec.run_at_ms > 0) {
         PUT(out, ",\"at\":");
         buf_put_time(out, job->spec.run_at_ms);
@@ -154,14 +180,15 @@ static int first_reason(const struct why *why)
     return REASON_COUNT;
 }
 
-static void put_reasons(struct buf *out, const struct job *job, const struct why *why)
+static void put_reasons(struct buf *out, const struct job *job, const struct why *why,
+                        const struct waits *waits)
 {
     int first = first_reason(why);
     PUT(out, ",\"reason\":");
     if (first == REASON_COUNT) {
-        put_state_reason(out, job);
+        put_state_reason(out, job, waits);
         PUT(out, ",\"reasons\":[");
-        put_state_reason(out, job);
+        put_state_reason(out, job, waits);
         PUT(out, "]");
         return;
     }
@@ -197,18 +224,48 @@ static void put_place(struct buf *out, const struct why *why)
         PUT(out, "null");
 }
 
-void codec_why(struct buf *out, const struct job *job, const struct why *why)
+static void put_wait(struct buf *out, const struct wait *wait)
+{
+    char id[ID_TEXT_BYTES];
+    const struct store_batch *batch = &wait->batch;
+    id_format(wait->id, id);
+    if (wait->is_batch)
+        buf_printf(out,
+                   "{\"id\":\"%s\",\"batch\":true,\"jobs\":%" PRId64 ",\"succeeded\":%" PRId64
+                   ",\"failed\":%" PRId64 ",\"cancelled\":%" PRId64 "}",
+                   id, batch->jobs, batch->succeeded, batch->failed, batch->cancelled);
+    else
+        buf_printf(out, "{\"id\":\"%s\",\"task\":\"%s\",\"state\":\"%s\"}", id, wait->task,
+                   job_state_text(wait->state));
+}
+
+static void put_waits(struct buf *out, const struct waits *waits)
+{
+    if (waits == NULL) {
+        PUT(out, ",\"waits_for\":null");
+        return;
+    }
+    PUT(out, ",\"waits_for\":{\"items\":[");
+    for (size_t i = 0; i < waits->count; i++) {
+        buf_put(out, i > 0 ? "," : "");
+        put_wait(out, &waits->items[i]);
+    }
+    buf_printf(out, "],\"others\":%zu}", waits->others);
+}
+
+void codec_why(struct buf *out, const struct job *job, const struct why *why, const struct waits *waits)
 {
     char id[ID_TEXT_BYTES];
     bool timed = job->state == JOB_RETRYING || job->state == JOB_SCHEDULED;
     id_format(job->spec.id, id);
     buf_printf(out, "{\"id\":\"%s\",\"state\":\"%s\"", id, job_state_text(job->state));
-    put_reasons(out, job, why);
+    put_reasons(out, job, why, waits);
     put_place(out, why);
     PUT(out, ",\"next_attempt_at\":");
     if (timed && job->spec.run_at_ms > 0)
         buf_put_time(out, job->spec.run_at_ms);
     else
         PUT(out, "null");
+    put_waits(out, waits);
     PUT(out, "}");
 }

@@ -70,6 +70,19 @@ enum answer handler_refused(struct request *request, enum err err, enum job_requ
     return problem_reply(request, &problem);
 }
 
+enum answer handler_duplicate(struct request *request, bool again)
+{
+    PROBLEM_AUTO problem = {0};
+    JOB_AUTO job = job_share(request->job);
+    struct id id = request->errand.original;
+    enum err err = await_read(request, id);
+    if (err != ERR_OK && err != ERR_UNKNOWN_JOB) /* unknown: it is gone in this moment */
+        return problem_plain(request, err);
+    codec_duplicate(&problem, job, again, id, request->job);
+    handler_location(request, id);
+    return problem_reply(request, &problem);
+}
+
 static enum answer looked(struct request *request)
 {
     if (request->errand_wake.open)

@@ -46,6 +46,10 @@ enum answer handler_job_error(struct request *request, struct id id, enum err er
 /* A request that the job, as request->errand.id, does not take in its state: read now, for the sentence. */
 enum answer handler_refused(struct request *request, enum err err, enum job_request wanted);
 
+/* The 409 of the job in request->job, submitted or to be run `again`, whose uniqueness key another one has:
+ * request->errand.original. */
+enum answer handler_duplicate(struct request *request, bool again);
+
 /* Looks at what only the dispatcher knows, then calls `answer`, which finds it in request->errand.look and
  * answers at once. */
 enum answer handler_look(struct request *request, enum look_kind kind, handler_fn *answer);

@@ -114,6 +114,18 @@ static bool take_text(struct request *request, char out[FILTER_BYTES])
     return true;
 }
 
+static bool take_batch(struct request *request, struct id *batch)
+{
+    const char *text = request_parameter(request, "batch");
+    if (text == NULL || id_parse(text, batch) == ERR_OK)
+        return true;
+    handler_bad_parameter(request, "batch",
+                          "batch is \"%.64s\", but must be the id of a batch, such as "
+                          "0193a2f4-7c3b-7d1e-9f10-4b1a2c3d4e5f",
+                          text);
+    return false;
+}
+
 /* Rows lie in the order of their creation, and pages follow that: any other order would need an index that
  * each job pays for. */
 static bool take_sort(struct request *request, bool *ascending)
@@ -152,7 +164,7 @@ static bool take_query(struct request *request, struct query *query)
         !take_time(request, "created_before", &query->filter.created_before_ms) ||
         !handler_int(request, "limit", 1, LIMIT_MAX, LIMIT_DEFAULT, &limit) ||
         !take_tag(request, query->filter.tag) || !take_text(request, query->filter.text) ||
-        !take_sort(request, &query->filter.ascending))
+        !take_batch(request, &query->filter.batch) || !take_sort(request, &query->filter.ascending))
         return false;
     query->filter.before_key = INT64_MAX;
     query->filter.limit = (size_t)limit;
@@ -166,11 +178,13 @@ static bool take_query(struct request *request, struct query *query)
 static bool fits(const struct store_filter *filter, const struct job *job)
 {
     const struct job_spec *spec = &job->spec;
+    const struct id any = {0};
     int64_t key = id_key(spec->id);
     return (filter->task[0] == '\0' || strcmp(filter->task, spec->task) == 0) &&
            (filter->queue[0] == '\0' || strcmp(filter->queue, spec->queue) == 0) &&
            (filter->created_after_ms < 0 || spec->created_ms > filter->created_after_ms) &&
            (filter->created_before_ms < 0 || spec->created_ms < filter->created_before_ms) &&
+           (id_equal(filter->batch, any) || id_equal(filter->batch, spec->batch)) &&
            (filter->tag[0] == '\0' || tags_hold(job->tags, filter->tag)) &&
            store_text_is(filter->text, spec->id, spec->task, job->attempt.error_message) &&
            (filter->ascending ? key > filter->after_key : key < filter->before_key);

@@ -85,6 +85,11 @@ static enum answer retry_done(struct request *request)
     enum err err = request->errand.err;
     if (err == ERR_NOT_FINISHED)
         return handler_refused(request, err, REQUEST_RETRY);
+    if (err == ERR_DUPLICATE_JOB) {
+        enum err read = await_read(request, request->errand.id);
+        return read == ERR_OK ? handler_duplicate(request, true)
+                              : handler_job_error(request, request->errand.id, read);
+    }
     if (err != ERR_OK)
         return handler_job_error(request, request->errand.id, err);
     handler_location(request, request->errand.id);

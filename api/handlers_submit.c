@@ -7,15 +7,23 @@
 
 #include <inttypes.h>
 
+/* The answer is of a job that stood already. */
+static void name_standing(struct request *request)
+{
+    if (request->replayed)
+        reply_header(request, "Idempotency-Replayed", "true");
+    if (request->returned)
+        reply_header(request, "Unique-Returned", "true");
+}
+
 static enum answer answer_document(struct request *request, const struct job *job)
 {
     bool ended = job_is_terminal(job->state);
     handler_location(request, job->spec.id);
-    if (request->replayed)
-        reply_header(request, "Idempotency-Replayed", "true");
+    name_standing(request);
     if (!ended && request->expired)
         reply_header(request, "Retry-After", "1");
-    /* A replay is answered as the first request was: 202, unless it waited for the end and saw it. */
+    /* One that stood already is answered as its own request was: 202, unless its end was waited for. */
     struct buf *out = reply_json(request, ended && request->wait_ms > 0 ? 200 : 202);
     codec_job(out, job, true);
     PUT(out, "\n");
@@ -27,8 +35,7 @@ static enum answer answer_call(struct request *request, const struct job *job)
     if (!job_is_terminal(job->state))
         return answer_document(request, job);
     handler_location(request, job->spec.id);
-    if (request->replayed)
-        reply_header(request, "Idempotency-Replayed", "true");
+    name_standing(request);
     return handler_result(request, job);
 }
 
@@ -42,8 +49,24 @@ static enum answer answer_read(struct request *request)
     return answer_submit(request, request->job);
 }
 
+static enum answer unknown_dependency(struct request *request)
+{
+    PROBLEM_AUTO problem = {0};
+    JOB_AUTO job = job_share(request->job);
+    struct id id = request->errand.original;
+    enum err err = await_read(request, id);
+    if (err != ERR_OK && err != ERR_UNKNOWN_JOB)
+        return problem_plain(request, err);
+    codec_unknown_dependency(&problem, job, id, request->job, request->capture[0] != '\0');
+    return problem_reply(request, &problem);
+}
+
 static enum answer refused(struct request *request, enum err err)
 {
+    if (err == ERR_DUPLICATE_JOB)
+        return handler_duplicate(request, false);
+    if (err == ERR_UNKNOWN_DEPENDENCY)
+        return unknown_dependency(request);
     if (err == ERR_KEY_REUSED)
         return problem_answer(request, err, NULL, "the Idempotency-Key \"%s\" was used for another request",
                               request->headers[HEADER_IDEMPOTENCY_KEY]);
@@ -124,11 +147,12 @@ static enum answer go_on(struct request *request)
     if (request->errand_wake.open)
         return SUSPENDED;
     enum err err = request->errand.err;
-    if (err != ERR_OK || request->errand.replayed) {
+    if (err != ERR_OK || request->errand.replayed || request->errand.returned) {
         give_back_place(request);
         if (!await_forget(request)) /* of the job that did not come into being */
             return SUSPENDED;
-        request->replayed = err == ERR_OK;
+        request->replayed = request->errand.replayed;
+        request->returned = request->errand.returned;
         if (err != ERR_OK && err == request->refusal)
             return not_admitted(request, err, &request->estimate, request->start_within_ms);
         return err != ERR_OK ? refused(request, err)

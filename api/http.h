@@ -124,7 +124,8 @@ struct request {
     bool expired;             /* the time to wait is over */
     bool stopping;            /* the server stops: answer as soon as can be */
     bool acknowledged;        /* the errand's answer was looked at */
-    bool replayed, call;      /* handlers_submit */
+    bool replayed, returned;  /* handlers_submit: it stood already, by its idempotency or uniqueness key */
+    bool call;                /* handlers_submit */
     enum err refusal;         /* of front_admit, if it may be a replay all the same */
     struct estimate estimate; /* with that refusal */
     int64_t start_within_ms;

@@ -40,6 +40,7 @@ static const char *const HINTS[ERR_COUNT] = {
     [ERR_UNKNOWN_JOB] = "ids stand in the answer to a submit and in GET /v1/jobs",
     [ERR_NO_SUCH_ATTEMPT] = "GET /v1/jobs/{id}/attempts lists the attempts",
     [ERR_UNKNOWN_QUEUE] = "GET /v1/queues lists the queues",
+    [ERR_UNKNOWN_DEPENDENCY] = "leave it out of after, or submit first what is to be waited for",
     [ERR_NOT_NOW] = "GET /v1/jobs/{id} says in which state it is",
     [ERR_QUEUE_FULL] = "send the request again after Retry-After seconds, or raise max_depth: PATCH "
                        "/v1/queues/{queue}",

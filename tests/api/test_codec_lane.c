@@ -40,7 +40,7 @@ static const char *text_of(const json_t *object, const char *member)
 static void why(const struct why *said)
 {
     BUF_AUTO out = {0};
-    codec_why(&out, job, said);
+    codec_why(&out, job, said, NULL);
     load(&out);
 }
 

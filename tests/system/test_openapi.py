@@ -96,8 +96,8 @@ def test_every_error_code_a_client_can_see_is_in_the_file(document):
     codes = set(re.findall(r'E\([A-Z_]+, "([a-z_0-9]+)", \d+,', table))
     text = json.dumps(document, default=str)
     for code in ("unknown_task", "unknown_job", "unknown_queue", "invalid_json", "invalid_field",
-                 "idempotency_key_reused", "queue_full", "cannot_start_in_time", "queue_draining", "not_possible_now",
-                 "not_finished", "pruned", "job_failed"):
+                 "idempotency_key_reused", "unknown_dependency", "duplicate_job", "queue_full", "cannot_start_in_time",
+                 "queue_draining", "not_possible_now", "not_finished", "pruned", "job_failed"):
         assert code in codes and code in text, code
 
 
