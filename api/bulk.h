@@ -39,7 +39,7 @@ struct bulk_request {
 };
 
 /* bulk_read.c: what a request brings. */
-take_fn bulk_take;
+piece_fn bulk_take;
 void bulk_end(struct bulk_request *bulk);
 /* What is wrong with an entry: it is refused. fault->line is its line. */
 void bulk_refuse(struct bulk_request *bulk, size_t at, const struct problem *fault);

@@ -71,6 +71,10 @@ void codec_refusal(struct problem *problem, enum err err, const struct job *job,
 void codec_duplicate(struct problem *problem, const struct job *job, bool again, struct id id,
                      const struct job *holder);
 
+/* The refusal of a job by front_admit: what stands in the way, and when to try again. */
+void codec_not_admitted(struct problem *problem, enum err err, const char *queue,
+                        const struct estimate *estimate, int64_t start_within_ms);
+
 /* The fault of a job whose `after` names what is no stored job and no batch. found: it is a job all the same,
  * one that is in memory alone; or NULL. in_query: where its options stand. */
 void codec_unknown_dependency(struct problem *problem, const struct job *job, struct id id,

@@ -81,6 +81,22 @@ enum answer handler_bad_parameter(struct request *request, const char *name, con
 /* Adds Location: /v1/jobs/ID. */
 void handler_location(struct request *request, struct id id);
 
+/* A page of stored jobs, with what runs now laid over it; and where the next one begins, as clients say it.
+ */
+enum { CURSOR_BYTES = 17 };
+struct job_page {
+    struct job **jobs; /* owned, references */
+    size_t count;
+    int64_t next_key; /* -1: the end */
+};
+enum err handler_page(struct request *request, const struct store_filter *filter,
+                      struct job_page *page) MUST_USE;
+void handler_page_free(struct job_page *page);
+#define JOB_PAGE_AUTO __attribute__((cleanup(handler_page_free))) struct job_page
+const char *handler_cursor_text(int64_t key, char text[CURSOR_BYTES]);
+/* The parameter `cursor`, if it is there. False: the reply says what is wrong with it. */
+bool handler_cursor(struct request *request, int64_t *key);
+
 /* The jobs that run now, newest first; at most WORKERS_MAX. References, owned by the caller. */
 struct running {
     struct job **jobs;

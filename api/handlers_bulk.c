@@ -106,7 +106,7 @@ static void admit(struct bulk_request *bulk, size_t at)
     bulk->entries[at].admitted = err == ERR_OK;
     if (err == ERR_OK)
         return;
-    handler_not_admitted(&problem, err, spec->queue, &estimate, -1);
+    codec_not_admitted(&problem, err, spec->queue, &estimate, -1);
     bulk->retry_after_s = estimate.retry_after_s > 0 ? estimate.retry_after_s : 1;
     bulk_refuse(bulk, at, &problem);
 }
@@ -149,6 +149,24 @@ static const struct bulk_entry *entry_of(const struct bulk_request *bulk, struct
     return NULL;
 }
 
+static void not_accepted(struct bulk_request *bulk, const struct bulk_entry *entry,
+                         const struct bulk_line *line, struct problem *problem)
+{
+    struct request *request = bulk->request;
+    bool read = (line->err == ERR_DUPLICATE_JOB || line->err == ERR_UNKNOWN_DEPENDENCY) &&
+                await_read(request, line->original) == ERR_OK;
+    const struct job *other = read ? request->job : NULL;
+    if (line->err == ERR_DUPLICATE_JOB)
+        codec_duplicate(problem, entry->job, false, line->original, other);
+    else if (line->err == ERR_UNKNOWN_DEPENDENCY)
+        codec_unknown_dependency(problem, entry->job, line->original, other, false);
+    else if (line->err == ERR_KEY_REUSED)
+        problem_set(problem, line->err, "the Idempotency-Key \"%s\" was used for another request",
+                    entry->job->spec.idempotency_key);
+    else
+        problem_set(problem, line->err, "%s", err_title(line->err));
+}
+
 /* What the server said of one line. */
 static void refused_by_server(struct bulk_request *bulk, size_t at, const struct bulk_line *line)
 {
@@ -160,7 +178,7 @@ static void refused_by_server(struct bulk_request *bulk, size_t at, const struct
         refuse_behind(bulk, at, before);
         return;
     }
-    handler_not_accepted(&problem, line->err, entry->job, line->original);
+    not_accepted(bulk, entry, line, &problem);
     bulk_refuse(bulk, at, &problem);
 }
 
@@ -201,7 +219,7 @@ static enum answer go_on(struct request *request)
 /* ---------------------------------------------------------------------------------------------------- the
  * body is there */
 
-static enum err send(struct bulk_request *bulk)
+static enum err send_lines(struct bulk_request *bulk)
 {
     const struct bulk_graph *graph = &bulk->graph;
     struct bulk *sent = &bulk->bulk;
@@ -253,7 +271,7 @@ static enum answer body_is_there(struct request *request)
     }
     request->then = go_on;
     if (err == ERR_OK)
-        err = send(bulk);
+        err = send_lines(bulk);
     if (err != ERR_OK) {
         give_back_all(bulk);
         return problem_plain(request, err);

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LIMIT_DEFAULT = 50, LIMIT_MAX = 1000, CURSOR_DIGITS = 16 };
+enum { LIMIT_DEFAULT = 50, LIMIT_MAX = 1000, CURSOR_DIGITS = CURSOR_BYTES - 1 };
 
 /* What the query asks for. `filter` holds all of it, except that running is no stored state. */
 struct query {
@@ -18,13 +18,7 @@ struct query {
     bool only_running;
 };
 
-struct page {
-    struct job **jobs;
-    size_t count;
-    int64_t next_key; /* -1: the end */
-};
-
-static void page_free(struct page *page)
+void handler_page_free(struct job_page *page)
 {
     for (size_t i = 0; i < page->count; i++)
         job_free(page->jobs[i]);
@@ -140,7 +134,7 @@ static bool take_sort(struct request *request, bool *ascending)
     return false;
 }
 
-static bool take_cursor(struct request *request, int64_t *key)
+bool handler_cursor(struct request *request, int64_t *key)
 {
     const char *text = request_parameter(request, "cursor");
     if (text == NULL)
@@ -152,6 +146,12 @@ static bool take_cursor(struct request *request, int64_t *key)
     handler_bad_parameter(request, "cursor", "cursor is \"%.64s\", which is no next_cursor of this server",
                           text);
     return false;
+}
+
+const char *handler_cursor_text(int64_t key, char text[CURSOR_BYTES])
+{
+    snprintf(text, CURSOR_BYTES, "%016" PRIx64, key);
+    return text;
 }
 
 static bool take_query(struct request *request, struct query *query)
@@ -168,8 +168,8 @@ static bool take_query(struct request *request, struct query *query)
         return false;
     query->filter.before_key = INT64_MAX;
     query->filter.limit = (size_t)limit;
-    return take_cursor(request,
-                       query->filter.ascending ? &query->filter.after_key : &query->filter.before_key);
+    return handler_cursor(request,
+                          query->filter.ascending ? &query->filter.after_key : &query->filter.before_key);
 }
 
 /* ---------------------------------------------------------------------------------------------------------
@@ -201,7 +201,7 @@ static void turn_over(struct running *running)
 }
 
 /* Keeps what fits, in place; the rest is released. */
-static enum err page_running(struct front *front, const struct store_filter *filter, struct page *page)
+static enum err page_running(struct front *front, const struct store_filter *filter, struct job_page *page)
 {
     struct running running;
     enum err err = handler_running(front, &running);
@@ -227,7 +227,7 @@ static enum err page_running(struct front *front, const struct store_filter *fil
 }
 
 /* Stored rows that run now are shown as they are, or left out where queued ones are asked for. */
-static void overlay(struct request *request, bool leave_out, struct page *page)
+static void overlay(struct request *request, bool leave_out, struct job_page *page)
 {
     size_t kept = 0;
     for (size_t i = 0; i < page->count; i++) {
@@ -247,14 +247,14 @@ static void overlay(struct request *request, bool leave_out, struct page *page)
     page->count = kept;
 }
 
-static enum err page_stored(struct request *request, const struct query *query, struct page *page)
+enum err handler_page(struct request *request, const struct store_filter *filter, struct job_page *page)
 {
-    page->jobs = calloc(query->filter.limit, sizeof page->jobs[0]);
+    page->jobs = calloc(filter->limit, sizeof page->jobs[0]);
     if (page->jobs == NULL)
         return ERR_NO_MEMORY;
-    enum err err = store_list(request->reader, &query->filter, page->jobs, &page->count, &page->next_key);
+    enum err err = store_list(request->reader, filter, page->jobs, &page->count, &page->next_key);
     if (err == ERR_OK)
-        overlay(request, query->filter.by_state, page);
+        overlay(request, filter->by_state, page);
     return err;
 }
 
@@ -290,7 +290,7 @@ static void link_next(struct request *request, const char *cursor)
         reply_header(request, "Link", request_printf(request, "%.*s", (int)link.bytes, link.data));
 }
 
-static enum answer answer_page(struct request *request, const struct page *page)
+static enum answer answer_page(struct request *request, const struct job_page *page)
 {
     struct buf *out = reply_json(request, 200);
     PUT(out, "{\"items\":[");
@@ -300,8 +300,8 @@ static enum answer answer_page(struct request *request, const struct page *page)
     }
     PUT(out, "],\"next_cursor\":");
     if (page->next_key >= 0) {
-        char cursor[CURSOR_DIGITS + 1];
-        snprintf(cursor, sizeof cursor, "%016" PRIx64, page->next_key);
+        char cursor[CURSOR_BYTES];
+        handler_cursor_text(page->next_key, cursor);
         buf_printf(out, "\"%s\"}\n", cursor);
         link_next(request, cursor);
     } else {
@@ -313,12 +313,10 @@ static enum answer answer_page(struct request *request, const struct page *page)
 enum answer list_jobs(struct request *request)
 {
     struct query query;
-    struct page page = {0};
+    JOB_PAGE_AUTO page = {0};
     if (!take_query(request, &query))
         return ANSWERED;
     enum err err = query.only_running ? page_running(request->front, &query.filter, &page)
-                                      : page_stored(request, &query, &page);
-    enum answer answer = err != ERR_OK ? problem_plain(request, err) : answer_page(request, &page);
-    page_free(&page);
-    return answer;
+                                      : handler_page(request, &query.filter, &page);
+    return err != ERR_OK ? problem_plain(request, err) : answer_page(request, &page);
 }

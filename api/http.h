@@ -30,7 +30,7 @@ enum answer { ANSWERED, SUSPENDED };
 struct request;
 struct route;
 typedef enum answer handler_fn(struct request *request);
-typedef void take_fn(struct request *request, const char *data, size_t bytes);
+typedef void piece_fn(struct request *request, const char *data, size_t bytes);
 
 /* The headers that are looked at. name, text */
 #define HTTP_HEADERS(H)                                                                                      \
@@ -108,7 +108,7 @@ struct request {
 
     struct reply reply;
 
-    take_fn *take; /* of the body as it comes; NULL: it is gathered */
+    piece_fn *take; /* of the body as it comes; NULL: it is gathered */
     void *own;     /* the handler's; released with the request by own_free */
     void (*own_free)(void *own);
 
