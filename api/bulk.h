@@ -33,8 +33,7 @@ struct bulk_request {
     bool fatal, over;       /* over: further lines are not looked at */
 
     struct bulk_graph graph;
-    struct bulk bulk;      /* lines are owned */
-    size_t *sent;          /* owned: the entry of each of bulk.lines */
+    struct bulk bulk;      /* lines are owned: one for each entry */
     int64_t retry_after_s; /* of those that were not admitted; 0: none */
 };
 

@@ -269,7 +269,7 @@ static void visit(struct walk *walk, size_t root)
         size_t at = walk->path[walk->depth - 1];
         if (walk->next[at] == graph->first[at + 1]) {
             walk->seen[at] = SEEN_DONE;
-            graph->order[walk->ordered++] = at;
+            graph->order[walk->ordered++] = (uint32_t)at;
             walk->depth--;
             continue;
         }

@@ -43,7 +43,7 @@ struct bulk_graph {
     bulk_fault_fn *fault;
     void *context;
 
-    size_t *order;   /* owned: places of all entries; who is waited for comes first, else as they came */
+    uint32_t *order; /* owned: places of all entries; who is waited for comes first, else as they came */
     size_t *first;   /* owned, [count + 1]: where what entry i waits for begins in `befores` */
     size_t *befores; /* owned: places of entries */
     bool *follows;   /* owned: the followers */

@@ -22,7 +22,6 @@ void bulk_free(void *own)
     drop_entries(bulk);
     free(bulk->entries);
     free(bulk->bulk.lines);
-    free(bulk->sent);
     bulk_lines_fini(&bulk->lines);
     bulk_graph_fini(&bulk->graph);
     problem_fini(&bulk->problem);

@@ -184,17 +184,19 @@ static void refused_by_server(struct bulk_request *bulk, size_t at, const struct
 
 static void take_answers(struct bulk_request *bulk)
 {
-    for (size_t i = 0; i < bulk->bulk.count; i++) {
+    for (size_t i = 0; i < bulk->count; i++) {
         const struct bulk_line *line = &bulk->bulk.lines[i];
-        struct bulk_entry *entry = &bulk->entries[bulk->sent[i]];
+        struct bulk_entry *entry = &bulk->entries[i];
         bool other = line->replayed || line->returned;
+        if (entry->err != ERR_OK)
+            continue;
         entry->replayed = line->replayed;
         entry->returned = line->returned;
         entry->id = other ? line->original : entry->job->spec.id;
         if (line->err != ERR_OK || other)
             give_back_place(bulk, entry);
         if (line->err != ERR_OK)
-            refused_by_server(bulk, bulk->sent[i], line);
+            refused_by_server(bulk, i, line);
     }
 }
 
@@ -212,7 +214,7 @@ static enum answer go_on(struct request *request)
     give_back_all(bulk);
     if (!bulk->atomic || sent->failed >= sent->count || sent->lines[sent->failed].err != err)
         return problem_plain(request, err);
-    refused_by_server(bulk, bulk->sent[sent->failed], &sent->lines[sent->failed]);
+    refused_by_server(bulk, sent->failed, &sent->lines[sent->failed]);
     return refuse_whole(bulk);
 }
 
@@ -224,22 +226,18 @@ static enum err send_lines(struct bulk_request *bulk)
     const struct bulk_graph *graph = &bulk->graph;
     struct bulk *sent = &bulk->bulk;
     sent->lines = calloc(bulk->count, sizeof sent->lines[0]);
-    bulk->sent = calloc(bulk->count, sizeof bulk->sent[0]);
-    if (sent->lines == NULL || bulk->sent == NULL ||
-        (graph->order != NULL && bulk_graph_rewrite(&bulk->graph) != ERR_OK))
+    if (sent->lines == NULL || (graph->order != NULL && bulk_graph_rewrite(&bulk->graph) != ERR_OK))
         return ERR_NO_MEMORY;
     for (size_t i = 0; i < bulk->count; i++) {
-        size_t at = graph->order != NULL ? graph->order[i] : i;
-        struct bulk_entry *entry = &bulk->entries[at];
-        if (entry->err != ERR_OK)
-            continue;
-        entry->job->spec.batch = sent->batch;
-        bulk->sent[sent->count] = at;
-        sent->lines[sent->count++] = (struct bulk_line){.job = entry->job};
+        struct bulk_entry *entry = &bulk->entries[i];
+        sent->lines[i] = (struct bulk_line){.job = entry->job, .err = entry->err};
+        if (entry->err == ERR_OK)
+            entry->job->spec.batch = sent->batch;
     }
+    sent->count = bulk->count;
+    sent->order = graph->order;
     sent->atomic = bulk->atomic;
-    if (sent->count > 0)
-        await_bulk(bulk->request, sent);
+    await_bulk(bulk->request, sent);
     return ERR_OK;
 }
 
@@ -248,6 +246,15 @@ static enum answer no_jobs(struct request *request)
     return problem_answer(
         request, ERR_INVALID_FIELD, "send one job a line, such as {\"task\":\"echo\",\"args\":1}",
         "the body holds no job: it %s", request->body_bytes == 0 ? "is empty" : "has blank lines only");
+}
+
+static bool all_refused(const struct bulk_request *bulk)
+{
+    for (size_t i = 0; i < bulk->count; i++) {
+        if (bulk->entries[i].err == ERR_OK)
+            return false;
+    }
+    return true;
 }
 
 static enum answer body_is_there(struct request *request)
@@ -269,14 +276,15 @@ static enum answer body_is_there(struct request *request)
         give_back_all(bulk);
         return refuse_whole(bulk);
     }
+    if (err == ERR_OK && all_refused(bulk))
+        return bulk_answer_lines(bulk);
     request->then = go_on;
     if (err == ERR_OK)
         err = send_lines(bulk);
-    if (err != ERR_OK) {
-        give_back_all(bulk);
-        return problem_plain(request, err);
-    }
-    return bulk->bulk.count > 0 ? SUSPENDED : bulk_answer_lines(bulk);
+    if (err == ERR_OK)
+        return SUSPENDED;
+    give_back_all(bulk);
+    return problem_plain(request, err);
 }
 
 enum answer submit_bulk(struct request *request)

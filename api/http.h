@@ -109,7 +109,7 @@ struct request {
     struct reply reply;
 
     piece_fn *take; /* of the body as it comes; NULL: it is gathered */
-    void *own;     /* the handler's; released with the request by own_free */
+    void *own;      /* the handler's; released with the request by own_free */
     void (*own_free)(void *own);
 
     /* While it waits for the front (await.h). */
