@@ -137,10 +137,10 @@ void codec_duplicate(struct problem *problem, const struct job *job, bool again,
     put_until(&until, holder);
     id_format(id, text);
     id_format(job->spec.id, own);
-    problem_set(problem, ERR_DUPLICATE_JOB, "%s%s%sthe job %s%s%s holds the uniqueness key \"%s\"%.*s",
+    problem_set(problem, ERR_DUPLICATE_JOB, "%s%s%sthe job %s%s%s%s holds the uniqueness key \"%s\"%.*s",
                 again ? "the job " : "", again ? own : "", again ? " cannot run again: " : "", text,
-                state != NULL ? ", which is " : "", state != NULL ? state : "", rule.key, (int)until.bytes,
-                until.bytes > 0 ? until.data : "");
+                state != NULL ? " (" : "", state != NULL ? state : "", state != NULL ? ")" : "", rule.key,
+                (int)until.bytes, until.bytes > 0 ? until.data : "");
     hint_duplicate(problem, &rule, again, text, holder);
     buf_printf(&problem->extra, ",\"job_id\":\"%s\"", text);
     if (state != NULL)

@@ -27,7 +27,12 @@ static enum err look_at(struct request *request, struct id id, struct wait *wait
         *open = !job_is_terminal(job->state);
         return ERR_OK;
     }
-    return err == ERR_UNKNOWN_JOB ? ERR_OK : err;
+    if (err != ERR_UNKNOWN_JOB)
+        return err;
+    wait->is_batch = true;
+    err = store_batch_get(request->reader, id, &wait->batch);
+    *open = err == ERR_OK && wait->batch.finished_ms == 0;
+    return err == ERR_UNKNOWN_BATCH ? ERR_OK : err;
 }
 
 static enum answer answer_blocked(struct request *request)

@@ -58,10 +58,10 @@ void store_rollback(struct store *store);
  *   JOB_FLAG_UNIQUE, and another job holds the key in EXTRA_UNIQUE (until it has ended, or for the period
  * from its created_ms): ERR_DUPLICATE_JOB with that job; with on_conflict "return" ERR_OK and `returned`
  *   `after` names no job and no batch: ERR_UNKNOWN_DEPENDENCY with that id
- * `after`: what it waits for (borrowed; each id once). Those that have succeeded already, or just ended if
- * its after_policy is RUN, count as done. If others are left, job->state becomes BLOCKED and job->waits their
- * number; one of them that did not succeed is dealt with by store_release. The job of a batch (spec.batch)
- * counts among its jobs, unless it has JOB_FLAG_FOLLOWER. */
+ * `after`: what it waits for (borrowed; at most AFTER_MAX; an id that is named twice counts once). Those that
+ * have succeeded already, or just ended if its after_policy is RUN, count as done. If others are left,
+ * job->state becomes BLOCKED and job->waits their number; one of them that did not succeed is dealt with by
+ * store_release. The job of a batch (spec.batch) counts among its jobs, unless it has JOB_FLAG_FOLLOWER. */
 struct store_submit {
     struct job *job; /* borrowed */
     const struct id *after;
@@ -84,7 +84,7 @@ struct store_release {
     size_t limit;
     struct job **jobs;
     size_t count;
-    bool more;
+    bool more; /* perhaps nothing: it was just the last pair */
 };
 enum err store_release(struct store *store, struct store_release *release) MUST_USE;
 bool store_releases_wait(const struct store *store);
@@ -95,14 +95,17 @@ bool store_releases_wait(const struct store *store);
  *      {"id":"…","task":"…","state":"failed","result":null,"error":{"code":"…","message":"…"}},
  *      {"id":"…","batch":true,"state":"failed","jobs":3,"succeeded":2,"failed":1,"cancelled":0}]
  * One that is gone: {"id":"…","state":null}. A result with which the whole would be larger than the most that
- * was set by store_inputs_most (bytes) is left out and says "omitted":true instead. Every function that fills
+ * was set by store_inputs_most (bytes; at first there is no limit) is left out and says "omitted":true
+ * instead. Of a batch that runs again the state is "running". Every function that fills
  * `jobs` with queued ones does this by itself; store_submit does not. */
 enum err store_inputs(struct store *store, struct job *job) MUST_USE;
 void store_inputs_most(struct store *store, size_t bytes);
 
 /* A set of jobs that came in one request. Ended: how many of its jobs have; finished_ms: when the last one
- * did, 0 if some have not (a job that is run again makes it 0). A batch that nobody has a job of any more is
- * forgotten with its last one. store_batch_add: inside begin … commit, before its jobs. ERR_UNKNOWN_BATCH. */
+ * did, 0 if some have not (a job that is run again makes it 0). A batch without any job to count has finished
+ * when it is committed. A batch that nobody has a job of any more is forgotten with its last one; so one of
+ * which no job at all was inserted (each was replayed, say) is gone at its commit. store_batch_add: inside
+ * begin … commit, before its jobs. ERR_UNKNOWN_BATCH. */
 struct store_batch {
     struct id id;
     int64_t created_ms, finished_ms;
@@ -133,7 +136,8 @@ enum err store_land(struct store *store, struct store_land *land) MUST_USE;
  *   ASK     the job runs: only cancel_requested is kept, so that the request outlives the server
  *   EXPIRE  queued, scheduled or blocked, never begun (attempt 0), expires_ms ≤ now_ms → failed, error code
  *           `expired` and a sentence that names the time
- *   REPLACE as CANCEL, with the error code `replaced` and a sentence that names `by`
+ *   REPLACE as CANCEL, with the error code `replaced` and a sentence that names `by`; its uniqueness key is
+ *           given up even if its period is not over
  * err: ERR_OK (but for ASK `job` is what it is now, args and result left out, owned by the caller;
  * and `from` what it was), ERR_UNKNOWN_JOB, ERR_ALREADY_FINISHED, and for EXPIRE ERR_NOT_NOW. */
 enum store_ending { END_CANCEL, END_ASK, END_EXPIRE, END_REPLACE };
@@ -184,9 +188,9 @@ struct store_expiry {
 enum err store_expired(struct store *store, struct store_expiry *expiry, struct id *ids) MUST_USE;
 
 /* Queued rows of several lanes, whole, lane after lane as asked for, each in order of seq: rows with seq ≥
- * from_seq, at most `limit` of each, and none at all beyond the one with which the arguments of all reach
- * most_bytes. On the writer's connection, outside of begin … commit, so that it is ordered with the commits.
- * Jobs are owned by the caller: an array with room for the sum of the limits. */
+ * from_seq, at most `limit` of each, and none at all beyond the one with which the arguments and inputs of
+ * all reach most_bytes. On the writer's connection, outside of begin … commit, so that it is ordered with the
+ * commits. Jobs are owned by the caller: an array with room for the sum of the limits. */
 struct store_load {
     int64_t lane, from_seq;
     size_t limit;
@@ -332,7 +336,8 @@ enum err store_counts(struct store_reader *reader, struct store_count **counts, 
 
 /* A finished job is queued again with a new seq; errors, crashes and lost begin anew, `attempt` goes on, and
  * its last attempt moves to the table of attempts. If jobs in its EXTRA_AFTER have not ended (being run again
- * themselves, say), it is blocked until they have; failed ones do not count. err: ERR_OK (`job` is what it is
+ * themselves, say), it is blocked until they have; failed ones do not count. Jobs that still wait for it wait
+ * for this run. err: ERR_OK (`job` is what it is
  * now, owned by the caller), ERR_UNKNOWN_JOB, ERR_NOT_FINISHED, ERR_DUPLICATE_JOB (its uniqueness key is now
  * held by `holder`). Inside begin … commit. */
 struct store_retry {
@@ -342,7 +347,7 @@ struct store_retry {
 };
 enum err store_retry(struct store *store, struct store_retry *retry) MUST_USE;
 
-/* A finished job: to be forgotten (row, attempts, tags, key; its logs become debris), or its result alone.
+/* A finished job: to be forgotten (row, attempts, tags, keys; its logs become debris), or its result alone.
  * With finished_ms only if that is still when it ended: a job found to be old may have been run again
  * meanwhile. err: ERR_OK, ERR_UNKNOWN_JOB, ERR_NOT_FINISHED. Inside begin … commit. */
 struct store_past {

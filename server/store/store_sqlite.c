@@ -273,6 +273,8 @@ enum err store_commit(struct store *store)
     CHECK(store->in_group);
     enum err err = store_changes_write(store);
     if (err == ERR_OK)
+        err = store_batches_write(store);
+    if (err == ERR_OK)
         err = store_sql_done(&store->reader.connection, SQL_COMMIT);
     if (err != ERR_OK) {
         store_rollback(store);
@@ -281,7 +283,9 @@ enum err store_commit(struct store *store)
     store->in_group = false;
     store->seq_end_stored = store->seq_end;
     store->skew_ms_stored = store->skew_ms;
-    store->change_count = 0;
+    store->any_edges_stored = store->any_edges;
+    store->any_releases_stored = store->any_releases;
+    store->change_count = store->batch_count = 0;
     return ERR_OK;
 }
 
@@ -289,7 +293,9 @@ void store_rollback(struct store *store)
 {
     struct connection *connection = &store->reader.connection;
     store->in_group = false;
-    store->change_count = 0;
+    store->change_count = store->batch_count = 0;
+    store->any_edges = store->any_edges_stored;
+    store->any_releases = store->any_releases_stored;
     store->seq_end = store->seq_end_stored; /* seq_next stays: a place once given is not given again */
     store->skew_ms = store->skew_ms_stored;
     for (int i = 0; i < SQL_COUNT; i++)

@@ -9,6 +9,11 @@
  *   store_sqlite_settings.c  settings
  *   store_sqlite_life.c   finished jobs: again, forgotten, pruned
  *   store_sqlite_tags.c   tags beside the rows
+ *   store_sqlite_unique.c    uniqueness keys
+ *   store_sqlite_batches.c   sets of jobs, and how many of each have ended
+ *   store_sqlite_together.c  who waits for whom, and what is due at an end and at a new beginning
+ *   store_sqlite_release.c   those who waited are told
+ *   store_sqlite_inputs.c    what they are handed
  *   store_sqlite_care.c   copies: backup, and the rewrite after a failed sync; is there room again
  *
  *  1. One thread uses a connection; so it has no mutex (SQLITE_OPEN_NOMUTEX).
@@ -24,6 +29,7 @@
 #ifndef FORKPOOL_STORE_SQLITE_H
 #define FORKPOOL_STORE_SQLITE_H
 
+#include "extras.h"
 #include "store.h"
 
 #include <sqlite3.h>
@@ -68,7 +74,8 @@ enum { BUSY_TIMEOUT_MS = 5000 };
     C(INT, errors, spec.errors)                                                                              \
     C(INT, crashes, spec.crashes)                                                                            \
     C(INT, lost, spec.lost)                                                                                  \
-    C(INT, cancel_requested, cancel_requested)
+    C(INT, cancel_requested, cancel_requested)                                                               \
+    C(INT, waits, waits)
 
 /* C(kind, column, member of struct attempt): the last attempt in jobs, earlier ones in attempts. */
 #define ATTEMPT_COLUMNS(C)                                                                                   \
@@ -93,7 +100,6 @@ enum { BUSY_TIMEOUT_MS = 5000 };
 #define MARK_OF(kind, column, member) ", ?"
 #define SET_OF(kind, column, member)  ", " #column " = ?"
 
-/* `waits` is not among them: nobody reads it yet. */
 #define TAGS_OF_JOB ", (SELECT tags FROM tagged WHERE tagged.id_key = jobs.id_key)"
 #define SELECT_JOB                                                                                           \
     "SELECT id_key, id_random" JOB_FIXED(NAME_OF) JOB_MOVING(NAME_OF) ATTEMPT_COLUMNS(NAME_OF) TAGS_OF_JOB   \
@@ -104,6 +110,7 @@ enum { BUSY_TIMEOUT_MS = 5000 };
     "SELECT jobs.id_key, state, created_ms, queue, task FROM tags CROSS JOIN jobs ON jobs.id_key = "         \
     "tags.id_key "                                                                                           \
     "WHERE tags.id_key < ? AND tags.id_key >= ? AND tag = ?"
+#define SELECT_BATCHED SELECT_GLANCE "INDEXED BY jobs_batch WHERE id_key < ? AND id_key >= ? AND batch = ? "
 /* Columns of a finished row that tell whether its time is over; typeof looks at no byte of the result. */
 #define SELECT_PAST "SELECT id_key, id_random, state, finished_ms, typeof(result) <> 'null' FROM jobs "
 #define IS_ENDED    "state BETWEEN 3 AND 5"
@@ -114,10 +121,12 @@ enum { BUSY_TIMEOUT_MS = 5000 };
 #define IS_QUEUED    "state = 0"
 #define IS_RETRYING  "state = 2"
 #define IS_SCHEDULED "state = 6"
+#define IS_BLOCKED   "state = 7"
 #define IS_LISTED    "state <> 0 AND state <> 3"
 #define IS_EXPIRING  "expires_ms > 0 AND attempt = 0 AND state <> 3 AND state <> 4 AND state <> 5"
 _Static_assert(JOB_QUEUED == 0 && JOB_RETRYING == 2 && JOB_SUCCEEDED == 3 && JOB_FAILED == 4 &&
-                   JOB_CANCELLED == 5 && JOB_SCHEDULED == 6 && JOB_STATE_COUNT == 8,
+                   JOB_CANCELLED == 5 && JOB_SCHEDULED == 6 && JOB_BLOCKED == 7 && JOB_STATE_COUNT == 8 &&
+                   JOB_FLAG_UNIQUE == 1,
                "schema_3.sql");
 
 /* Every statement that is kept. INDEXED BY fails rather than scan 10 million rows. */
@@ -187,7 +196,8 @@ _Static_assert(JOB_QUEUED == 0 && JOB_RETRYING == 2 && JOB_SUCCEEDED == 3 && JOB
                                     " AND state = ? ORDER BY id_key")                                        \
     S(WALK_TAG_UP, SELECT_TAGGED " ORDER BY tags.id_key")                                                    \
     S(TEXTS, "SELECT id_random, error_message FROM jobs WHERE id_key = ?")                                   \
-    S(FORGET, "DELETE FROM jobs" IS_PAST " RETURNING state, queue, task, attempt, number, idempotency_key")  \
+    S(FORGET, "DELETE FROM jobs" IS_PAST " RETURNING state, queue, task, attempt, number, idempotency_key, " \
+              "batch, iif(flags & 1, extras, NULL)")                                                         \
     S(FORGET_ATTEMPTS, "DELETE FROM attempts WHERE id_key = ?")                                              \
     S(FORGET_KEY, "DELETE FROM keys WHERE key = ? AND job_key = ? AND job_random = ?")                       \
     S(PRUNE, "UPDATE jobs SET result = NULL" IS_PAST)                                                        \
@@ -201,6 +211,41 @@ _Static_assert(JOB_QUEUED == 0 && JOB_RETRYING == 2 && JOB_SUCCEEDED == 3 && JOB
     S(TAGGED_FORGET, "DELETE FROM tagged WHERE id_key = ? RETURNING tags")                                   \
     S(TAG_ADD, "INSERT INTO tags (tag, id_key) VALUES (?, ?)")                                               \
     S(TAG_FORGET, "DELETE FROM tags WHERE tag = ? AND id_key = ?")                                           \
+    S(WALK_BATCH, SELECT_BATCHED "ORDER BY id_key DESC")                                                     \
+    S(WALK_BATCH_UP, SELECT_BATCHED "ORDER BY id_key")                                                       \
+    S(TAG_HAS, "SELECT 1 FROM tags WHERE tag = ? AND id_key = ?")                                            \
+    S(UNIQUE_FIND, "SELECT job_key, job_random FROM uniques WHERE key = ?1 AND (until_ms = 0 OR until_ms > " \
+                   "?2)")                                                                                    \
+    S(UNIQUE_TAKE,                                                                                           \
+      "INSERT OR REPLACE INTO uniques (key, job_key, job_random, until_ms) VALUES (?, ?, ?, ?)")             \
+    S(UNIQUE_FREE, "DELETE FROM uniques WHERE key = ?1 AND job_key = ?2 AND job_random = ?3 AND "            \
+                   "(until_ms = 0 OR ?4)")                                                                   \
+    S(UNIQUE_SWEEP, "DELETE FROM uniques WHERE key IN (SELECT key FROM uniques INDEXED BY uniques_until "    \
+                    "WHERE until_ms > 0 AND until_ms <= ? LIMIT ?)")                                         \
+    S(BATCH_ADD, "INSERT INTO batches (id_key, id_random, created_ms) VALUES (?, ?, ?)")                     \
+    S(BATCH_GET, "SELECT created_ms, finished_ms, jobs, succeeded, failed, cancelled FROM batches "          \
+                 "WHERE id_key = ? AND id_random = ?")                                                       \
+    S(BATCH_COUNT, "UPDATE batches SET jobs = jobs + ?3, succeeded = succeeded + ?4, failed = failed + ?5, " \
+                   "cancelled = cancelled + ?6, kept = kept + ?7, finished_ms = iif(?8, 0, finished_ms) "    \
+                   "WHERE id_key = ?1 AND id_random = ?2 "                                                   \
+                   "RETURNING jobs, succeeded, succeeded + failed + cancelled, kept, finished_ms")           \
+    S(BATCH_FINISH, "UPDATE batches SET finished_ms = ? WHERE id_key = ?")                                   \
+    S(BATCH_FORGET, "DELETE FROM batches WHERE id_key = ?")                                                  \
+    S(EDGE_ADD, "INSERT OR REPLACE INTO edges (parent_key, parent_random, child_key, child_random) "         \
+                "VALUES (?, ?, ?, ?)")                                                                       \
+    S(EDGE_DROP, "DELETE FROM edges WHERE parent_key = ? AND child_key = ?")                                 \
+    S(EDGE_POP, "DELETE FROM edges WHERE parent_key = ?1 AND child_key = (SELECT min(child_key) FROM edges " \
+                "WHERE parent_key = ?1) RETURNING child_key, child_random")                                  \
+    S(EDGES_ANY, "SELECT EXISTS (SELECT 1 FROM edges)")                                                      \
+    S(RELEASE_ADD, "INSERT INTO releases (parent_key, parent_random, state) SELECT ?1, ?2, ?3 "              \
+                   "WHERE EXISTS (SELECT 1 FROM edges WHERE parent_key = ?1) "                               \
+                   "ON CONFLICT (parent_key) DO UPDATE SET state = excluded.state")                          \
+    S(RELEASE_NEXT, "SELECT parent_key, parent_random, state FROM releases ORDER BY number LIMIT 1")         \
+    S(RELEASE_DROP, "DELETE FROM releases WHERE parent_key = ?")                                             \
+    S(WAITING, "SELECT waits, after_policy FROM jobs WHERE id_key = ? AND id_random = ? AND " IS_BLOCKED)    \
+    S(WAITS_LESS, "UPDATE jobs SET waits = waits - 1 WHERE id_key = ? AND id_random = ?")                    \
+    S(INPUT, "SELECT task, state, error_code, error_message, iif(state = 3, result, NULL) FROM jobs "        \
+             "WHERE id_key = ? AND id_random = ?")                                                           \
     S(COUNTS, "SELECT queue, task, state, jobs FROM counts WHERE jobs <> 0")                                 \
     S(COUNT_QUEUED, "SELECT coalesce(sum(jobs), 0) FROM counts WHERE " IS_QUEUED)
 
@@ -228,6 +273,14 @@ struct count_change {
     struct store_count count; /* jobs: the difference */
 };
 
+/* How a batch has changed in this group. */
+struct batch_change {
+    struct id id;
+    int64_t jobs, succeeded, failed, cancelled, kept; /* differences not yet written */
+    int64_t finished_ms;                              /* the latest end of one of its jobs */
+    bool again;                                       /* one of its jobs runs again */
+};
+
 struct store {
     struct store_reader reader; /* the one connection that writes; store_own_reader reads on it too */
     struct id identity;
@@ -240,6 +293,12 @@ struct store {
     int64_t skew_ms, skew_ms_stored; /* likewise */
     struct count_change *changes;    /* owned */
     size_t change_count, change_room;
+    struct batch_change *batches; /* owned */
+    size_t batch_count, batch_room;
+    /* Whether there are edges at all, so that an end looks for none without need; and releases. Never false
+     * if there are some. In this group; in the last commit. */
+    bool any_edges, any_edges_stored, any_releases, any_releases_stored;
+    size_t inputs_most;
 };
 
 /* Logs the last error of the connection, once, and says what it means to callers. */
@@ -292,6 +351,16 @@ enum err store_count_add(struct store *store, const struct job_spec *spec, enum 
                          int difference) MUST_USE;
 enum err store_change(struct store *store, const struct job *job, const struct attempt *attempt,
                       enum job_state from, uint32_t before, bool *changed) MUST_USE;
+/* As store_change, for a job that was read in this group: so it is in that state, or ERR_CORRUPT. */
+enum err store_change_read(struct store *store, const char *operation, const struct job *job,
+                           const struct attempt *attempt, enum job_state from) MUST_USE;
+
+struct glance {
+    bool found;
+    enum job_state state;
+    uint32_t attempt;
+};
+enum err store_glance(struct store *store, struct id id, struct glance *glance) MUST_USE;
 
 /* How a job ended without a run: only when, and as what. */
 struct attempt store_unrun(enum outcome outcome, int64_t finished_ms);
@@ -299,6 +368,58 @@ struct attempt store_unrun(enum outcome outcome, int64_t finished_ms);
 /* The tables of tags (store_sqlite_tags.c). A job without tags has no text of them. */
 enum err store_tags_write(struct store *store, const struct job *job) MUST_USE;
 enum err store_tags_forget(struct store *store, struct id id) MUST_USE;
+
+/* Uniqueness keys (store_sqlite_unique.c). find: who else holds the job's key at that time. take: whoever
+ * held it before; nothing if its period is over. free: the job's own, those with a period only if `all`. */
+enum err store_unique_find(struct store *store, const struct job *job, int64_t now_ms, bool *held,
+                           struct id *holder) MUST_USE;
+enum err store_unique_take(struct store *store, const struct job *job, int64_t now_ms) MUST_USE;
+enum err store_unique_free(struct store *store, struct id id, struct text extras, bool all) MUST_USE;
+
+/* Batches (store_sqlite_batches.c). Differences are gathered and written at the commit, or before somebody
+ * reads them in between; whether a batch has finished, or is to be forgotten, is decided at the commit. */
+bool store_batch_is(struct id batch);
+enum err store_batch_joined(struct store *store, const struct job_spec *spec) MUST_USE;
+enum err store_batch_ended(struct store *store, const struct job_spec *spec, enum job_state state,
+                           int64_t finished_ms) MUST_USE;
+enum err store_batch_again(struct store *store, const struct job_spec *spec, enum job_state from) MUST_USE;
+enum err store_batch_left(struct store *store, const struct job_spec *spec) MUST_USE;
+enum err store_batches_write(struct store *store) MUST_USE; /* part of the commit */
+/* As it is within this group; ERR_UNKNOWN_BATCH. */
+enum err store_batch_look(struct store *store, struct id id, struct store_batch *batch) MUST_USE;
+
+/* How a job or batch that others wait for stands. */
+/* REPEATED: it was named before, and counts once. */
+enum standing {
+    STANDING_REPEATED,
+    STANDING_UNKNOWN,
+    STANDING_OPEN,
+    STANDING_SUCCEEDED,
+    STANDING_FAILED,
+    STANDING_CANCELLED
+};
+
+/* What a job waits for (store_sqlite_together.c): looked at first, written once it is known that it may be.
+ * `again`: it runs again, so only those that are open count, and word of others that is under way is for the
+ * run before. */
+struct wait {
+    const struct id *after; /* borrowed */
+    size_t count;           /* at most AFTER_MAX */
+    enum after_policy policy;
+    bool again;
+    uint8_t standings[AFTER_MAX]; /* enum standing */
+    uint32_t left;                /* how many are waited for */
+};
+enum err store_wait_look(struct store *store, struct wait *wait) MUST_USE;
+enum err store_wait_write(struct store *store, const struct wait *wait, struct id child) MUST_USE;
+
+/* A row came, with that state; it ended; it runs again. What is due elsewhere. */
+enum err store_born(struct store *store, const struct job *job, const struct attempt *attempt) MUST_USE;
+enum err store_turned(struct store *store, const struct job *job, const struct attempt *attempt,
+                      enum job_state from) MUST_USE;
+/* The jobs that wait for that one, if any, are to be told; or not after all. */
+enum err store_release_add(struct store *store, struct id parent, enum job_state state) MUST_USE;
+enum err store_release_drop(struct store *store, struct id parent) MUST_USE;
 
 /* Keys of ids made at that time. */
 int64_t store_key_at_ms(int64_t ms);

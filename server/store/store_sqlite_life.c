@@ -1,6 +1,7 @@
 #include "store_sqlite.h"
 
 #include "check.h"
+#include "clock.h"
 
 #include <string.h>
 
@@ -27,21 +28,27 @@ static enum err explain(struct store *store, struct store_past *past)
 
 /* Again. */
 
-static enum err retry(struct store *store, struct store_retry *operation)
+/* Its uniqueness key, if it has one, must be free again. */
+static enum err look_for_holder(struct store *store, const struct job *job, struct store_retry *operation)
+{
+    bool held;
+    enum err err = store_unique_find(store, job, clock_real_ms(), &held, &operation->holder);
+    if (err == ERR_OK && held)
+        operation->err = ERR_DUPLICATE_JOB;
+    return err;
+}
+
+static enum err queue_again(struct store *store, struct job *job)
 {
     const struct attempt blank = attempt_blank();
-    JOB_AUTO job = NULL;
-    bool changed;
-    enum err err = store_get(&store->reader, operation->id, &job);
-    operation->err = err == ERR_UNKNOWN_JOB ? err : ERR_OK;
-    if (err != ERR_OK)
-        return err == ERR_UNKNOWN_JOB ? ERR_OK : err;
+    struct id after[AFTER_MAX];
+    struct wait wait = {.after = after, .count = extras_after(job->extras, after), .again = true};
     enum job_state from = job->state;
-    if (!job_may_move(from, JOB_QUEUED) || !job_is_terminal(from)) {
-        operation->err = ERR_NOT_FINISHED;
-        return ERR_OK;
-    }
-    job->state = JOB_QUEUED;
+    enum err err = store_wait_look(store, &wait);
+    if (err != ERR_OK)
+        return err;
+    job->state = wait.left > 0 ? JOB_BLOCKED : JOB_QUEUED;
+    job->waits = wait.left;
     job->cancel_requested = false;
     job->attempt = blank;
     job->result = (struct text){NULL, 0};
@@ -50,9 +57,29 @@ static enum err retry(struct store *store, struct store_retry *operation)
     job->spec.errors = job->spec.crashes = job->spec.lost = 0;
     err = store_next_seq(store, &job->spec.seq);
     if (err == ERR_OK)
-        err = store_change(store, job, &blank, from, job->spec.attempt, &changed);
-    if (err == ERR_OK && !changed)
-        err = store_corrupt("retry", operation->id);
+        err = store_change_read(store, "retry", job, &blank, from);
+    if (err == ERR_OK)
+        err = store_wait_write(store, &wait, job->spec.id);
+    if (err == ERR_OK)
+        err = store_unique_take(store, job, clock_real_ms());
+    return err != ERR_OK || job->state != JOB_QUEUED ? err : store_inputs(store, job);
+}
+
+static enum err retry(struct store *store, struct store_retry *operation)
+{
+    JOB_AUTO job = NULL;
+    enum err err = store_get(&store->reader, operation->id, &job);
+    operation->err = err == ERR_UNKNOWN_JOB ? err : ERR_OK;
+    if (err != ERR_OK)
+        return err == ERR_UNKNOWN_JOB ? ERR_OK : err;
+    if (!job_may_move(job->state, JOB_QUEUED) || !job_is_terminal(job->state)) {
+        operation->err = ERR_NOT_FINISHED;
+        return ERR_OK;
+    }
+    err = look_for_holder(store, job, operation);
+    if (err != ERR_OK || operation->err != ERR_OK)
+        return err;
+    err = queue_again(store, job);
     if (err != ERR_OK)
         return err;
     operation->job = job;
@@ -71,7 +98,7 @@ enum err store_retry(struct store *store, struct store_retry *operation)
 
 /* What the deleted row leaves elsewhere. */
 struct remains {
-    struct job_spec spec; /* queue, task, attempt, key */
+    struct job_spec spec; /* queue, task, attempt, key, batch */
     enum job_state state;
     bool earlier; /* the table of attempts may hold some of it */
 };
@@ -91,7 +118,16 @@ static void read_remains(sqlite3_stmt *statement, struct remains *remains)
     spec->attempt = (uint32_t)sqlite3_column_int64(statement, 3);
     int64_t number = sqlite3_column_int64(statement, 4);
     copy_column(statement, 5, spec->idempotency_key, sizeof spec->idempotency_key);
+    if (sqlite3_column_bytes(statement, 6) == sizeof spec->batch.bytes)
+        memcpy(spec->batch.bytes, sqlite3_column_blob(statement, 6), sizeof spec->batch.bytes);
     remains->earlier = spec->attempt > 1 || (spec->attempt == 1 && number == 0);
+}
+
+/* Its uniqueness key may be held for a time yet; who it would name is gone. */
+static enum err free_unique(struct store *store, sqlite3_stmt *statement, struct id id)
+{
+    struct text extras = {sqlite3_column_blob(statement, 7), (size_t)sqlite3_column_bytes(statement, 7)};
+    return extras.at != NULL ? store_unique_free(store, id, extras, true) : ERR_OK;
 }
 
 static enum err delete_row(struct store *store, const struct store_past *past, struct remains *remains,
@@ -108,8 +144,9 @@ static enum err delete_row(struct store *store, const struct store_past *past, s
     if (!*found)
         return err;
     read_remains(statement, remains);
+    err = free_unique(store, statement, past->id);
     store_sql_reset(connection, SQL_FORGET);
-    return ERR_OK;
+    return err;
 }
 
 static enum err delete_attempts(struct connection *connection, struct id id)
@@ -156,6 +193,8 @@ static enum err forget(struct store *store, struct store_past *past)
     if (err != ERR_OK || !found)
         return err != ERR_OK ? err : explain(store, past);
     err = store_count_add(store, &remains.spec, remains.state, -1);
+    if (err == ERR_OK)
+        err = store_batch_left(store, &remains.spec);
     if (err == ERR_OK)
         err = store_tags_forget(store, past->id);
     if (err == ERR_OK && remains.earlier)

@@ -248,7 +248,9 @@ static enum err read_identity(struct store *store)
 static enum err begin_life(struct store *store)
 {
     struct connection *connection = &store->reader.connection;
-    int64_t clean = 0;
+    static const char GREATEST_KEY[] = "SELECT max((SELECT coalesce(max(id_key), 0) FROM jobs), "
+                                       "(SELECT coalesce(max(id_key), 0) FROM batches))";
+    int64_t clean = 0, edges = 0, releases = 0;
     enum err err = read_identity(store);
     if (err == ERR_OK)
         err = store_meta_get(connection, "clean", &clean);
@@ -257,13 +259,19 @@ static enum err begin_life(struct store *store)
     if (err == ERR_OK)
         err = store_meta_get(connection, "skew_ms", &store->skew_ms);
     if (err == ERR_OK)
-        err = store_sql_ask(connection, "SELECT max(id_key) FROM jobs", &store->greatest_key);
+        err = store_sql_ask(connection, GREATEST_KEY, &store->greatest_key);
+    if (err == ERR_OK)
+        err = store_sql_ask(connection, "SELECT EXISTS (SELECT 1 FROM edges)", &edges);
+    if (err == ERR_OK)
+        err = store_sql_ask(connection, "SELECT EXISTS (SELECT 1 FROM releases)", &releases);
     if (err == ERR_OK)
         err = store_meta_set(connection, "clean", 0);
     store->unclean = clean == 0;
     store->seq_next = store->seq_end + 1; /* what was left of the last block is not used */
     store->seq_end_stored = store->seq_end;
     store->skew_ms_stored = store->skew_ms;
+    store->any_edges = store->any_edges_stored = edges != 0;
+    store->any_releases = store->any_releases_stored = releases != 0;
     return err;
 }
 
@@ -295,6 +303,7 @@ enum err store_open(const char *url, struct store **store, struct buf *message)
     if (*store == NULL)
         return ERR_NO_MEMORY;
     (*store)->full = true; /* WRITER_PRAGMAS */
+    (*store)->inputs_most = SIZE_MAX;
     enum err err = open_file(*store, store_path_of(url), message);
     if (err != ERR_OK) {
         store_connection_close(&(*store)->reader.connection);
@@ -328,6 +337,7 @@ void store_close(struct store *store)
         end_life(store);
     store_connection_close(&store->reader.connection);
     free(store->changes);
+    free(store->batches);
     free(store);
 }
 

@@ -215,7 +215,7 @@ enum err store_attempts(struct store_reader *reader, struct id id, struct attemp
 /* Lists. A walk goes over the few columns that filters need; what passes is fetched whole by its key. */
 
 struct walk {
-    enum { WALK_ALL, WALK_QUEUED, WALK_LISTED, WALK_TAG } kind;
+    enum { WALK_ALL, WALK_QUEUED, WALK_LISTED, WALK_TAG, WALK_BATCH } kind;
     enum sql sql;
     sqlite3_stmt *statement; /* of SELECT_GLANCE */
     int64_t below, from;     /* keys: below > key ≥ from */
@@ -280,8 +280,8 @@ static enum err choose_walk(struct store_reader *reader, const struct store_filt
 {
     struct connection *connection = &reader->connection;
     bool row;
-    walk->kind = filter->tag[0] != '\0' ? WALK_TAG : WALK_ALL;
-    if (walk->kind == WALK_TAG || !filter->by_state || filter->state == JOB_SUCCEEDED)
+    walk->kind = store_batch_is(filter->batch) ? WALK_BATCH : filter->tag[0] != '\0' ? WALK_TAG : WALK_ALL;
+    if (walk->kind != WALK_ALL || !filter->by_state || filter->state == JOB_SUCCEEDED)
         return ERR_OK;
     if (filter->state != JOB_QUEUED) {
         walk->kind = WALK_LISTED;
@@ -299,7 +299,8 @@ static enum err walk_begin(struct store_reader *reader, const struct store_filte
     static const enum sql SQLS[][2] = {[WALK_ALL] = {SQL_WALK, SQL_WALK_UP},
                                        [WALK_QUEUED] = {SQL_WALK_QUEUED, SQL_WALK_QUEUED_UP},
                                        [WALK_LISTED] = {SQL_WALK_LISTED, SQL_WALK_LISTED_UP},
-                                       [WALK_TAG] = {SQL_WALK_TAG, SQL_WALK_TAG_UP}};
+                                       [WALK_TAG] = {SQL_WALK_TAG, SQL_WALK_TAG_UP},
+                                       [WALK_BATCH] = {SQL_WALK_BATCH, SQL_WALK_BATCH_UP}};
     enum err err = bound_by_time(reader, filter, walk);
     if (err == ERR_OK)
         err = choose_walk(reader, filter, walk);
@@ -314,7 +315,25 @@ static enum err walk_begin(struct store_reader *reader, const struct store_filte
         sqlite3_bind_int64(walk->statement, 3, filter->state);
     if (walk->kind == WALK_TAG)
         sqlite3_bind_text(walk->statement, 3, filter->tag, -1, SQLITE_STATIC);
+    if (walk->kind == WALK_BATCH)
+        sqlite3_bind_blob(walk->statement, 3, filter->batch.bytes, sizeof filter->batch.bytes, SQLITE_STATIC);
     return ERR_OK;
+}
+
+/* Only where the walk itself is not one of the tag. */
+static enum err passes_tag(struct store_reader *reader, const struct store_filter *filter,
+                           sqlite3_stmt *glance, bool *found)
+{
+    struct connection *connection = &reader->connection;
+    sqlite3_stmt *statement;
+    enum err err = store_sql_get(connection, SQL_TAG_HAS, &statement);
+    if (err != ERR_OK)
+        return err;
+    sqlite3_bind_text(statement, 1, filter->tag, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(statement, 2, sqlite3_column_int64(glance, 0));
+    err = store_sql_row(connection, SQL_TAG_HAS, found);
+    store_sql_reset(connection, SQL_TAG_HAS);
+    return err;
 }
 
 /* Looked at last, since it costs a look at the row by its key; so a walk without a text pays nothing for it.
@@ -375,7 +394,9 @@ static enum err walk_page(struct store_reader *reader, const struct store_filter
     for (int looked = 0; (err = store_sql_row(&reader->connection, walk.sql, &row)) == ERR_OK && row;
          looked++) {
         bool found = passes(filter, walk.statement);
-        if (found && filter->text[0] != '\0')
+        if (found && filter->tag[0] != '\0' && walk.kind != WALK_TAG)
+            err = passes_tag(reader, filter, walk.statement, &found);
+        if (err == ERR_OK && found && filter->text[0] != '\0')
             err = passes_text(reader, filter, walk.statement, &found);
         if (err != ERR_OK)
             break;

@@ -13,9 +13,8 @@ static void free_jobs(struct job **jobs, size_t *count)
         job_free(jobs[--*count]);
 }
 
-/* The row goes from (from, attempt) to what `job` says: it was read in this group, so it is in that state. */
-static enum err change(struct store *store, const char *operation, const struct job *job,
-                       const struct attempt *attempt, enum job_state from)
+enum err store_change_read(struct store *store, const char *operation, const struct job *job,
+                           const struct attempt *attempt, enum job_state from)
 {
     bool changed;
     enum err err = store_change(store, job, attempt, from, job->spec.attempt, &changed);
@@ -30,7 +29,9 @@ static enum err requeue(struct store *store, struct job *job)
     job->state = JOB_QUEUED;
     job->spec.run_at_ms = 0;
     enum err err = store_next_seq(store, &job->spec.seq);
-    return err != ERR_OK ? err : change(store, "due", job, NULL, from);
+    if (err == ERR_OK)
+        err = store_change_read(store, "due", job, NULL, from);
+    return err != ERR_OK ? err : store_inputs(store, job);
 }
 
 static enum err next_due(struct store *store, int64_t *next_ms)
@@ -113,19 +114,41 @@ static struct attempt expiry(const struct store_end *end, const struct job *job)
     return attempt;
 }
 
-/* `job` becomes what it is afterwards. */
+static struct attempt replacement(const struct store_end *end)
+{
+    struct attempt attempt = store_unrun(OUTCOME_CANCELLED, end->now_ms);
+    char by[ID_TEXT_BYTES];
+    id_format(end->by, by);
+    snprintf(attempt.error_code, sizeof attempt.error_code, "%s", err_code(ERR_REPLACED));
+    snprintf(attempt.error_message, sizeof attempt.error_message,
+             "The job %s with the same uniqueness key took its place", by);
+    return attempt;
+}
+
+static struct attempt last_of(const struct store_end *end, const struct job *job)
+{
+    if (end->ending == END_EXPIRE)
+        return expiry(end, job);
+    return end->ending == END_REPLACE ? replacement(end) : store_unrun(OUTCOME_CANCELLED, end->now_ms);
+}
+
+/* `job` becomes what it is afterwards. One that is replaced gives up its key even before its period is over:
+ * the other one is to get it. */
 static enum err end_as(struct store *store, const struct store_end *end, struct job *job)
 {
     bool expires = end->ending == END_EXPIRE;
     if (end->ending == END_ASK) {
         job->cancel_requested = true;
-        return change(store, "ask", job, NULL, job->state);
+        return store_change_read(store, "ask", job, NULL, job->state);
     }
-    struct attempt last = expires ? expiry(end, job) : store_unrun(OUTCOME_CANCELLED, end->now_ms);
+    struct attempt last = last_of(end, job);
     job->state = expires ? JOB_FAILED : JOB_CANCELLED;
     job->cancel_requested |= !expires;
     job->spec.run_at_ms = 0;
-    enum err err = change(store, "end", job, &last, end->from);
+    job->waits = 0;
+    enum err err = store_change_read(store, "end", job, &last, end->from);
+    if (err == ERR_OK && end->ending == END_REPLACE)
+        err = store_unique_free(store, job->spec.id, job->extras, true);
     job->attempt = last;
     return err;
 }
@@ -205,10 +228,10 @@ static enum err patch_as(struct store *store, const struct store_patch *patch, s
     if (job->state == JOB_QUEUED && (spec->priority != priority || patch->from != JOB_QUEUED))
         err = store_next_seq(store, &spec->seq);
     if (err == ERR_OK)
-        err = change(store, "patch", job, NULL, patch->from);
+        err = store_change_read(store, "patch", job, NULL, patch->from);
     if (err == ERR_OK && patch->has_tags)
         err = replace_tags(store, job, patch->tags);
-    return err;
+    return err != ERR_OK || job->state != JOB_QUEUED ? err : store_inputs(store, job);
 }
 
 static enum err patch_job(struct store *store, struct store_patch *patch)
@@ -292,9 +315,10 @@ enum err store_expired(struct store *store, struct store_expiry *expiry, struct 
 
 /* One further row than can be taken tells where to go on; of a row that is not taken, no overflow page is
  * read. */
-static enum err load_lane(struct connection *connection, struct store_load *load, size_t most_bytes,
-                          size_t *bytes, struct job **jobs)
+static enum err load_lane(struct store *store, struct store_load *load, size_t most_bytes, size_t *bytes,
+                          struct job **jobs)
 {
+    struct connection *connection = &store->reader.connection;
     sqlite3_stmt *statement;
     bool row;
     enum err err = store_sql_get(connection, SQL_LOAD, &statement);
@@ -311,7 +335,11 @@ static enum err load_lane(struct connection *connection, struct store_load *load
         err = store_row_read(statement, true, &jobs[load->count]);
         if (err != ERR_OK)
             break;
-        *bytes += jobs[load->count++]->args.bytes;
+        struct job *job = jobs[load->count++];
+        err = store_inputs(store, job);
+        if (err != ERR_OK)
+            break;
+        *bytes += job->args.bytes + job->inputs.bytes;
     }
     store_sql_reset(connection, SQL_LOAD);
     return err;
@@ -327,7 +355,7 @@ enum err store_load(struct store *store, struct store_load *loads, size_t load_c
     for (size_t i = 0; err == ERR_OK && i < load_count; i++) {
         loads[i].count = 0;
         loads[i].next_seq = INT64_MAX;
-        err = load_lane(&store->reader.connection, &loads[i], most_bytes, &bytes, jobs + *count);
+        err = load_lane(store, &loads[i], most_bytes, &bytes, jobs + *count);
         *count += loads[i].count;
     }
     if (err != ERR_OK)

@@ -234,7 +234,9 @@ static enum err insert(struct store *store, const struct job *job, const struct 
         err = store_tags_write(store, job);
     if (err == ERR_OK)
         err = note_skew(store, &job->spec);
-    return err != ERR_OK ? err : store_count_add(store, &job->spec, job->state, 1);
+    if (err == ERR_OK)
+        err = store_count_add(store, &job->spec, job->state, 1);
+    return err != ERR_OK ? err : store_born(store, job, attempt);
 }
 
 /* *taken is false if the key stands already. */
@@ -287,31 +289,104 @@ enum err store_find_key(struct store *store, struct store_submit *submit)
     return store->in_group ? store_checked(store, find_key(store, submit)) : find_key(store, submit);
 }
 
-enum err store_submit(struct store *store, struct store_submit *submit)
+static enum err refuse_duplicate(struct store_submit *submit, struct id holder)
+{
+    struct unique_rule rule;
+    submit->original = holder;
+    submit->returned = extras_unique(submit->job->extras, &rule) && rule.on_conflict == CONFLICT_RETURN;
+    submit->err = submit->returned ? ERR_OK : ERR_DUPLICATE_JOB;
+    return ERR_OK;
+}
+
+/* Whether it may be inserted; if not, `submit` says why. Nothing is written before that is known. */
+static enum err look_before(struct store *store, struct store_submit *submit, struct wait *wait, bool *may)
+{
+    const struct job_spec *spec = &submit->job->spec;
+    struct id holder;
+    bool held = false;
+    enum err err = ERR_OK;
+    *may = false;
+    if (spec->idempotency_key[0] != '\0') {
+        err = find_key(store, submit);
+        if (err != ERR_OK || submit->err != ERR_NOT_FOUND)
+            return err;
+        submit->err = ERR_OK;
+    }
+    err = store_unique_find(store, submit->job, spec->created_ms, &held, &holder);
+    if (err != ERR_OK || held)
+        return err != ERR_OK ? err : refuse_duplicate(submit, holder);
+    err = store_wait_look(store, wait);
+    for (size_t i = 0; err == ERR_OK && i < wait->count; i++) {
+        if (wait->standings[i] == STANDING_UNKNOWN) {
+            submit->err = ERR_UNKNOWN_DEPENDENCY;
+            submit->original = wait->after[i];
+            return ERR_OK;
+        }
+    }
+    *may = true;
+    return err;
+}
+
+/* The state may be that of a try before, which was rolled back. */
+static void set_waiting(struct job *job, uint32_t waits)
+{
+    bool later = job->spec.scheduled_ms > job->spec.created_ms;
+    job->waits = waits;
+    if (waits > 0) {
+        job->state = JOB_BLOCKED;
+        job->spec.run_at_ms = 0;
+    } else if (job->state == JOB_BLOCKED) {
+        job->state = later ? JOB_SCHEDULED : JOB_QUEUED;
+        job->spec.run_at_ms = later ? job->spec.scheduled_ms : 0;
+    }
+}
+
+/* One that is unique or waits for others. */
+static enum err submit_looking(struct store *store, struct store_submit *submit)
+{
+    struct job *job = submit->job;
+    const struct job_spec *spec = &job->spec;
+    struct wait wait = {.after = submit->after,
+                        .count = submit->after_count,
+                        .policy = (enum after_policy)spec->after_policy};
+    bool may;
+    enum err err = look_before(store, submit, &wait, &may);
+    if (err != ERR_OK || !may)
+        return err;
+    if (wait.count > 0)
+        set_waiting(job, wait.left);
+    err = store_unique_take(store, job, spec->created_ms);
+    if (err == ERR_OK)
+        err = insert(store, job, &job->attempt);
+    if (err == ERR_OK)
+        err = store_wait_write(store, &wait, spec->id);
+    if (err == ERR_OK && spec->idempotency_key[0] != '\0')
+        err = take_key(store, spec, &may);
+    return err;
+}
+
+static enum err submit_plain(struct store *store, struct store_submit *submit)
 {
     const struct job_spec *spec = &submit->job->spec;
     bool taken = true;
-    enum err err = ERR_OK;
-    CHECK(store->in_group);
-    submit->err = ERR_OK;
-    submit->replayed = false;
-    if (spec->idempotency_key[0] != '\0')
-        err = take_key(store, spec, &taken);
+    enum err err = spec->idempotency_key[0] != '\0' ? take_key(store, spec, &taken) : ERR_OK;
     if (err != ERR_OK)
-        return store_checked(store, err);
-    return store_checked(store,
-                         taken ? insert(store, submit->job, &submit->job->attempt) : find_key(store, submit));
+        return err;
+    return taken ? insert(store, submit->job, &submit->job->attempt) : find_key(store, submit);
+}
+
+enum err store_submit(struct store *store, struct store_submit *submit)
+{
+    bool plain = (submit->job->spec.flags & JOB_FLAG_UNIQUE) == 0 && submit->after_count == 0;
+    CHECK(store->in_group && submit->after_count <= AFTER_MAX);
+    submit->err = ERR_OK;
+    submit->replayed = submit->returned = false;
+    return store_checked(store, plain ? submit_plain(store, submit) : submit_looking(store, submit));
 }
 
 /* Moving. */
 
-struct glance {
-    bool found;
-    enum job_state state;
-    uint32_t attempt;
-};
-
-static enum err glance_at(struct store *store, struct id id, struct glance *glance)
+enum err store_glance(struct store *store, struct id id, struct glance *glance)
 {
     struct connection *connection = &store->reader.connection;
     sqlite3_stmt *statement;
@@ -363,7 +438,10 @@ enum err store_change(struct store *store, const struct job *job, const struct a
     bind_same(statement, &at, job->spec.id, from, before);
     err = store_sql_done(connection, sql);
     *changed = err == ERR_OK && sqlite3_changes(connection->db) == 1;
-    return *changed ? count_move(store, &job->spec, from, job->state) : err;
+    if (!*changed)
+        return err;
+    err = count_move(store, &job->spec, from, job->state);
+    return err != ERR_OK ? err : store_turned(store, job, attempt, from);
 }
 
 struct attempt store_unrun(enum outcome outcome, int64_t finished_ms)
@@ -374,13 +452,18 @@ struct attempt store_unrun(enum outcome outcome, int64_t finished_ms)
     return attempt;
 }
 
-/* A job of durability memory that has no row yet. */
+/* A job of durability memory that has no row yet. Keys that another has taken meanwhile stay that one's. */
 static enum err land_late(struct store *store, const struct job *job, const struct attempt *attempt)
 {
-    bool taken;
-    enum err err = insert(store, job, attempt);
+    struct id holder;
+    bool taken, held;
+    enum err err = store_unique_find(store, job, job->spec.created_ms, &held, &holder);
+    if (err == ERR_OK && !held)
+        err = store_unique_take(store, job, job->spec.created_ms);
+    if (err == ERR_OK)
+        err = insert(store, job, attempt);
     if (err == ERR_OK && job->spec.idempotency_key[0] != '\0')
-        err = take_key(store, &job->spec, &taken); /* taken by another meanwhile: it stays that one's */
+        err = take_key(store, &job->spec, &taken);
     return err;
 }
 
@@ -397,7 +480,7 @@ static enum err land(struct store *store, struct store_land *land)
     }
     bool may_insert = job->spec.durability == DURABILITY_MEMORY && job->spec.stored == 0;
     struct glance glance = {.found = !may_insert};
-    enum err err = may_insert ? glance_at(store, job->spec.id, &glance) : ERR_OK;
+    enum err err = may_insert ? store_glance(store, job->spec.id, &glance) : ERR_OK;
     if (err == ERR_OK && !glance.found) {
         land->landed = true;
         return land_late(store, job, attempt);
@@ -406,7 +489,7 @@ static enum err land(struct store *store, struct store_land *land)
         err = store_change(store, job, attempt, JOB_QUEUED, land->before, &land->landed);
     if (err != ERR_OK || land->landed)
         return err;
-    err = glance_at(store, job->spec.id, &glance);
+    err = store_glance(store, job->spec.id, &glance);
     if (err == ERR_OK &&
         (!glance.found || (!job_is_terminal(glance.state) && glance.attempt <= land->before)))
         return store_corrupt("land", job->spec.id);
@@ -422,14 +505,18 @@ enum err store_land(struct store *store, struct store_land *operation)
 
 enum err store_sweep_keys(struct store *store, int64_t now_ms, size_t limit)
 {
+    static const enum sql SWEEPS[] = {SQL_KEY_SWEEP, SQL_UNIQUE_SWEEP};
     struct connection *connection = &store->reader.connection;
     sqlite3_stmt *statement;
+    enum err err = ERR_OK;
     CHECK(store->in_group);
-    enum err err = store_sql_get(connection, SQL_KEY_SWEEP, &statement);
-    if (err == ERR_OK) {
+    for (size_t i = 0; err == ERR_OK && i < sizeof SWEEPS / sizeof *SWEEPS; i++) {
+        err = store_sql_get(connection, SWEEPS[i], &statement);
+        if (err != ERR_OK)
+            break;
         sqlite3_bind_int64(statement, 1, now_ms);
         sqlite3_bind_int64(statement, 2, (sqlite3_int64)limit);
-        err = store_sql_done(connection, SQL_KEY_SWEEP);
+        err = store_sql_done(connection, SWEEPS[i]);
     }
     return store_checked(store, err);
 }

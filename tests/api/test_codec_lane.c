@@ -94,6 +94,64 @@ START_TEST(an_unknown_estimate_is_null)
 }
 END_TEST
 
+static const char ONE[] = "0193a2f4-7c3b-7d1e-9f10-4b1a2c3d4e5f",
+                  TWO[] = "0193a2f4-7c3b-7d1e-9f10-4b1a2c3d4e60";
+
+static void why_blocked(const struct waits *waits)
+{
+    BUF_AUTO out = {0};
+    job->state = JOB_BLOCKED;
+    codec_why(&out, job, NULL, waits);
+    load(&out);
+}
+
+static const char *sentence(void)
+{
+    return text_of(json_object_get(json, "reason"), "sentence");
+}
+
+START_TEST(a_blocked_job_names_what_it_waits_for)
+{
+    struct waits waits = {.items = {{.state = JOB_RUNNING, .task = "echo"}, {.is_batch = true}}, .count = 1};
+    ck_assert_int_eq(id_parse(ONE, &waits.items[0].id), ERR_OK);
+    ck_assert_int_eq(id_parse(TWO, &waits.items[1].id), ERR_OK);
+    waits.items[1].batch = (struct store_batch){.jobs = 9, .succeeded = 3, .failed = 2, .cancelled = 1};
+    why_blocked(&waits);
+    ck_assert_str_eq(sentence(),
+                     "it waits for the job 0193a2f4-7c3b-7d1e-9f10-4b1a2c3d4e5f, which is running");
+
+    waits.count = 2;
+    waits.others = 5;
+    why_blocked(&waits);
+    ck_assert_ptr_nonnull(strstr(sentence(), "which is running, and for 6 more"));
+    const json_t *for_what = json_object_get(json, "waits_for"), *items = json_object_get(for_what, "items");
+    ck_assert_int_eq(json_integer_value(json_object_get(for_what, "others")), 5);
+    ck_assert_str_eq(text_of(json_array_get(items, 0), "state"), "running");
+    ck_assert_str_eq(text_of(json_array_get(items, 0), "task"), "echo");
+    ck_assert_str_eq(text_of(json_array_get(items, 1), "id"), TWO);
+    ck_assert(json_is_true(json_object_get(json_array_get(items, 1), "batch")));
+    ck_assert_int_eq(json_integer_value(json_object_get(json_array_get(items, 1), "failed")), 2);
+
+    waits.items[0] = waits.items[1];
+    waits.count = 1;
+    waits.others = 0;
+    why_blocked(&waits);
+    ck_assert_ptr_nonnull(strstr(sentence(), "e60, of whose 9 jobs 6 have ended"));
+}
+END_TEST
+
+START_TEST(a_blocked_job_whose_last_has_just_ended_is_said_to_be_released)
+{
+    struct waits none = {0};
+    why_blocked(&none);
+    ck_assert_ptr_nonnull(strstr(sentence(), "released"));
+    ck_assert_uint_eq(json_array_size(json_object_get(json_object_get(json, "waits_for"), "items")), 0);
+    job->state = JOB_RUNNING;
+    why(NULL);
+    ck_assert(json_is_null(json_object_get(json, "waits_for")));
+}
+END_TEST
+
 /* --- lanes --- */
 
 static void lane(unsigned whom, const struct lane_view *view)
@@ -211,6 +269,8 @@ int main(void)
     tcase_add_test(tcase, each_state_says_by_itself_why_the_job_does_not_wait_in_line);
     tcase_add_test(tcase, of_a_queued_job_all_reasons_are_listed_and_the_first_stands_apart);
     tcase_add_test(tcase, an_unknown_estimate_is_null);
+    tcase_add_test(tcase, a_blocked_job_names_what_it_waits_for);
+    tcase_add_test(tcase, a_blocked_job_whose_last_has_just_ended_is_said_to_be_released);
     tcase_add_test(tcase, a_queue_shows_its_limits_and_what_of_them_was_set);
     tcase_add_test(tcase, a_task_has_no_depth_and_no_weight_and_of_an_unknown_one_nothing_is_limited);
     tcase_add_test(tcase, every_refusal_is_a_409_with_the_state_and_the_hint_of_the_table);

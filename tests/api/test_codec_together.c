@@ -288,6 +288,91 @@ START_TEST(a_line_is_refused_what_only_a_job_alone_may_have)
 }
 END_TEST
 
+/* --- refused by what stands already --- */
+
+/* Loads f.problem. */
+static void refusal(void)
+{
+    BUF_AUTO out = {0};
+    problem_write(&f.problem, "req-1", &out);
+    json_decref(f.json);
+    f.json = json_loadb(out.data, out.bytes, JSON_REJECT_DUPLICATES, NULL);
+    ck_assert_ptr_nonnull(f.json);
+    problem_fini(&f.problem);
+    f.problem = (struct problem){0};
+}
+
+START_TEST(a_duplicate_is_told_who_has_the_key_and_until_when)
+{
+    JOB_AUTO holder = NULL;
+    struct id id;
+    ck_assert_int_eq(id_parse(A, &id), ERR_OK);
+    ck_assert_int_eq(with("\"unique\":{\"key\":\"k\",\"period\":60}"), ERR_OK);
+    holder = job_share(f.job);
+    holder->spec.created_ms = 1000;
+    holder->state = JOB_SUCCEEDED;
+    ck_assert_int_eq(with("\"unique\":{\"key\":\"k\"}"), ERR_OK);
+    codec_duplicate(&f.problem, f.job, false, id, holder);
+    refusal();
+    ck_assert_str_eq(text_at(&f, "detail"), "the job " A " (succeeded) holds the uniqueness key \"k\" "
+                                            "until 1970-01-01T00:01:01.000Z");
+    ck_assert_str_eq(text_at(&f, "code"), "duplicate_job");
+    ck_assert_str_eq(text_at(&f, "job_id"), A);
+    ck_assert_str_eq(text_at(&f, "job_state"), "succeeded");
+    ck_assert_ptr_nonnull(strstr(text_at(&f, "hint"), "once the period is over"));
+
+    codec_duplicate(&f.problem, f.job, false, id, f.job);
+    refusal();
+    ck_assert_ptr_nonnull(strstr(text_at(&f, "detail"), "(queued)"));
+    ck_assert_ptr_nonnull(strstr(text_at(&f, "detail"), "until it has ended"));
+    ck_assert_ptr_nonnull(strstr(text_at(&f, "hint"), "\"replace\""));
+
+    codec_duplicate(&f.problem, f.job, false, id, NULL);
+    refusal();
+    ck_assert_str_eq(text_at(&f, "detail"), "the job " A " holds the uniqueness key \"k\"");
+    ck_assert_ptr_null(json_object_get(f.json, "job_state"));
+}
+END_TEST
+
+START_TEST(what_is_to_be_replaced_and_runs_cannot_give_way)
+{
+    struct id id;
+    ck_assert_int_eq(id_parse(A, &id), ERR_OK);
+    ck_assert_int_eq(with("\"unique\":{\"key\":\"k\",\"on_conflict\":\"replace\"}"), ERR_OK);
+    f.job->state = JOB_RUNNING;
+    codec_duplicate(&f.problem, f.job, false, id, f.job);
+    refusal();
+    ck_assert_ptr_nonnull(strstr(text_at(&f, "hint"), "it runs already, so it cannot give way"));
+    codec_duplicate(&f.problem, f.job, true, id, f.job);
+    refusal();
+    ck_assert_ptr_nonnull(strstr(text_at(&f, "detail"), " cannot run again: the job " A " (running) holds"));
+    ck_assert_ptr_nonnull(strstr(text_at(&f, "hint"), "/v1/jobs/" A "?wait=30"));
+    f.job->state = JOB_QUEUED;
+    codec_duplicate(&f.problem, f.job, false, id, f.job);
+    refusal();
+    ck_assert_ptr_nonnull(strstr(text_at(&f, "hint"), "again"));
+}
+END_TEST
+
+START_TEST(what_nobody_can_wait_for_is_refused_at_its_place)
+{
+    struct id id;
+    ck_assert_int_eq(id_parse(B, &id), ERR_OK);
+    ck_assert_int_eq(with("\"after\":[\"" A "\",\"" B "\"]"), ERR_OK);
+    codec_unknown_dependency(&f.problem, f.job, id, NULL, false);
+    refusal();
+    ck_assert_str_eq(fault_at(&f, 0, "pointer"), "/after/1");
+    ck_assert_int_eq(json_integer_value(json_object_get(f.json, "status")), 422);
+    ck_assert_ptr_nonnull(strstr(text_at(&f, "detail"), "no job and no batch " B));
+
+    codec_unknown_dependency(&f.problem, f.job, id, f.job, true);
+    refusal();
+    ck_assert_str_eq(fault_at(&f, 0, "parameter"), "after");
+    ck_assert_ptr_nonnull(strstr(text_at(&f, "detail"), "the job " B " has the durability memory"));
+    ck_assert_ptr_nonnull(strstr(text_at(&f, "hint"), "process or full"));
+}
+END_TEST
+
 /* --- the document --- */
 
 START_TEST(the_document_shows_what_there_is_and_nothing_else)
@@ -332,6 +417,9 @@ int main(void)
     tcase_add_test(tcase, a_misplaced_field_is_told_where_it_belongs);
     tcase_add_test(tcase, a_line_has_a_name_and_names_others);
     tcase_add_test(tcase, a_line_is_refused_what_only_a_job_alone_may_have);
+    tcase_add_test(tcase, a_duplicate_is_told_who_has_the_key_and_until_when);
+    tcase_add_test(tcase, what_is_to_be_replaced_and_runs_cannot_give_way);
+    tcase_add_test(tcase, what_nobody_can_wait_for_is_refused_at_its_place);
     tcase_add_test(tcase, the_document_shows_what_there_is_and_nothing_else);
     return run_suite(suite);
 }

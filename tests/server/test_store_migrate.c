@@ -81,7 +81,7 @@ START_TEST(each_row_of_version_2_is_there_unchanged)
     keep_old();
     ck_assert_int_eq(look("SELECT count(DISTINCT state) FROM jobs"), 5);
     open_store();
-    ck_assert_int_eq(look("PRAGMA user_version"), 3);
+    ck_assert_int_eq(look("PRAGMA user_version"), 4);
     ck_assert_int_eq(look("SELECT count(*) FROM jobs"), JOBS);
     ck_assert_int_eq(differing(COLUMNS), 0);
     ck_assert_int_eq(look("SELECT count(*) FROM jobs WHERE scheduled_ms OR expires_ms OR waits OR flags OR "

@@ -130,7 +130,7 @@ START_TEST(a_newer_schema_is_refused_with_both_versions)
     open_store();
     close_store();
     change_file("PRAGMA user_version = 7");
-    refused("schema version 7", "versions up to 3");
+    refused("schema version 7", "versions up to 4");
 }
 END_TEST
 

@@ -216,12 +216,12 @@ static void make_version_1(void)
     change_file(sql.data);
 }
 
-START_TEST(a_file_of_version_1_becomes_one_of_version_3_with_all_its_jobs)
+START_TEST(a_file_of_version_1_becomes_one_of_version_4_with_all_its_jobs)
 {
     make_version_1();
     ck_assert_int_eq(look("SELECT count(*) FROM sqlite_schema WHERE name = 'tagged'"), 0);
     open_store();
-    ck_assert_int_eq(look("PRAGMA user_version"), 3);
+    ck_assert_int_eq(look("PRAGMA user_version"), 4);
     ck_assert_int_eq(store_identity(store).bytes[1], 0x11);
     ck_assert_int_eq(store_greatest_key(store), 7030 << 12 | 30);
     ck_assert_uint_eq(list_all(ANY, NULL), 30);
@@ -284,7 +284,7 @@ int main(void)
     tcase_add_test(tcase, rising_lists_are_falling_ones_turned_over);
     tcase_add_test(tcase, a_text_is_found_in_task_error_and_id);
     tcase_add_test(tcase, a_text_that_is_the_beginning_of_an_id_says_where_its_keys_lie);
-    tcase_add_test(tcase, a_file_of_version_1_becomes_one_of_version_3_with_all_its_jobs);
+    tcase_add_test(tcase, a_file_of_version_1_becomes_one_of_version_4_with_all_its_jobs);
     tcase_add_test(tcase, jobs_of_version_1_live_on_like_any_other);
     tcase_add_test(tcase, a_migration_that_fails_leaves_the_file_at_version_1);
     suite_add_tcase(suite, tcase);
