@@ -422,6 +422,7 @@ void bulk_graph_fini(struct bulk_graph *graph)
     free(graph->first);
     free(graph->befores);
     free(graph->follows);
-    graph->order = graph->first = graph->befores = NULL;
+    graph->order = NULL;
+    graph->first = graph->befores = NULL;
     graph->follows = NULL;
 }

@@ -50,6 +50,8 @@ struct bulk_line {
 struct bulk {
     struct bulk_line *lines; /* [count] */
     size_t count, failed;
+    const uint32_t *order; /* in which they are inserted, a permutation of 0 … count − 1, so that each comes
+                              after those that it waits for; NULL: as they stand. Borrowed */
     bool atomic;
     struct id batch;
 };
