@@ -49,6 +49,21 @@ void front_submit(struct front *front, struct errand *errand)
     committer_give(&front->committer, work);
 }
 
+void front_bulk(struct front *front, struct errand *errand)
+{
+    struct work *work = front_draining(front) ? NULL : work_new(WORK_BULK);
+    if (work != NULL)
+        work->jobs = calloc(errand->bulk->count, sizeof(struct job *));
+    if (work == NULL || work->jobs == NULL) {
+        errand->err = front_draining(front) ? ERR_DRAINING : ERR_NO_MEMORY;
+        work_free(work);
+        errand->notify(errand);
+        return;
+    }
+    work->errand = errand;
+    committer_give(&front->committer, work);
+}
+
 /* Of a job that stands already: the dispatcher knows whether it has a slot. */
 static void ask(struct front *front, struct errand *errand, enum work_kind kind)
 {

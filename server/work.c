@@ -21,6 +21,7 @@ void work_free(struct work *work)
     free(work->lanes);
     free(work->ids);
     job_free(work->job);
+    job_free(work->replaced);
     free(work);
 }
 

@@ -16,7 +16,7 @@
  *     BULK     HTTP ─▶ committer (all of it, a transaction of its own) ─▶ dispatcher (slots, or cold)
  *     REPLACE  a SUBMIT that found its uniqueness key held, to be replaced: committer ─▶ dispatcher (that job
  *              out of its slot) ─▶ committer (ends it, inserts the new one) ─▶ dispatcher
- *     RELEASE  committer (by itself, after an end for which others wait) ─▶ dispatcher (slots, or cold)
+ *     RELEASE  dispatcher ─▶ committer (who waited for jobs that have ended) ─▶ dispatcher (slots, or cold)
  *     FIRE     dispatcher (a schedule is due) ─▶ committer (job, and how far the schedule is) ─▶ dispatcher
  *     SCHEDULE HTTP ─▶ dispatcher ─▶ committer (kept) ─▶ dispatcher (in force)
  *
@@ -59,10 +59,10 @@ struct work {
     struct inbox_node node; /* first, so that a node is a work */
     enum work_kind kind;
     enum err err;
-    struct errand *errand; /* SUBMIT, CANCEL, RETRY, FORGET: borrowed until its notify; NULL: nobody waits */
-    struct id id;          /* CANCEL, RETRY, FORGET */
-    bool answered;         /* it has been to the store, err is its answer */
-    struct retain *retain; /* RETAIN: borrowed until its `done` */
+    struct errand *errand;    /* borrowed until its notify; NULL: nobody waits */
+    struct id id;             /* CANCEL, RETRY, FORGET, PATCH; REPLACE: the job that is to give way */
+    bool answered;            /* it has been to the store, err is its answer */
+    struct retain *retain;    /* RETAIN: borrowed until its `done` */
     enum store_ending ending; /* CANCEL: what is asked of the store, and why */
     struct job *job;          /* SUBMIT, LAND, and RETRY from the store: a reference */
     struct work *parked;      /* CANCEL, RETRY, FORGET: the next one waiting for the same slot */
@@ -78,22 +78,23 @@ struct work {
         struct store_patch patch;
         struct store_retry retry;
         struct store_past past;
+        struct {
+            struct store_submit submit;
+            struct store_end end;
+        } replace;
     } op;
 
     struct store_load *loads; /* LOAD: owned, [load_count] */
     struct lane **lanes;      /* LOAD: owned, [load_count]; the dispatcher's */
     size_t load_count;
-    size_t limit, count;        /* DUE; count: of the jobs, also of a LOAD */
+    size_t limit, count;        /* DUE, RELEASE; count: of the jobs, also of a LOAD or BULK */
     struct store_expiry expiry; /* EXPIRED */
-    struct id *ids;             /* EXPIRED: owned, [limit] */
+    struct id *ids;             /* EXPIRED: owned, [limit]; SUBMIT, REPLACE: what the job waits for */
     struct limits limits;       /* SET: what is to be set from now on */
     int64_t next_ms;            /* DUE */
-    struct job **jobs;          /* LOAD, DUE, RELEASE: owned, [limit] */
-    struct id replaces;         /* REPLACE: which job gives way to work->job; work->id likewise */
-    struct job *replaced;       /* REPLACE: what that one is now; a reference, or NULL */
-    enum job_state replaced_from;
-    uint32_t tries;    /* REPLACE: how often somebody else was quicker */
-    struct fire *fire; /* FIRE, SCHEDULE: owned (schedules.h) */
+    struct job **jobs;          /* LOAD, DUE, RELEASE, BULK: owned, [limit] */
+    struct job *replaced;       /* REPLACE: what the job `id` is now that it gave way; a reference, or NULL */
+    struct fire *fire;          /* FIRE, SCHEDULE: owned (schedules.h) */
 };
 
 struct work *work_new(enum work_kind kind); /* NULL without memory */

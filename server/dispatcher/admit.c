@@ -327,7 +327,7 @@ static void arrive(struct dispatcher *dispatcher, const struct job_spec *spec)
     atomic_fetch_sub_explicit(&queue->incoming, 1, memory_order_relaxed);
 }
 
-static void admit_durable(struct dispatcher *dispatcher, const struct job *job)
+void admit_new(struct dispatcher *dispatcher, const struct job *job)
 {
     if (job->state == JOB_QUEUED)
         admit_stored(dispatcher, job);
@@ -341,7 +341,7 @@ static void admit_durable(struct dispatcher *dispatcher, const struct job *job)
 void admit_submitted(struct dispatcher *dispatcher, struct work *work)
 {
     if (work->job->spec.durability != DURABILITY_MEMORY) {
-        admit_durable(dispatcher, work->job);
+        admit_new(dispatcher, work->job);
         work_free(work);
         return;
     }
@@ -355,6 +355,13 @@ void admit_submitted(struct dispatcher *dispatcher, struct work *work)
         arrive(dispatcher, &work->job->spec);
     work_free(work);
     errand->notify(errand);
+}
+
+void admit_bulk(struct dispatcher *dispatcher, struct work *work)
+{
+    for (size_t i = 0; i < work->count; i++)
+        admit_new(dispatcher, work->jobs[i]);
+    work_free(work);
 }
 
 void admit_release(struct dispatcher *dispatcher, uint32_t number)

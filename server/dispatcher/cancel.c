@@ -110,16 +110,21 @@ void cancel_asked(struct dispatcher *dispatcher, struct work *work)
 }
 
 /* It has ended in the store, where it waited without a slot. */
-static void count_ended(struct dispatcher *dispatcher, const struct work *work)
+static void count_ended(struct dispatcher *dispatcher, const struct job *job, enum job_state from)
 {
-    const struct job *job = work->job;
     struct lane *lane = lineup_find(&dispatcher->lineup, job->spec.lane);
     struct metrics_row *row = metrics_row(dispatcher->metrics, job->spec.queue, job->spec.task);
     atomic_fetch_add_explicit(&row->finished[job->state], 1, memory_order_relaxed);
-    if (work->op.end.from == JOB_QUEUED && lane != NULL)
+    if (from == JOB_QUEUED && lane != NULL)
         lineup_wait(lane, -1);
     LOG(JOB_END, LOG_ID(job->spec.id), LOG_TEXT("task", job->spec.task),
         LOG_TEXT("state", job_state_text(job->state)), LOG_INT("attempt", job->spec.attempt));
+}
+
+void cancel_ended_cold(struct dispatcher *dispatcher, const struct job *job, enum job_state from)
+{
+    count_ended(dispatcher, job, from);
+    landing_notify(waiters_take(dispatcher->waiters, job->spec.id), NULL);
 }
 
 /* From the store: ended there, or not waiting there. */
@@ -128,7 +133,7 @@ void cancel_answered(struct dispatcher *dispatcher, struct work *work)
     struct id id = work->id;
     enum err err = work->err;
     if (err == ERR_OK && work->job != NULL)
-        count_ended(dispatcher, work);
+        count_ended(dispatcher, work->job, work->op.end.from);
     if (work->ending == END_ASK) { /* whatever the store said: the job was told */
         work_answer(work, ERR_AGAIN);
         return;
@@ -151,6 +156,8 @@ static void ask_again(struct dispatcher *dispatcher, struct work *parked)
         cancel_asked(dispatcher, parked);
     else if (parked->kind == WORK_PATCH)
         change_asked(dispatcher, parked);
+    else if (parked->kind == WORK_REPLACE)
+        replace_asked(dispatcher, parked);
     else
         finished_asked(dispatcher, parked);
 }

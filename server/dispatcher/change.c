@@ -33,27 +33,34 @@ bool change_on_way(const struct dispatcher *dispatcher, struct id id)
 
 /* Only rows are changed: a job that waits in a slot goes back to its row first. A row that was read before
  * the change must not come into a slot after it. */
-void change_asked(struct dispatcher *dispatcher, struct work *work)
+enum err change_make_cold(struct dispatcher *dispatcher, struct work *work)
 {
     uint32_t slot = hot_find(dispatcher->hot, work->id);
     if (dispatcher->loads_running > 0 ||
         change_on_way(dispatcher, work->id)) { /* its row may be on its way into a slot, or back into one */
         work->parked = dispatcher->deferred;
         dispatcher->deferred = work;
-        return;
+        return ERR_AGAIN;
     }
-    if (slot != HOT_NONE) {
-        const struct cell *cell = &dispatcher->cells[slot];
-        bool waits = !cell->memory && (cell->place == CELL_READY ||
-                                       (cell->place == CELL_LIVE && publish_take_back(dispatcher, slot)));
-        if (!waits) {
-            work_answer(work, ERR_NOT_NOW);
-            return;
-        }
-        cells_leave_ready(dispatcher, slot);
-        admit_send_back(dispatcher, slot);
-    }
-    change_send(dispatcher, work);
+    if (slot == HOT_NONE)
+        return ERR_OK;
+    const struct cell *cell = &dispatcher->cells[slot];
+    bool waits = !cell->memory && (cell->place == CELL_READY ||
+                                   (cell->place == CELL_LIVE && publish_take_back(dispatcher, slot)));
+    if (!waits)
+        return ERR_NOT_NOW;
+    cells_leave_ready(dispatcher, slot);
+    admit_send_back(dispatcher, slot);
+    return ERR_OK;
+}
+
+void change_asked(struct dispatcher *dispatcher, struct work *work)
+{
+    enum err err = change_make_cold(dispatcher, work);
+    if (err == ERR_OK)
+        change_send(dispatcher, work);
+    else if (err == ERR_NOT_NOW)
+        work_answer(work, err);
 }
 
 /* Its old lane has one less, whatever became of it. */

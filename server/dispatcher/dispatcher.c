@@ -108,8 +108,17 @@ static void take_in(struct dispatcher *dispatcher, struct work *work)
         fetch_loaded(dispatcher, work);
         break;
     case WORK_BULK:
+        admit_bulk(dispatcher, work);
+        break;
     case WORK_REPLACE:
+        if (work->answered)
+            replace_answered(dispatcher, work);
+        else
+            replace_asked(dispatcher, work);
+        break;
     case WORK_RELEASE:
+        fetch_released(dispatcher, work);
+        break;
     case WORK_FIRE:
     case WORK_SCHEDULE:
     case WORK_SWEEP:

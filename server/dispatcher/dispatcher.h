@@ -13,6 +13,7 @@
  *     deaths      what a dead worker leaves behind
  *     cancel      waiting, running, cold
  *     change      a waiting job is changed on request; limits and pauses are set
+ *     replace     a waiting job gives way to a newer one with the same uniqueness key
  *     look        why a job does not run, where queues and tasks stand
  *     finished    what is asked of a finished job: run again, be forgotten
  *     recovery    a new front on a live segment; charging the black box
@@ -48,6 +49,7 @@ enum {
     LOAD_LANES = 64, /* lanes that are read at a time */
     DUE_BATCH = 512,
     EXPIRY_BATCH = 256,
+    RELEASE_BATCH = 512,
     STALL_MS = 100,
     TURN_WAIT_MS = 500,
     SCAN_EVERY_MS = 100
@@ -109,7 +111,7 @@ struct dispatcher {
     uint32_t *death_slots; /* owned, [workers]: the slot whose landing resolves the worker's oldest death, or
                               none */
     int64_t next_due_ms;   /* real time; INT64_MAX: none */
-    bool due_running, load_running;
+    bool due_running, load_running, release_running;
     int64_t next_expiry_ms;     /* real time; INT64_MAX: none */
     struct store_expiry expiry; /* up to where expired jobs were looked at */
     bool expiry_running;
@@ -121,7 +123,8 @@ struct dispatcher {
     bool stalled; /* a row did not fit: no load before something is released, or STALL_MS have passed */
     int64_t stalled_ns;
     struct work *deferred; /* cancels of jobs without a slot, while a load or due runs */
-    struct work *on_way; /* PATCHes and RETRYs that the committer has: they may bring their job into a slot */
+    struct work
+        *on_way; /* PATCHes, RETRYs, REPLACEs that the committer has: they may bring a job into a slot */
     struct work *settings; /* that wait for the one that is being kept, oldest first */
     bool setting_running;
     bool any_parked; /* some cell may have cancels that wait for its landing */
@@ -173,6 +176,9 @@ void cells_park(struct dispatcher *dispatcher, uint32_t slot, struct work *work)
 
 /* admit.c */
 void admit_submitted(struct dispatcher *dispatcher, struct work *work);
+void admit_bulk(struct dispatcher *dispatcher, struct work *work);
+/* A stored job that is new: to a slot, to its lane, or nowhere until its time has come. */
+void admit_new(struct dispatcher *dispatcher, const struct job *job);
 /* A stored, queued job that counts as waiting from now on: a slot if nothing of its lane waits in the store
  * before it, else it stays cold. */
 void admit_stored(struct dispatcher *dispatcher, const struct job *job);
@@ -198,6 +204,7 @@ void fetch_ask(struct dispatcher *dispatcher); /* for everything whose time has 
 void fetch_loaded(struct dispatcher *dispatcher, struct work *work);
 void fetch_due(struct dispatcher *dispatcher, struct work *work);
 void fetch_expired(struct dispatcher *dispatcher, struct work *work);
+void fetch_released(struct dispatcher *dispatcher, struct work *work);
 /* Rows of this lane are wanted: before anything else of its level of the queue if it is first in line. */
 void fetch_want(struct dispatcher *dispatcher, struct lane *lane, bool first);
 void fetch_due_at(struct dispatcher *dispatcher, int64_t real_ms);
@@ -228,6 +235,9 @@ void deaths_landed(struct dispatcher *dispatcher, uint32_t slot);
 /* cancel.c */
 void cancel_asked(struct dispatcher *dispatcher, struct work *work);
 void cancel_answered(struct dispatcher *dispatcher, struct work *work);
+/* A job that waited without a slot, as `from`, has ended in the store: counted, logged, and its waiters told.
+ */
+void cancel_ended_cold(struct dispatcher *dispatcher, const struct job *job, enum job_state from);
 /* Everything that waited for a load, or for this slot, is looked at again. */
 void cancel_undefer(struct dispatcher *dispatcher);
 void cancel_unpark(struct dispatcher *dispatcher, struct work *parked);
@@ -253,8 +263,11 @@ const char *configure_pool_name(const struct dispatcher *dispatcher, uint32_t po
 void change_join(struct dispatcher *dispatcher);
 void change_asked(struct dispatcher *dispatcher, struct work *work);
 void change_answered(struct dispatcher *dispatcher, struct work *work);
-/* A PATCH or RETRY goes to the committer; it is back. Nothing else is asked of the store for that job in
- * between: it would hit a job that has got a slot meanwhile, and may run. */
+/* The job work->id, which waits, has no slot any more, so that its row may be changed. ERR_AGAIN: the work
+ * was put off, and is looked at again; ERR_NOT_NOW: the job does not wait, or lies in its slot alone. */
+enum err change_make_cold(struct dispatcher *dispatcher, struct work *work) MUST_USE;
+/* A PATCH, RETRY or REPLACE goes to the committer; it is back. Nothing else is asked of the store for that
+ * job in between: it would hit a job that has got a slot meanwhile, and may run. */
 void change_send(struct dispatcher *dispatcher, struct work *work);
 void change_is_back(struct dispatcher *dispatcher, struct work *work);
 bool change_on_way(const struct dispatcher *dispatcher, struct id id);
@@ -264,6 +277,10 @@ void change_set_done(struct dispatcher *dispatcher, struct work *work);
 void change_settle(struct dispatcher *dispatcher);
 /* What was set by request in earlier lives. */
 enum err change_load_settings(struct dispatcher *dispatcher, struct store_reader *reader) MUST_USE;
+
+/* replace.c */
+void replace_asked(struct dispatcher *dispatcher, struct work *work);
+void replace_answered(struct dispatcher *dispatcher, struct work *work);
 
 /* look.c */
 void look_asked(struct dispatcher *dispatcher, struct work *work);

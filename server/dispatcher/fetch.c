@@ -192,6 +192,47 @@ static void ask_due(struct dispatcher *dispatcher)
     committer_give(dispatcher->committer, work);
 }
 
+/* --- what waited for jobs that have ended --- */
+
+static void take_released(struct dispatcher *dispatcher, const struct job *job)
+{
+    if (job_is_terminal(job->state))
+        cancel_ended_cold(dispatcher, job, JOB_BLOCKED);
+    else if (job->state == JOB_QUEUED)
+        admit_stored(dispatcher, job);
+    else
+        fetch_due_at(dispatcher, job->spec.run_at_ms);
+}
+
+void fetch_released(struct dispatcher *dispatcher, struct work *work)
+{
+    dispatcher->release_running = false;
+    dispatcher->loads_running--;
+    if (work->err == ERR_OK)
+        for (size_t i = 0; i < work->count; i++)
+            take_released(dispatcher, work->jobs[i]);
+    work_free(work);
+    cancel_undefer(dispatcher);
+}
+
+/* A full store turns this away like a submission: asked again once it has room. */
+static void ask_release(struct dispatcher *dispatcher)
+{
+    const struct committer *committer = dispatcher->committer;
+    if (dispatcher->release_running || !atomic_load_explicit(&committer->releases, memory_order_relaxed) ||
+        atomic_load_explicit(&committer->full, memory_order_relaxed))
+        return;
+    struct work *work = work_new(WORK_RELEASE);
+    if (work == NULL || (work->jobs = calloc(RELEASE_BATCH, sizeof(struct job *))) == NULL) {
+        work_free(work);
+        return;
+    }
+    work->limit = RELEASE_BATCH;
+    dispatcher->release_running = true;
+    dispatcher->loads_running++;
+    committer_give(dispatcher->committer, work);
+}
+
 /* --- what was not started in time --- */
 
 void fetch_expiry_at(struct dispatcher *dispatcher, const struct job_spec *spec)
@@ -275,6 +316,7 @@ void fetch_ask(struct dispatcher *dispatcher)
     if (dispatcher->deferred != NULL)
         return; /* cancels wait for the loads that run: no new ones before they are through */
     ask_due(dispatcher);
+    ask_release(dispatcher);
     if (!still_stalled(dispatcher))
         ask_load(dispatcher);
 }

@@ -1,14 +1,19 @@
-#include "committer.h"
+#include "committer_private.h"
 
 #include "check.h"
 #include "clock.h"
 #include "log.h"
-#include "retention.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
+
+/* At the start, and after each commit before anybody hears of it. */
+static void note_releases(struct committer *committer)
+{
+    atomic_store_explicit(&committer->releases, store_releases_wait(committer->store), memory_order_relaxed);
+}
 
 void committer_init(struct committer *committer, struct store *store, struct metrics *metrics,
                     void (*deliver)(void *dispatcher, struct work *work), void *dispatcher)
@@ -16,6 +21,7 @@ void committer_init(struct committer *committer, struct store *store, struct met
     *committer =
         (struct committer){.store = store, .metrics = metrics, .deliver = deliver, .dispatcher = dispatcher};
     committer->unlanded_end = &committer->unlanded;
+    note_releases(committer);
     CHECK(sem_init(&committer->wake, 0, 0) == 0);
 }
 
@@ -42,144 +48,11 @@ static _Noreturn void store_broken(enum err err, const char *what)
     _exit(FRONT_EXIT_STORE);
 }
 
-/* --- handing out --- */
-
-static void answer(struct errand *errand, enum err err)
-{
-    if (errand == NULL)
-        return;
-    errand->err = err;
-    errand->notify(errand);
-}
-
-/* A durable submission is acknowledged here, after the dispatcher was told; a memory one only once it is
- * HELD. */
-static void hand_out_submit(struct committer *committer, struct work *work)
-{
-    struct errand *errand = work->errand;
-    struct store_submit submit = work->op.submit; /* a copy: it outlives the work */
-    bool stands = submit.replayed || submit.err == ERR_KEY_REUSED;
-    if (stands) {
-        errand->replayed = submit.replayed;
-        errand->original = submit.original;
-        work_free(work);
-        answer(errand, submit.err);
-    } else if (errand != NULL && errand->otherwise != ERR_OK &&
-               work->job->spec.durability != DURABILITY_MEMORY) {
-        enum err otherwise = errand->otherwise;
-        work_free(work);
-        answer(errand, otherwise);
-    } else if (work->job->spec.durability == DURABILITY_MEMORY) {
-        committer->deliver(committer->dispatcher, work);
-    } else {
-        work->errand = NULL;
-        metrics_submitted(committer->metrics, &work->job->spec);
-        LOG(JOB_ACCEPT, LOG_ID(work->job->spec.id), LOG_TEXT("task", work->job->spec.task));
-        committer->deliver(committer->dispatcher, work);
-        answer(errand, ERR_OK);
-    }
-}
-
-/* What a finished job was asked for: the dispatcher hears of it before the client does. */
-static void hand_back(struct committer *committer, struct work *work, enum err err)
-{
-    work->err = err;
-    work->answered = true;
-    committer->deliver(committer->dispatcher, work);
-}
-
-static void hand_out(struct committer *committer, struct work *work)
-{
-    work->err = ERR_OK;
-    switch (work->kind) {
-    case WORK_SUBMIT:
-        hand_out_submit(committer, work);
-        break;
-    case WORK_CANCEL:
-        hand_back(committer, work, work->op.end.err);
-        break;
-    case WORK_PATCH:
-        hand_back(committer, work, work->op.patch.err);
-        break;
-    case WORK_SET:
-        hand_back(committer, work, ERR_OK);
-        break;
-    case WORK_LAND:
-    case WORK_DUE:
-    case WORK_EXPIRED:
-    case WORK_LOAD:
-    case WORK_LOOK:
-        committer->deliver(committer->dispatcher, work);
-        break;
-    case WORK_RETRY:
-        hand_back(committer, work, work->op.retry.err);
-        break;
-    case WORK_FORGET:
-        hand_back(committer, work, work->op.past.err);
-        break;
-    case WORK_RETAIN:
-        retention_done(work->retain, ERR_OK);
-        work_free(work);
-        break;
-    case WORK_BULK:
-    case WORK_REPLACE:
-    case WORK_RELEASE:
-    case WORK_FIRE:
-    case WORK_SCHEDULE:
-        CHECK_NEVER("not yet"); /* BASE */
-    case WORK_SWEEP:
-        work_free(work);
-        break;
-    }
-}
-
-/* The store is full: requests hear so, results are kept. */
-static void refuse(struct committer *committer, struct work *work, enum err err)
-{
-    struct errand *errand = work->errand;
-    work->err = err;
-    switch (work->kind) {
-    case WORK_SUBMIT:
-    case WORK_SWEEP:
-        work_free(work);
-        answer(errand, err);
-        break;
-    case WORK_LAND:
-        work->node.next = NULL;
-        *committer->unlanded_end = work;
-        committer->unlanded_end = (struct work **)(void *)&work->node.next;
-        break;
-    case WORK_RETRY:
-    case WORK_FORGET:
-    case WORK_CANCEL:
-    case WORK_PATCH:
-    case WORK_SET:
-        hand_back(committer, work, err);
-        break;
-    case WORK_RETAIN:
-        retention_done(work->retain, err);
-        work_free(work);
-        break;
-    case WORK_BULK:
-    case WORK_REPLACE:
-    case WORK_RELEASE:
-    case WORK_FIRE:
-    case WORK_SCHEDULE:
-        CHECK_NEVER("not yet"); /* BASE */
-    case WORK_DUE:
-    case WORK_EXPIRED:
-    case WORK_LOAD:
-    case WORK_LOOK:
-        committer->deliver(committer->dispatcher, work);
-        break;
-    }
-}
-
 /* --- groups --- */
 
 static enum durability level_of(const struct work *work)
 {
-    if (work->kind == WORK_SUBMIT || work->kind == WORK_LAND)
+    if (work->kind == WORK_SUBMIT || work->kind == WORK_LAND || work->kind == WORK_REPLACE)
         return (enum durability)work->job->spec.durability;
     bool asked = work->kind == WORK_CANCEL || work->kind == WORK_RETRY || work->kind == WORK_FORGET ||
                  work->kind == WORK_PATCH || work->kind == WORK_SET;
@@ -207,6 +80,14 @@ static enum err write_group(struct committer *committer, size_t count)
     return err;
 }
 
+static void note_commit(struct committer *committer, int64_t begun_ns, size_t count)
+{
+    metrics_observe(committer->metrics, HISTOGRAM_COMMIT, clock_mono_ns() - begun_ns);
+    metrics_observe(committer->metrics, HISTOGRAM_COMMIT_JOBS, (int64_t)count);
+    atomic_fetch_add_explicit(&committer->commits, 1, memory_order_relaxed);
+    note_releases(committer);
+}
+
 /* ERR_OK or ERR_STORE_FULL. */
 static enum err try_group(struct committer *committer, size_t count)
 {
@@ -217,11 +98,8 @@ static enum err try_group(struct committer *committer, size_t count)
     enum err err = count == 0 ? ERR_OK : write_group(committer, count);
     if (err != ERR_OK && err != ERR_STORE_FULL)
         store_broken(err, "commit");
-    if (err == ERR_OK && store) {
-        metrics_observe(committer->metrics, HISTOGRAM_COMMIT, clock_mono_ns() - begun);
-        metrics_observe(committer->metrics, HISTOGRAM_COMMIT_JOBS, (int64_t)count);
-        atomic_fetch_add_explicit(&committer->commits, 1, memory_order_relaxed);
-    }
+    if (err == ERR_OK && store)
+        note_commit(committer, begun, count);
     return err;
 }
 
@@ -302,7 +180,7 @@ static size_t turn_away(struct committer *committer, size_t count)
     for (size_t i = 0; i < count; i++) {
         struct work *work = committer->group[i];
         if (can_wait(work) || work->kind == WORK_LAND)
-            refuse(committer, work, ERR_STORE_FULL);
+            committer_refuse(committer, work, ERR_STORE_FULL);
         else
             committer->group[left++] = work;
     }
@@ -325,12 +203,87 @@ static void commit_group(struct committer *committer, size_t count)
     }
     for (size_t i = 0; i < count; i++) {
         if (err == ERR_OK)
-            hand_out(committer, committer->group[i]);
+            committer_hand_out(committer, committer->group[i]);
         else
-            refuse(committer, committer->group[i], err);
+            committer_refuse(committer, committer->group[i], err);
     }
     if (count > 0 && (is_full(committer) || is_lean(committer)))
         (void)settle(committer); /* the disk has little room for a log */
+}
+
+/* --- bulk requests --- */
+
+static enum durability bulk_level(const struct bulk *bulk)
+{
+    enum durability level = DURABILITY_PROCESS;
+    for (size_t i = 0; i < bulk->count; i++)
+        if (bulk->lines[i].err == ERR_OK && bulk->lines[i].job->spec.durability > level)
+            level = (enum durability)bulk->lines[i].job->spec.durability;
+    return level;
+}
+
+/* What was found out about its lines is void: nothing of it has happened. */
+static void forget_bulk(struct work *work)
+{
+    while (work->count > 0)
+        job_free(work->jobs[--work->count]);
+}
+
+static enum err write_bulk(struct committer *committer, struct work *work)
+{
+    enum err err = store_begin(committer->store, bulk_level(work->errand->bulk));
+    if (err == ERR_OK)
+        err = committer_run_bulk(committer, work);
+    if (err == ERR_OK)
+        err = store_commit(committer->store);
+    else
+        store_rollback(committer->store);
+    if (err != ERR_OK)
+        forget_bulk(work);
+    return err;
+}
+
+/* The dispatcher first, then the client. Its jobs are the dispatcher's from here on. */
+static void hand_out_bulk(struct committer *committer, struct work *work, enum err err)
+{
+    static const struct id none;
+    struct errand *errand = work->errand;
+    bool inserted = work->count > 0;
+    if (!inserted)
+        errand->bulk->batch = none;
+    for (size_t i = 0; i < work->count; i++)
+        committer_accepted(committer, work->jobs[i]);
+    work->errand = NULL;
+    if (inserted)
+        committer->deliver(committer->dispatcher, work);
+    else
+        work_free(work);
+    committer_answer(errand, err);
+}
+
+/* A transaction of its own: an atomic one is rolled back without the requests around it. */
+static void commit_bulk(struct committer *committer, struct work *work)
+{
+    int64_t begun = clock_mono_ns();
+    if (is_full(committer)) {
+        committer_refuse(committer, work, ERR_STORE_FULL);
+        return;
+    }
+    enum err err = write_bulk(committer, work);
+    if (err == ERR_AGAIN) {
+        hand_out_bulk(committer, work, work->err);
+        return;
+    }
+    if (err == ERR_STORE_FULL)
+        turn_full(committer, "a write failed");
+    else if (err != ERR_OK)
+        store_broken(err, "bulk");
+    if (err != ERR_OK) {
+        committer_refuse(committer, work, err);
+        return;
+    }
+    note_commit(committer, begun, work->count);
+    hand_out_bulk(committer, work, ERR_OK);
 }
 
 static void load(struct committer *committer, struct work *work)
@@ -369,7 +322,7 @@ static bool land_unlanded(struct committer *committer)
         if (rest == NULL)
             committer->unlanded_end = &committer->unlanded;
         for (size_t i = 0; i < count; i++)
-            hand_out(committer, committer->group[i]);
+            committer_hand_out(committer, committer->group[i]);
         (void)settle(committer);
     }
     return true;
@@ -417,20 +370,28 @@ static void look_for_room(struct committer *committer)
     LOG(STORE_ROOM, LOG_INT("after_ms", (now - committer->full_since_ns) / NS_PER_MS));
 }
 
+static bool stands_alone(const struct work *work)
+{
+    return work->kind == WORK_LOAD || work->kind == WORK_BULK;
+}
+
 static void commit_queue(struct committer *committer)
 {
     while (committer->queue != NULL) {
         size_t count = 0;
-        while (committer->queue != NULL && count < GROUP_MOST && committer->queue->kind != WORK_LOAD) {
+        while (committer->queue != NULL && count < GROUP_MOST && !stands_alone(committer->queue)) {
             committer->group[count++] = committer->queue;
             committer->queue = next_of(committer->queue);
         }
         if (count > 0)
             commit_group(committer, count);
-        if (committer->queue != NULL && committer->queue->kind == WORK_LOAD) {
+        if (committer->queue != NULL && stands_alone(committer->queue)) {
             struct work *work = committer->queue;
             committer->queue = next_of(work);
-            load(committer, work);
+            if (work->kind == WORK_LOAD)
+                load(committer, work);
+            else
+                commit_bulk(committer, work);
         }
     }
 }

@@ -36,6 +36,7 @@ struct committer {
     _Atomic bool stop;
     _Atomic uint64_t commits; /* for the checkpointer */
     _Atomic bool full;        /* for everybody */
+    _Atomic bool releases;    /* for the dispatcher: jobs wait to be released (WORK_RELEASE) */
     _Atomic bool cramped;     /* from the checkpointer: the file has no room for what the log holds */
     pthread_t thread;
 
@@ -53,8 +54,8 @@ enum err committer_start(struct committer *committer) MUST_USE;
 /* Any thread; takes work. */
 void committer_give(struct committer *committer, struct work *work);
 
-/* One operation of a group, with its outcome in work->op (committer_run.c). The committer's thread. */
-enum err committer_run(const struct committer *committer, struct work *work) MUST_USE;
+/* A job was inserted: counted and logged. */
+void committer_accepted(struct committer *committer, const struct job *job);
 
 /* A turn of the thread, on the caller's and without the sleep: everything given so far, in groups. For tests
  * that start no thread. */

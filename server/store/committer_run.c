@@ -1,25 +1,125 @@
-#include "committer.h"
+#include "committer_private.h"
 
 #include "check.h"
 #include "clock.h"
+#include "extras.h"
 #include "retention.h"
+
+#include <stdlib.h>
+
+/* What the job waits for, by its extras; work->ids outlives the group. */
+static enum err read_after(struct work *work, struct job *job, size_t *count)
+{
+    *count = 0;
+    if ((job->spec.flags & JOB_FLAG_INPUTS) == 0)
+        return ERR_OK;
+    if (work->ids == NULL)
+        work->ids = calloc(AFTER_MAX, sizeof *work->ids);
+    if (work->ids == NULL)
+        return ERR_NO_MEMORY;
+    *count = extras_after(job->extras, work->ids);
+    return ERR_OK;
+}
+
+/* Everything before it has ended: it may run at once, with what they returned. */
+static enum err take_inputs(struct store *store, struct job *job)
+{
+    bool wanted = job->state == JOB_QUEUED && (job->spec.flags & JOB_FLAG_INPUTS) != 0;
+    return wanted ? store_inputs(store, job) : ERR_OK;
+}
+
+/* The ids that `submit` borrows live in `work`. */
+static enum err insert(struct store *store, struct work *work, struct job *job, struct store_submit *submit)
+{
+    size_t count;
+    enum err err = store_next_seq(store, &job->spec.seq);
+    if (err == ERR_OK)
+        err = read_after(work, job, &count);
+    if (err != ERR_OK)
+        return err;
+    job->spec.stored = 1;
+    *submit = (struct store_submit){.job = job, .after = work->ids, .after_count = count};
+    err = store_submit(store, submit);
+    if (err == ERR_OK && submit->err == ERR_OK && !submit->replayed && !submit->returned)
+        err = take_inputs(store, job);
+    return err;
+}
 
 static enum err run_submit(const struct committer *committer, struct work *work)
 {
     struct job *job = work->job;
-    bool insert = work->errand == NULL || work->errand->otherwise == ERR_OK;
+    bool wanted = work->errand == NULL || work->errand->otherwise == ERR_OK;
+    if (wanted && job->spec.durability != DURABILITY_MEMORY)
+        return insert(committer->store, work, job, &work->op.submit);
     work->op.submit = (struct store_submit){.job = job};
     enum err err = store_next_seq(committer->store, &job->spec.seq);
     if (err != ERR_OK)
         return err;
-    if (insert && job->spec.durability != DURABILITY_MEMORY) {
-        job->spec.stored = 1;
-        return store_submit(committer->store, &work->op.submit);
-    }
     if (job->spec.idempotency_key[0] != '\0')
         return store_find_key(committer->store, &work->op.submit);
     work->op.submit.err = ERR_NOT_FOUND; /* no key: nothing to find */
     return ERR_OK;
+}
+
+/* The one that holds the key gives way, if it still waits; whatever it did meanwhile, the new one is tried.
+ */
+static enum err run_replace(const struct committer *committer, struct work *work)
+{
+    struct store_end *end = &work->op.replace.end;
+    job_free(work->replaced); /* a second try after a rollback */
+    work->replaced = NULL;
+    *end = (struct store_end){
+        .id = work->id, .by = work->job->spec.id, .ending = END_REPLACE, .now_ms = clock_real_ms()};
+    enum err err = store_end(committer->store, end);
+    work->replaced = end->job;
+    return err != ERR_OK ? err : insert(committer->store, work, work->job, &work->op.replace.submit);
+}
+
+/* Of an atomic one, a line that cannot be inserted ends it all; else only what was inserted counts. */
+static enum err run_line(const struct committer *committer, struct work *work, struct bulk *bulk, size_t at)
+{
+    struct bulk_line *line = &bulk->lines[at];
+    struct store_submit submit;
+    if (line->err != ERR_OK)
+        return ERR_OK;
+    enum err err = insert(committer->store, work, line->job, &submit);
+    if (err != ERR_OK)
+        return err;
+    line->err = submit.err;
+    line->replayed = submit.replayed;
+    line->returned = submit.returned;
+    line->original = submit.original;
+    if (line->err == ERR_OK && !line->replayed && !line->returned)
+        work->jobs[work->count++] = job_share(line->job);
+    if (line->err == ERR_OK || !bulk->atomic)
+        return ERR_OK;
+    bulk->failed = at;
+    work->err = line->err;
+    return ERR_AGAIN;
+}
+
+enum err committer_run_bulk(const struct committer *committer, struct work *work)
+{
+    static const struct id none;
+    struct bulk *bulk = work->errand->bulk;
+    enum err err = ERR_OK;
+    work->err = ERR_OK;
+    if (!id_equal(bulk->batch, none))
+        err = store_batch_add(committer->store, bulk->batch, clock_real_ms());
+    for (size_t i = 0; err == ERR_OK && i < bulk->count; i++)
+        err = run_line(committer, work, bulk, bulk->order != NULL ? bulk->order[i] : i);
+    return err == ERR_OK && work->count == 0 ? ERR_AGAIN : err;
+}
+
+static enum err run_release(const struct committer *committer, struct work *work)
+{
+    for (size_t i = 0; i < work->count; i++) /* a second try after a rollback */
+        job_free(work->jobs[i]);
+    work->count = 0;
+    struct store_release release = {.now_ms = clock_real_ms(), .limit = work->limit, .jobs = work->jobs};
+    enum err err = store_release(committer->store, &release);
+    work->count = release.count;
+    return err;
 }
 
 static enum err run_due(const struct committer *committer, struct work *work)
@@ -109,11 +209,13 @@ enum err committer_run(const struct committer *committer, struct work *work)
     case WORK_EXPIRED:
         work->expiry.now_ms = clock_real_ms();
         return store_expired(committer->store, &work->expiry, work->ids);
-    case WORK_BULK:
     case WORK_REPLACE:
+        return run_replace(committer, work);
     case WORK_RELEASE:
+        return run_release(committer, work);
     case WORK_FIRE:
     case WORK_SCHEDULE:
+    case WORK_BULK:
     case WORK_LOOK:
     case WORK_LOAD:
         break;

@@ -231,6 +231,7 @@ static void draw_world(void)
     bool memory = percent(40), one_priority = percent(25);
     for (uint32_t i = 0; i < job_count; i++)
         draw_job(&jobs[i], span_ms, memory, one_priority);
+    draw_graph();
     memset(last_of_lane, 0, sizeof last_of_lane);
     memset(front_slots, 0, sizeof front_slots);
     forget_starts();
@@ -243,6 +244,7 @@ static void clear_store(void)
     if (sqlite3_exec(
             store->reader.connection.db,
             "BEGIN; DELETE FROM jobs; DELETE FROM attempts; DELETE FROM settings; DELETE FROM counts;"
+            "DELETE FROM edges; DELETE FROM releases; DELETE FROM uniques; DELETE FROM batches;"
             "COMMIT",
             NULL, NULL, &message) != SQLITE_OK)
         broken("the store cannot be emptied: %s", message);
@@ -291,11 +293,27 @@ static void resume_all(void)
         ask_paused(SETTING_TASK, i, false);
 }
 
+static bool may_be_sent(uint32_t job)
+{
+    return job < job_count && !jobs[job].sent && jobs[job].sent_ns <= now_ns;
+}
+
+static bool fits_bulk(uint32_t job)
+{
+    return may_be_sent(job) && jobs[job].durability != DURABILITY_MEMORY;
+}
+
 static void submit_due(void)
 {
-    for (uint32_t i = 0; i < job_count; i++)
-        if (!jobs[i].sent && jobs[i].sent_ns <= now_ns)
+    for (uint32_t i = 0; i < job_count; i++) {
+        uint32_t count = 0, wanted = bulks_likely && percent(50) ? (uint32_t)between(1, BULK) : 0;
+        while (count < wanted && fits_bulk(i + count))
+            count++;
+        if (count > 0)
+            ask_bulk((int)i, count);
+        else if (may_be_sent(i))
             ask_submit((int)i);
+    }
 }
 
 /* To the next moment at which something happens out there, or a little on, at most JUMP_MS. */

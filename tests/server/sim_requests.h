@@ -11,8 +11,26 @@ static inline void submit_answered(struct sim_job *job, int number, enum err err
 {
     job->accepted = err == ERR_OK;
     job->gone = !job->accepted;
-    if (err != ERR_OK && err != ERR_MEMORY_FULL)
+    if (err != ERR_OK && err != ERR_MEMORY_FULL && (err != ERR_DUPLICATE_JOB || job->unique == 0))
         broken("job %d is refused: %s", number, err_code(err));
+}
+
+/* All of it or nothing; or, if it is not atomic, line by line. */
+static inline void bulk_answered(struct request *request)
+{
+    struct bulk *bulk = &request->bulk;
+    for (size_t i = 0; i < bulk->count; i++) {
+        enum err err = bulk->atomic ? request->errand.err : bulk->lines[i].err;
+        bool stands = bulk->lines[i].returned && err == ERR_OK;
+        int number = request->job + (int)i;
+        jobs[number].accepted = err == ERR_OK && !stands;
+        jobs[number].gone = !jobs[number].accepted;
+        if (err != ERR_OK && err != ERR_DUPLICATE_JOB)
+            broken("job %d is refused: %s", number, err_code(err));
+        if (bulk->atomic && err != ERR_OK && jobs[request->job + (int)bulk->failed].unique == 0)
+            broken("a bulk request is refused for line %d, which nothing forbids", (int)bulk->failed);
+        job_free(bulk->lines[i].job);
+    }
 }
 
 static inline void cancel_was_answered(struct sim_job *job, int number, enum err err)
@@ -88,7 +106,10 @@ static inline void sim_answer(struct errand *errand)
           err_code(errand->err));
     switch (errand->kind) {
     case ERRAND_SUBMIT:
-        submit_answered(job, request->job, errand->err);
+        submit_answered(job, request->job, errand->returned ? ERR_DUPLICATE_JOB : errand->err);
+        break;
+    case ERRAND_BULK:
+        bulk_answered(request);
         break;
     case ERRAND_CANCEL:
         cancel_was_answered(job, request->job, errand->err);
@@ -105,7 +126,6 @@ static inline void sim_answer(struct errand *errand)
         set_made(&request->setting);
         break;
     case ERRAND_FORGET:
-    case ERRAND_BULK:
     case ERRAND_SCHEDULE:
     case ERRAND_LOOK:
         break;
@@ -113,12 +133,32 @@ static inline void sim_answer(struct errand *errand)
 }
 
 /* The front died before it answered: what the store says is what came of it. */
+static inline void bulk_dropped(struct request *request)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < request->bulk.count; i++) {
+        struct sim_job *job = &jobs[request->job + (int)i];
+        struct job *row = NULL;
+        job->accepted = store_get(store_own_reader(store), job->id, &row) == ERR_OK;
+        job->gone = !job->accepted;
+        kept += job->accepted;
+        job_free(row);
+        job_free(request->bulk.lines[i].job);
+    }
+    if (request->bulk.atomic && kept > 0 && kept < request->bulk.count && !request->any_unique)
+        broken("of a bulk request %d of %d lines are kept", (int)kept, (int)request->bulk.count);
+}
+
 static inline void request_dropped(struct request *request)
 {
     struct sim_job *job = request->job >= 0 ? &jobs[request->job] : NULL;
     struct job *row = NULL;
     request->open = false;
     trace("request %d (job %d) is dropped", (int)(request - requests), request->job);
+    if (request->errand.kind == ERRAND_BULK) {
+        bulk_dropped(request);
+        return;
+    }
     if (job != NULL && store_get(store_own_reader(store), job->id, &row) != ERR_OK)
         row = NULL;
     if (request->errand.kind == ERRAND_SUBMIT)
@@ -168,7 +208,7 @@ static inline struct work *work_for(struct request *request, enum work_kind kind
     return work;
 }
 
-static inline void ask_submit(int number)
+static inline struct job *make_sim_job(int number)
 {
     struct sim_job *sim = &jobs[number];
     struct job *job = new_job(sim->priority, (enum durability)sim->durability);
@@ -185,16 +225,52 @@ static inline void ask_submit(int number)
         job->state = JOB_SCHEDULED;
         job->spec.run_at_ms = job->spec.scheduled_ms = sim->not_before_ms;
     }
+    put_graph(sim, job);
     sim->id = job->spec.id;
     sim->sent = true;
+    return job;
+}
+
+static inline void trace_submit(int request, int number)
+{
+    const struct sim_job *sim = &jobs[number];
+    trace("request %d: submit job %d: q%u t%u k%u priority %u%s, expires %d, not before %d, after %u, "
+          "unique u%u %s",
+          request, number, sim->queue, sim->task, sim->key, sim->priority,
+          sim->durability == DURABILITY_MEMORY ? " memory" : "",
+          sim->expires_ms > 0 ? (int)(sim->expires_ms - base_ms) : -1,
+          sim->not_before_ms > 0 ? (int)(sim->not_before_ms - base_ms) : -1, sim->after_count, sim->unique,
+          on_conflict_text(sim->on_conflict));
+}
+
+static inline void ask_submit(int number)
+{
+    struct job *job = make_sim_job(number);
     struct request *request = new_request(ERRAND_SUBMIT, number);
     struct work *work = work_for(request, WORK_SUBMIT);
     work->job = job;
-    trace("request %d: submit job %d: q%u t%u k%u priority %u%s, expires %d, not before %d",
-          (int)(request - requests), number, sim->queue, sim->task, sim->key, sim->priority,
-          sim->durability == DURABILITY_MEMORY ? " memory" : "",
-          sim->expires_ms > 0 ? (int)(sim->expires_ms - base_ms) : -1,
-          sim->not_before_ms > 0 ? (int)(sim->not_before_ms - base_ms) : -1);
+    trace_submit((int)(request - requests), number);
+    committer_give(&committer, work);
+}
+
+/* The jobs from `number` on, in one request. */
+static inline void ask_bulk(int number, uint32_t count)
+{
+    struct request *request = new_request(ERRAND_BULK, number);
+    struct bulk *bulk = &request->bulk;
+    *bulk = (struct bulk){.lines = request->lines, .count = count, .atomic = percent(70)};
+    if (percent(60))
+        batches[batch_count++] = bulk->batch = id_new();
+    for (uint32_t i = 0; i < count; i++) {
+        struct job *job = make_sim_job(number + (int)i);
+        job->spec.batch = jobs[number + (int)i].batch = bulk->batch;
+        request->any_unique = request->any_unique || jobs[number + (int)i].unique > 0;
+        request->lines[i] = (struct bulk_line){.job = job};
+        trace_submit((int)(request - requests), number + (int)i);
+    }
+    request->errand.bulk = bulk;
+    struct work *work = work_for(request, WORK_BULK);
+    work->jobs = calloc(count, sizeof(struct job *));
     committer_give(&committer, work);
 }
 

@@ -2,7 +2,7 @@
 #ifndef FORKPOOL_TESTS_SIM_RULES_H
 #define FORKPOOL_TESTS_SIM_RULES_H
 
-#include "sim_world.h"
+#include "sim_graph.h"
 
 /* A rate is metered when a job is published, and kept when jobs start. A job starts at most TAKE_BACK_MS
  * after that, unless the dispatcher comes late to take it back: its turns are at most JUMP_MS apart here. So
@@ -202,9 +202,9 @@ static inline bool may_run(const struct sim_job *job)
                         *scope = scope_limits(key_scope(job));
     int64_t in_queue = 0, of_task = 0, with_key = 0;
     if (!job->accepted || job->running || job->over || job->stop_asked || whole_paused ||
-        limit_of(queue, LIMIT_PAUSED) == 1 || limit_of(task, LIMIT_PAUSED) == 1 ||
-        clock_real_ms() < job->not_before_ms || job->cancel_asked || job->expires_ms > 0 ||
-        has_rate(queue, LIMIT_RATE) || has_rate(task, LIMIT_RATE) ||
+        job->after_count > 0 || job->unique > 0 || limit_of(queue, LIMIT_PAUSED) == 1 ||
+        limit_of(task, LIMIT_PAUSED) == 1 || clock_real_ms() < job->not_before_ms || job->cancel_asked ||
+        job->expires_ms > 0 || has_rate(queue, LIMIT_RATE) || has_rate(task, LIMIT_RATE) ||
         (job->key > 0 && has_rate(scope, LIMIT_KEY_RATE)))
         return false;
     /* What is published to a pool whose workers are busy holds a place of its task and key, and so does a
@@ -274,6 +274,7 @@ static inline void check_start(int number, const struct slot *slot)
     if (job->runs == 0 && job->expired_rounds > 3)
         broken("expiry: job %d starts %d ms after it expired", number,
                (int)(clock_real_ms() - job->expires_ms));
+    check_graph_start(number);
     check_concurrency(job);
     check_rates(job);
     check_lane_order(job, slot->spec.seq);
@@ -310,7 +311,8 @@ static inline void check_row(int number)
                            : job->last == OUTCOME_CANCELLED ? JOB_CANCELLED
                            : job->failed                    ? JOB_FAILED
                                                             : JOB_STATE_COUNT;
-    if (right != JOB_STATE_COUNT ? found->state != right : !expired && !cancelled)
+    if (right != JOB_STATE_COUNT ? found->state != right
+                                 : !expired && !cancelled && !ended_by_others(number, found))
         broken("job %d ends as %s (%s) after %u runs, the last %s%s%s", number, job_state_text(found->state),
                found->attempt.error_code, job->runs, outcome_text(job->last),
                job->cancel_asked ? ", cancelled" : "", job->expires_ms > 0 ? ", expires" : "");
@@ -340,6 +342,7 @@ static inline void check_nothing_left(void)
             broken("counts: %u in flight of task %s at the end", task->gate.in_flight, task->name);
     for (uint32_t i = 0; i < job_count; i++)
         check_row((int)i);
+    check_graph_end();
 }
 
 #endif

@@ -20,6 +20,7 @@ static inline _Noreturn void fixture_broken(const char *file, int line, const ch
     ((expression) ? (void)0 : fixture_broken(__FILE__, __LINE__, #expression))
 
 #include "dispatcher_fixture.h"
+#include "extras.h"
 
 enum {
     QUEUES = 4,
@@ -28,6 +29,9 @@ enum {
     POOLS = 3,
     JOBS = 60,
     REQUESTS = 400,
+    PARENTS = 3,
+    UNIQUES = 2,
+    BULK = 8,
     SLOTS = 64,
     MAX_CRASHES = 3,
     MAX_LOST = 20,
@@ -127,6 +131,11 @@ struct sim_job {
     int64_t may_since_ns;    /* nothing has held it up since then; −1: something does */
     uint32_t may_rounds;     /* … for so many rounds in which an idle worker found nothing */
     uint32_t expired_rounds; /* rounds of committer and dispatcher since it expired */
+    uint32_t after_count;    /* what it waits for */
+    int after[PARENTS];
+    uint32_t unique; /* 0: no uniqueness key */
+    uint8_t after_policy, on_conflict;
+    struct id batch; /* zero: none */
 };
 
 struct request {
@@ -135,6 +144,9 @@ struct request {
     bool open;
     struct setting setting;
     struct store_patch patch;
+    struct bulk bulk; /* of jobs from `job` on */
+    struct bulk_line lines[BULK];
+    bool any_unique;
 };
 
 /* Starts that a rate counts. */
@@ -171,6 +183,9 @@ static struct front_slot front_slots[SLOTS];
 static uint32_t job_count, request_count, worker_count, queue_count, task_count, key_count, pool_count;
 static uint32_t queue_pool[QUEUES];
 static uint64_t round_number;
+static bool bulks_likely;
+static struct id batches[JOBS];
+static uint32_t batch_count;
 static struct {
     int64_t seq;
     uint32_t queue, task, key, priority;
