@@ -45,6 +45,8 @@ void bulk_refuse(struct bulk_request *bulk, size_t at, const struct problem *fau
 void bulk_free(void *bulk);
 
 /* bulk_answer.c */
+/* Adds Retry-After if err is a refusal of front_admit. */
+void bulk_say_when(struct bulk_request *bulk, enum err err);
 enum answer bulk_answer_ids(struct bulk_request *bulk);
 enum answer bulk_answer_lines(struct bulk_request *bulk);
 

@@ -3,6 +3,7 @@
 #include "await.h"
 #include "codec.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 static void put_id(struct buf *out, struct id id)
@@ -60,6 +61,15 @@ static struct id say_batch(struct bulk_request *bulk)
     return batch;
 }
 
+void bulk_say_when(struct bulk_request *bulk, enum err err)
+{
+    if (bulk->retry_after_s == 0 || (err != ERR_QUEUE_FULL && err != ERR_QUEUE_CLOSED))
+        return;
+    reply_header(bulk->request, "Retry-After",
+                 request_printf(bulk->request, "%" PRId64, bulk->retry_after_s));
+    bulk->retry_after_s = 0; /* said */
+}
+
 enum answer bulk_answer_ids(struct bulk_request *bulk)
 {
     const struct id none = {0};
@@ -82,9 +92,8 @@ enum answer bulk_answer_ids(struct bulk_request *bulk)
 enum answer bulk_answer_lines(struct bulk_request *bulk)
 {
     (void)say_batch(bulk);
-    if (bulk->retry_after_s > 0)
-        reply_header(bulk->request, "Retry-After",
-                     request_printf(bulk->request, "%lld", (long long)bulk->retry_after_s));
+    for (size_t i = 0; i < bulk->count; i++)
+        bulk_say_when(bulk, bulk->entries[i].err);
     struct buf *out = reply_json(bulk->request, 200);
     bulk->request->reply.content_type = "application/x-ndjson";
     for (size_t i = 0; i < bulk->count; i++) {

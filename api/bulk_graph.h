@@ -27,6 +27,7 @@ struct bulk_entry {
     enum err err;         /* why it is refused; OK: not so far */
     char ref[NAME_BYTES]; /* "": none */
     /* Not the graph's business (bulk.h). */
+    enum err otherwise;      /* not admitted, but it may stand already: wanted only then, else refused so */
     char *detail;            /* owned: the sentence for err; or NULL */
     bool admitted;           /* a place in its queue is reserved */
     bool replayed, returned; /* the job of `id` is what it stands for */

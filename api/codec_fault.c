@@ -71,7 +71,8 @@ void codec_json_fault(struct problem *problem, const char *text, size_t bytes, c
                     (int)excerpt.bytes, excerpt.bytes > 0 ? excerpt.data : "");
     }
     buf_printf(&problem->extra, ",\"column\":%zu", fault->column);
-    hint_json(problem, fault);
+    if (problem->line == 0) /* else it comes from a file */
+        hint_json(problem, fault);
 }
 
 void codec_refusal(struct problem *problem, enum err err, const struct job *job, enum job_request request)

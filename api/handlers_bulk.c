@@ -108,7 +108,12 @@ static void admit(struct bulk_request *bulk, size_t at)
         return;
     codec_not_admitted(&problem, err, spec->queue, &estimate, -1);
     bulk->retry_after_s = estimate.retry_after_s > 0 ? estimate.retry_after_s : 1;
-    bulk_refuse(bulk, at, &problem);
+    if (spec->idempotency_key[0] == '\0') {
+        bulk_refuse(bulk, at, &problem);
+        return;
+    }
+    bulk->entries[at].otherwise = err;
+    bulk->entries[at].detail = strndup(problem.detail.data, problem.detail.bytes);
 }
 
 /* Those before others come first, so that who waits for a refused one is refused too. */
@@ -134,9 +139,7 @@ static void admit_all(struct bulk_request *bulk)
 
 static enum answer refuse_whole(struct bulk_request *bulk)
 {
-    if (bulk->retry_after_s > 0)
-        reply_header(bulk->request, "Retry-After",
-                     request_printf(bulk->request, "%lld", (long long)bulk->retry_after_s));
+    bulk_say_when(bulk, bulk->problem.err);
     return problem_reply(bulk->request, &bulk->problem);
 }
 
@@ -156,7 +159,9 @@ static void not_accepted(struct bulk_request *bulk, const struct bulk_entry *ent
     bool read = (line->err == ERR_DUPLICATE_JOB || line->err == ERR_UNKNOWN_DEPENDENCY) &&
                 await_read(request, line->original) == ERR_OK;
     const struct job *other = read ? request->job : NULL;
-    if (line->err == ERR_DUPLICATE_JOB)
+    if (entry->otherwise != ERR_OK && line->err == entry->otherwise)
+        problem_set(problem, line->err, "%s", entry->detail != NULL ? entry->detail : err_title(line->err));
+    else if (line->err == ERR_DUPLICATE_JOB)
         codec_duplicate(problem, entry->job, false, line->original, other);
     else if (line->err == ERR_UNKNOWN_DEPENDENCY)
         codec_unknown_dependency(problem, entry->job, line->original, other, false);
@@ -230,12 +235,15 @@ static enum err send_lines(struct bulk_request *bulk)
         return ERR_NO_MEMORY;
     for (size_t i = 0; i < bulk->count; i++) {
         struct bulk_entry *entry = &bulk->entries[i];
-        sent->lines[i] = (struct bulk_line){.job = entry->job, .err = entry->err};
+        sent->lines[i] =
+            (struct bulk_line){.job = entry->job, .err = entry->err, .otherwise = entry->otherwise};
         if (entry->err == ERR_OK)
             entry->job->spec.batch = sent->batch;
     }
     sent->count = bulk->count;
     sent->order = graph->order;
+    sent->first = graph->first;
+    sent->befores = graph->befores;
     sent->atomic = bulk->atomic;
     await_bulk(bulk->request, sent);
     return ERR_OK;

@@ -44,6 +44,7 @@ enum errand_kind {
 struct bulk_line {
     struct job *job; /* a reference; NULL: the line was refused before */
     enum err err;
+    enum err otherwise; /* as of an errand */
     bool replayed, returned;
     struct id original;
 };
@@ -52,6 +53,10 @@ struct bulk {
     size_t count, failed;
     const uint32_t *order; /* in which they are inserted, a permutation of 0 … count − 1, so that each comes
                               after those that it waits for; NULL: as they stand. Borrowed */
+    /* Line i waits for the lines befores[first[i]] to befores[first[i + 1] − 1], whose ids are in its
+     * EXTRA_AFTER: where one of them stood already, as another job, it waits for that. NULL: none does.
+     * Borrowed */
+    const size_t *first, *befores;
     bool atomic;
     struct id batch;
 };

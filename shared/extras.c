@@ -146,3 +146,18 @@ size_t extras_after(struct text extras, struct id ids[AFTER_MAX])
     }
     return count;
 }
+
+void extras_rename_after(struct job *job, struct id from, struct id to)
+{
+    enum { BYTES = ID_TEXT_BYTES - 1 };
+    struct json_span after;
+    char old[ID_TEXT_BYTES], new[ID_TEXT_BYTES];
+    if (!extras_find(job->extras, EXTRA_AFTER, &after))
+        return;
+    CHECK(job->owned[3] == job->extras.at);
+    id_format(from, old);
+    id_format(to, new);
+    char *at = memmem(after.at, after.bytes, old, BYTES);
+    if (at != NULL)
+        memcpy(at, new, BYTES);
+}

@@ -79,4 +79,7 @@ enum { AFTER_MAX = 256 };
 /* EXTRA_AFTER: how many ids there are, at most AFTER_MAX; what is not an id is left out. */
 size_t extras_after(struct text extras, struct id ids[AFTER_MAX]);
 
+/* In the EXTRA_AFTER of a job that owns its extras and is not shared yet, one id becomes another. */
+void extras_rename_after(struct job *job, struct id from, struct id to);
+
 #endif

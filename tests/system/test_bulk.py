@@ -305,6 +305,22 @@ def test_a_full_queue_names_line_and_queue_and_keeps_no_places(client):
     assert accepted(client, jobs[:5])["count"] == 5
 
 
+def test_who_waits_for_a_job_that_is_returned_waits_for_that_one(client):
+    assert client.post("/v1/queues/shared/pause").status_code == 200
+    shared = echo("shared", ref="prepare", queue="shared", unique={"key": "prepare", "on_conflict": "return"})
+    first = accepted(client, [shared, echo(1, after=["@prepare"])])
+    for query in ("", "?atomic=false"):
+        answer = bulk(client, [echo(2, ref="own"), echo(3, after=["@prepare", "@own"]), shared], query)
+        ids = answer.json()["ids"] if query == "" else [one["id"] for one in statuses(answer)]
+        assert ids[2] == first["ids"][0]
+        assert client.job(ids[1])["after"] == [first["ids"][0], ids[0]]
+        client.wait(ids[0])
+        assert client.job(ids[1])["state"] == "blocked"
+    client.post("/v1/queues/shared/resume")
+    assert client.wait(ids[1])["state"] == "succeeded"
+    assert client.wait(first["ids"][1])["state"] == "succeeded"
+
+
 # ── again ──
 
 
@@ -318,6 +334,23 @@ def test_a_repeated_request_is_the_first_one(client):
     assert answer.headers["Location"] == f"/v1/batches/{first['batch']}"
     assert count(client) == before
     assert client.job(first["ids"][2])["idempotency_key"] == "again-1#3"
+
+
+def test_a_repeated_request_is_answered_however_full_the_queue_is(client):
+    assert client.patch("/v1/queues/tight", {"max_depth": 2}).status_code == 200
+    assert client.post("/v1/queues/tight/pause").status_code == 200
+    jobs = [echo(n, queue="tight") for n in range(2)]
+    first = accepted(client, jobs, Idempotency_Key="tight-1")
+    answer = bulk(client, jobs, Idempotency_Key="tight-1")
+    assert answer.status_code == 202 and answer.json() == first
+    answer = bulk(client, jobs, Idempotency_Key="tight-2")
+    refused(answer, 429, "queue_full", "line 1: ", "tight")
+    assert int(answer.headers["Retry-After"]) >= 1
+    answers = statuses(bulk(client, [echo(9)] + jobs[:1], "?atomic=false", Idempotency_Key="tight-3"))
+    assert [one["status"] for one in answers] == [202, 429]
+    assert client.post("/v1/queues/tight/resume").status_code == 200
+    for one in first["ids"]:
+        client.wait(one)
 
 
 def test_another_request_under_the_same_key_is_refused(client):
