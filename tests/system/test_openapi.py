@@ -297,6 +297,29 @@ def test_live_answers_of_every_route_match_their_schemas(document, server, clien
     assert not errors, f"no 404 was seen from {errors}"
 
 
+def test_unique_and_blocked_jobs_are_answered_as_the_file_says(document, start_server):
+    client = start_server(workers_count=1).client
+    call = Checker(document, client).call
+    assert client.post("/v1/queues/held/pause").status_code == 200
+    parent = call("POST", "/v1/jobs", 202, {"task": "echo", "queue": "held", "unique": {"key": "k", "period": 60}}).json()["id"]
+    call("POST", "/v1/jobs", 409, {"task": "echo", "unique": {"key": "k"}})
+    call("POST", "/v1/jobs", 202, {"task": "echo", "unique": {"key": "k", "on_conflict": "return"}})
+    call("POST", "/v1/tasks/{task}/jobs", 409, 1, {"task": "echo"}, query="?unique_key=k&unique_period=9&on_conflict=reject")
+    call("POST", "/v1/tasks/{task}/call", 409, 1, {"task": "echo"}, query="?unique_key=k")
+    call("POST", "/v1/jobs", 422, {"task": "echo", "after": [UNKNOWN]})
+    call("POST", "/v1/tasks/{task}/jobs", 422, 1, {"task": "echo"}, query=f"?after={UNKNOWN}")
+    child = call("POST", "/v1/jobs", 202, {"task": "echo", "after": [parent], "after_policy": "run", "unique": True}).json()["id"]
+    call("GET", "/v1/jobs/{id}", 200, values={"id": child})
+    call("GET", "/v1/jobs/{id}/why", 200, values={"id": child})
+    call("GET", "/v1/jobs", 200, query="?state=blocked")
+    call("GET", "/v1/jobs", 200, query=f"?batch={UNKNOWN}")
+    call("GET", "/v1/jobs", 422, query="?batch=x")
+    call("PATCH", "/v1/jobs/{id}", 200, {"priority": 9, "scheduled_at": None}, {"id": child})
+    call("POST", "/v1/jobs/{id}/retry", 409, values={"id": child})
+    call("DELETE", "/v1/jobs/{id}", 409, values={"id": child})
+    call("POST", "/v1/jobs/{id}/cancel", 200, values={"id": child})
+
+
 def test_a_pruned_result_is_answered_as_the_file_says(document, start_server):
     server = start_server(jobs_retain_results="1s", workers_count=1)
     check = Checker(document, server.client)
