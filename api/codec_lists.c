@@ -34,8 +34,7 @@ static size_t skip_element(struct json_span array, size_t at)
     return at;
 }
 
-/* The next element of an array that is valid JSON; *at is 0 for the first. */
-static bool next_element(struct json_span array, size_t *at, struct json_span *element)
+bool options_next_element(struct json_span array, size_t *at, struct json_span *element)
 {
     size_t from = skip_space(array, *at + 1);
     if (*at >= array.bytes || array.at[*at] == ']' || array.at[from] == ']')
@@ -59,7 +58,7 @@ static bool take_elements(struct options *options, enum option_name name, const 
     char pointer[OPTION_TEXT_BYTES];
     if (value->span.bytes == 0 || value->span.at[0] != '[')
         return false;
-    for (size_t number = 0; next_element(value->span, &at, &element); number++) {
+    for (size_t number = 0; options_next_element(value->span, &at, &element); number++) {
         if (take(options, name, element, number))
             continue;
         snprintf(pointer, sizeof pointer, "%s/%zu", value->where, number);

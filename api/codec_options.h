@@ -133,6 +133,9 @@ bool options_take_tag(struct options *options, const struct value *value);
 bool options_take_intervals(struct options *options, const struct value *value);
 bool options_take_codes(struct options *options, enum option_name name, const struct value *value);
 
+/* The next element of an array that is valid JSON; *at is 0 for the first. */
+bool options_next_element(struct json_span array, size_t *at, struct json_span *element);
+
 /* Tags and extras go over to the job. */
 void options_keep(struct options *options);
 void options_fini(struct options *options);
