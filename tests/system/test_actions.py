@@ -1,6 +1,6 @@
 """Many jobs at once: retried, cancelled and deleted by ids or by a filter; queues purged."""
 
-import json
+import errno
 import threading
 import time
 
@@ -8,13 +8,13 @@ import pytest
 import requests
 
 import processes
+from faults import Faults
 from load import submit_all
 from processes import until
 
 SERVER = {"workers_count": 2, "jobs_kill_after": "500ms"}
 UNKNOWN = "018f0000-0000-7000-8000-000000000000"
 NO_RETRY = {"max_attempts": 1}
-WORDS = {"cancel": "cancelled", "retry": "retried", "delete": "deleted"}
 
 
 def code(answer, status):
@@ -373,32 +373,57 @@ def test_ten_thousand_ids_are_taken_in_one_request(start_server):
     assert counts(client, "ids")["cancelled"] == 10000
 
 
-@pytest.mark.parametrize("action", ["cancel", "delete", "retry"])
-def test_after_a_kill_of_the_front_in_the_middle_a_repeat_does_the_rest(start_server, action):
-    server = start_server(workers_count=2)
-    client, queue, number = server.client, "killed", 6000
-    client.post(f"/v1/queues/{queue}/pause")
-    fill(server, queue, number)
-    if action != "cancel":
-        assert act(client, "cancel", filter={"queue": queue})["done"] == number
-    front = server.front()
-    other = server.new_client()
-    answers = []
+@pytest.fixture
+def slow_server(start_server, tmp_path):
+    """slow_server(queue, number): a server with so many jobs in a paused queue, whose disk syncs slowly; and its client."""
+    faults = Faults(tmp_path)
+
+    def make(queue, number):
+        server = start_server(start=False, workers_count=2)
+        server.environment = faults.environment()
+        server.start()
+        server.client.post(f"/v1/queues/{queue}/pause")
+        fill(server, queue, number)
+        return server
+
+    make.down = lambda: faults.on(("slow", 60, "forkpool.db"))
+    make.up = faults.off
+    return make
+
+
+def act_in_background(server, **body):
+    """Sends an action; what .join() leaves in .answers is its answer, or None if the connection broke."""
+    client = server.new_client()
 
     def ask():
         try:
-            answers.append(other.post("/v1/jobs/actions", {"action": action, "filter": {"queue": queue}}))
+            thread.answers.append(client.post("/v1/jobs/actions", body))
         except requests.RequestException:
-            answers.append(None)
+            thread.answers.append(None)
 
     thread = threading.Thread(target=ask)
+    thread.answers = []
     thread.start()
+    return thread
+
+
+@pytest.mark.parametrize("action", ["cancel", "delete", "retry"])
+def test_after_a_kill_of_the_front_in_the_middle_a_repeat_does_the_rest(slow_server, action):
+    queue, number = "killed", 6000
+    server = slow_server(queue, number)
+    client = server.client
+    if action != "cancel":
+        assert act(client, "cancel", filter={"queue": queue})["done"] == number
     state = "queued" if action == "cancel" else "cancelled"
-    until(lambda: 0 < counts(client, queue)[state] < number, 10, "it is in the middle")
+    front = server.front()
+    slow_server.down()
+    asking = act_in_background(server, action=action, filter={"queue": queue})
+    until(lambda: counts(client, queue)[state] < number, 10, "it has begun")
     processes.kill(front)
-    thread.join()
-    assert answers == [None], "the front was killed before it could answer"
-    server.wait_ready()
+    asking.join()
+    slow_server.up()
+    assert asking.answers == [None], "the front was killed before it could answer"
+    until(lambda: server.fronts() not in ([], [front]) and server.ready(), 20, "another front")
     client = server.new_client()
     left = counts(client, queue)[state]
     assert 0 < left < number
@@ -410,23 +435,54 @@ def test_after_a_kill_of_the_front_in_the_middle_a_repeat_does_the_rest(start_se
     server.stop()
 
 
-def test_a_stop_of_the_server_ends_an_action_with_more_to_do(start_server):
-    server = start_server(workers_count=1)
-    client, queue, number = server.client, "stopping", 8000
-    client.post(f"/v1/queues/{queue}/pause")
-    fill(server, queue, number)
-    other = server.new_client()
-    answers = []
-    thread = threading.Thread(target=lambda: answers.append(
-        other.post("/v1/jobs/actions", {"action": "cancel", "filter": {"queue": queue}})))
-    thread.start()
+def test_a_stop_of_the_server_ends_an_action_with_more_to_do(slow_server):
+    queue, number = "stopping", 20000
+    server = slow_server(queue, number)
+    client = server.client
+    slow_server.down()
+    asking = act_in_background(server, action="cancel", filter={"queue": queue})
     until(lambda: counts(client, queue)["queued"] < number, 10, "it has begun")
     server.stop()
-    thread.join()
-    assert answers[0].status_code == 200
-    found = answers[0].json()
-    assert found["more"] is True and found["done"] == found["matched"]
+    asking.join()
+    slow_server.up()
+    assert asking.answers[0] is not None and asking.answers[0].status_code == 200
+    found = asking.answers[0].json()
+    assert found["more"] is True and 0 < found["done"] == found["matched"] < number
     server.start()
     assert counts(server.client, queue)["queued"] == number - found["done"]
     assert act(server.client, "cancel", filter={"queue": queue})["done"] == number - found["done"]
-    assert json.dumps(found)
+
+
+def test_an_action_ends_with_more_to_do_when_its_time_is_over(slow_server):
+    """Which is http.max_wait, but a second at least."""
+    queue, number = "timed", 20000
+    server = slow_server(queue, number)
+    server.stop()
+    server.start(http_max_wait="100ms")
+    slow_server.down()
+    began = time.monotonic()
+    found = act(server.client, "cancel", filter={"queue": queue})
+    seconds = time.monotonic() - began
+    assert found["more"] is True and 0 < found["done"] == found["matched"] < number
+    assert 1 <= seconds < 3
+    slow_server.up()
+    done = found["done"]
+    while found["more"]:
+        found = act(server.client, "cancel", filter={"queue": queue})
+        done += found["done"]
+    assert done == number and counts(server.client, queue)["cancelled"] == number
+
+
+def test_a_full_disk_stops_an_action_with_what_was_done(start_server, tmp_path):
+    faults = Faults(tmp_path)
+    server = start_server(start=False, workers_count=1)
+    server.environment = faults.environment()
+    server.start()
+    waiting = paused(server.client, "full", 10)
+    faults.on(("pwrite", errno.ENOSPC, "forkpool.db"))
+    answer = server.client.post("/v1/jobs/actions", {"action": "cancel", "filter": {"queue": "full"}})
+    assert code(answer, 507) == "store_full" and "0 jobs were cancelled" in answer.json()["detail"]
+    faults.off()
+    until(lambda: server.client.post("/v1/jobs", {"task": "echo"}).status_code == 202, 10, "there is room again")
+    act(server.client, "cancel", filter={"queue": "full"})
+    until(lambda: {server.client.job(job)["state"] for job in waiting} == {"cancelled"}, 10)
