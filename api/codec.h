@@ -5,6 +5,7 @@
 #ifndef FORKPOOL_CODEC_H
 #define FORKPOOL_CODEC_H
 
+#include "action.h"
 #include "buf.h"
 #include "catalogue.h"
 #include "config.h"
@@ -39,6 +40,10 @@ enum err codec_patch(const struct buf *body, int64_t now_ms, struct store_patch 
 
 /* The body of a PATCH of a queue (FOR_QUEUE) or a task (FOR_TASK): setting->to and given. */
 enum err codec_limits(const struct buf *body, unsigned whom, struct setting *setting,
+                      struct problem *problem) MUST_USE;
+
+/* The body of POST /v1/jobs/actions. action->ids borrows from `ids`, which the caller owns. */
+enum err codec_action(const struct buf *body, struct action *action, struct buf *ids,
                       struct problem *problem) MUST_USE;
 
 /* "paused":…,"limits":{…},"set":{…} and so on of a queue or task, as the dispatcher sees it: members, with a

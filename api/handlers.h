@@ -17,6 +17,8 @@ handler_fn list_jobs;
 handler_fn get_job, get_job_result, get_job_log, list_attempts;
 /* handlers_life.c */
 handler_fn cancel_job, retry_job, delete_job, patch_job;
+/* handlers_actions.c */
+handler_fn act_on_jobs, purge_queue;
 /* handlers_why.c */
 handler_fn get_job_why;
 /* handlers_queues.c */
@@ -56,6 +58,10 @@ enum answer handler_look(struct request *request, enum look_kind kind, handler_f
 
 /* The document of the queue that the path names, even if there is nothing to say of it: what was just set. */
 handler_fn handler_queue;
+
+/* Within the answer to a look at queues: whether there is one of the name in the path. False: the reply says
+ * no. */
+bool handler_queue_known(struct request *request);
 
 /* Of a look at queues or tasks, the one of that name; NULL: it is not there. */
 const struct lane_view *handler_view(const struct look *look, const char *name);

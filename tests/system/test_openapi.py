@@ -315,6 +315,16 @@ def test_live_answers_of_every_route_match_their_schemas(document, server, clien
     call("DELETE", "/v1/jobs/{id}", 204, values={"id": failed})
     call("DELETE", "/v1/jobs/{id}", 404, values={"id": failed})
 
+    # Many at once.
+    call("POST", "/v1/jobs/actions", 200, {"action": "cancel", "ids": [held, crashed, UNKNOWN]})
+    call("POST", "/v1/jobs/actions", 200, {"action": "delete", "filter": {"state": "cancelled", "queue": "nope"}, "dry_run": True})
+    call("POST", "/v1/jobs/actions", 200, {"action": "retry", "filter": {"tag": "nope"}})
+    call("POST", "/v1/jobs/actions", 409, {"action": "delete", "filter": {}})
+    call("POST", "/v1/jobs/actions", 422, {"action": "delete", "filter": {"colour": "red"}})
+    call("POST", "/v1/queues/{queue}/purge", 200, values={"queue": "default"}, query="?confirm=true")
+    call("POST", "/v1/queues/{queue}/purge", 409, values={"queue": "default"})
+    call("POST", "/v1/queues/{queue}/purge", 404, values={"queue": "nope"})
+
     # The rest.
     call("GET", "/v1/tasks", 200)
     call("GET", "/v1/tasks/{task}", 200, values={"task": "echo"})
