@@ -10,7 +10,7 @@ handler_fn submit_job, submit_task_job, call_task;
 /* handlers_bulk.c */
 handler_fn submit_bulk;
 /* handlers_batches.c */
-handler_fn get_batch;
+handler_fn get_batch, cancel_batch;
 /* handlers_jobs.c */
 handler_fn list_jobs;
 /* handlers_job.c */

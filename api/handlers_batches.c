@@ -1,4 +1,5 @@
-/* GET /v1/batches/{id}: how far the jobs of one request are, and who waits for whom. */
+/* The jobs of one bulk request: how far they are and who waits for whom, and the end of all of them. */
+#include "action.h"
 #include "codec.h"
 #include "extras.h"
 #include "handlers.h"
@@ -83,7 +84,10 @@ static void put_links(struct buf *out, struct id id)
 {
     char text[ID_TEXT_BYTES];
     id_format(id, text);
-    buf_printf(out, ",\"links\":{\"self\":\"/v1/batches/%s\"}", text);
+    buf_printf(out,
+               ",\"links\":{\"self\":\"/v1/batches/%s\",\"jobs\":\"/v1/jobs?batch=%s\","
+               "\"cancel\":\"/v1/batches/%s/cancel\"}",
+               text, text, text);
 }
 
 enum answer get_batch(struct request *request)
@@ -110,4 +114,16 @@ enum answer get_batch(struct request *request)
     put_links(out, batch.id);
     PUT(out, "}\n");
     return ANSWERED;
+}
+
+enum answer cancel_batch(struct request *request)
+{
+    struct action action = {.wanted = REQUEST_CANCEL, .by_filter = true, .filter = filter_all()};
+    struct store_batch batch;
+    if (id_parse(request->capture, &action.filter.stored.batch) != ERR_OK)
+        return no_batch(request);
+    enum err err = store_batch_get(request->reader, action.filter.stored.batch, &batch);
+    if (err != ERR_OK)
+        return err == ERR_UNKNOWN_BATCH ? no_batch(request) : problem_plain(request, err);
+    return action_run(request, &action);
 }

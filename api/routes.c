@@ -46,6 +46,8 @@ const struct route routes[] = {
      "-X PATCH --json '{\"priority\":9,\"scheduled_at\":null}' %s/v1/jobs/{id}"},
     {"GET", "/v1/batches/{id}", get_batch, "getBatch", "limit cursor", 0, SCOPE_READ,
      "Jobs that came in one request: how far they are, and who waits for whom", "%s/v1/batches/{id}"},
+    {"POST", "/v1/batches/{id}/cancel", cancel_batch, "cancelBatch", "", 0, SCOPE_SUBMIT,
+     "Cancel all jobs of a batch that have not ended", "-X POST %s/v1/batches/{id}/cancel"},
     {"GET", "/v1/tasks", list_tasks, "listTasks", "", 0, SCOPE_READ, "What can be run", "%s/v1/tasks"},
     {"GET", "/v1/tasks/{task}", get_task, "getTask", "", 0, SCOPE_READ, "One task", "%s/v1/tasks/echo"},
     {"POST", "/v1/tasks/{task}/jobs", submit_task_job, "submitTaskJob", SUBMIT_PARAMETERS, ROUTE_BODY,

@@ -535,6 +535,27 @@ def test_without_atomic_the_batch_stands_in_location(client):
 @pytest.mark.parametrize("name", [UNKNOWN, "nope", "bulk"])
 def test_an_unknown_batch_is_no_batch(client, name):
     refused(client.get(f"/v1/batches/{name}"), 404, "unknown_batch", name)
+    refused(client.post(f"/v1/batches/{name}/cancel"), 404, "unknown_batch", name)
+
+
+def test_a_batch_can_be_cancelled_as_a_whole(client):
+    jobs = [echo(1), {"task": "sleep", "args": {"seconds": 30}, "ref": "long"}, echo(2, delay=300)]
+    jobs += [echo(n, after=["@long"]) for n in range(600)] + [echo("sum", after=["@batch"], after_policy="run")]
+    body = accepted(client, jobs)
+    other = client.submit("echo", 1, delay=300)["id"]
+    client.wait(body["ids"][0])
+    until(lambda: client.job(body["ids"][1])["state"] == "running", 10)
+    links = batch(client, body["batch"])["links"]
+    answer = client.post(links["cancel"])
+    assert answer.status_code == 200, answer.text
+    done = answer.json()
+    assert done["action"] == "cancel" and done["asked"] == 1 and done["done"] == 602 and not done["more"]
+    ended = batch_ended(client, body["batch"])
+    assert (ended["state"], ended["succeeded"], ended["cancelled"]) == ("failed", 1, 602)
+    assert client.wait(body["ids"][-1])["state"] == "cancelled"
+    assert client.job(other)["state"] == "scheduled"
+    assert client.post(f"/v1/jobs/{other}/cancel").status_code == 200
+    assert len(client.get(links["jobs"] + "&limit=1000").json()["items"]) == len(jobs)
 
 
 # ── pace ──

@@ -230,6 +230,8 @@ def test_live_answers_of_every_route_match_their_schemas(document, server, clien
     call("GET", "/v1/batches/{id}", 200, values={"id": batch}, query="?limit=1")
     call("GET", "/v1/batches/{id}", 422, values={"id": batch}, query="?limit=0")
     call("GET", "/v1/batches/{id}", 404, values={"id": UNKNOWN})
+    call("POST", "/v1/batches/{id}/cancel", 200, values={"id": batch})
+    call("POST", "/v1/batches/{id}/cancel", 404, values={"id": UNKNOWN})
 
     # One job, in each state.
     running = client.submit("sleep", {"seconds": 30})["id"]
