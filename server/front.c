@@ -381,6 +381,7 @@ static void open_store(struct front *front)
         buf_add(&message, "", 1);
         give_up(message.failed ? "the store cannot be opened" : message.data, FRONT_EXIT_FATAL);
     }
+    store_inputs_most(front->store, (size_t)config->jobs_max_inputs);
     id_raise(store_greatest_key(front->store));
     front->setup->box->header->store_id = store_identity(front->store);
     if (recovery_charge(front->store, config) != ERR_OK)

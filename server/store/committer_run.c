@@ -21,13 +21,6 @@ static enum err read_after(struct work *work, struct job *job, size_t *count)
     return ERR_OK;
 }
 
-/* Everything before it has ended: it may run at once, with what they returned. */
-static enum err take_inputs(struct store *store, struct job *job)
-{
-    bool wanted = job->state == JOB_QUEUED && (job->spec.flags & JOB_FLAG_INPUTS) != 0;
-    return wanted ? store_inputs(store, job) : ERR_OK;
-}
-
 /* The ids that `submit` borrows live in `work`. */
 static enum err insert(struct store *store, struct work *work, struct job *job, struct store_submit *submit)
 {
@@ -39,10 +32,7 @@ static enum err insert(struct store *store, struct work *work, struct job *job, 
         return err;
     job->spec.stored = 1;
     *submit = (struct store_submit){.job = job, .after = work->ids, .after_count = count};
-    err = store_submit(store, submit);
-    if (err == ERR_OK && submit->err == ERR_OK && !submit->replayed && !submit->returned)
-        err = take_inputs(store, job);
-    return err;
+    return store_submit(store, submit);
 }
 
 static enum err run_submit(const struct committer *committer, struct work *work)

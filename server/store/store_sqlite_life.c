@@ -63,7 +63,7 @@ static enum err queue_again(struct store *store, struct job *job)
         err = store_wait_write(store, &wait, job->spec.id);
     if (err == ERR_OK)
         err = store_unique_take(store, job, clock_real_ms());
-    return err != ERR_OK || job->state != JOB_QUEUED ? err : store_inputs(store, job);
+    return err;
 }
 
 static enum err retry(struct store *store, struct store_retry *operation)

@@ -14,7 +14,7 @@ static const enum standing STANDINGS[JOB_STATE_COUNT] = {
 static enum err stand(struct store *store, struct id id, uint8_t *standing)
 {
     struct store_batch batch;
-    struct glance glance;
+    struct glance glance = {.found = false};
     enum err err = store_glance(store, id, &glance);
     if (glance.found) {
         CHECK(glance.state < JOB_STATE_COUNT);

@@ -355,7 +355,8 @@ static bool any_unended(void)
 static bool all_ended(void)
 {
     return all_sent() && !any_open() && all_free() && dispatcher.lineup.lane_count == 0 &&
-           dispatcher.lineup.key_count == 0 && dispatcher_settled(&dispatcher) && !any_unended();
+           dispatcher.lineup.key_count == 0 && dispatcher_settled(&dispatcher) && !any_unended() &&
+           !atomic_load(&committer.releases) && !dispatcher.release_running;
 }
 
 static void say_what_is_left(void)
