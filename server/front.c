@@ -344,7 +344,8 @@ static void refresh_catalogue(struct front *front)
     LOG(TASKS_LOAD, LOG_INT("tasks", ref->catalogue->task_count), LOG_INT("epoch", epoch));
 }
 
-/* The file again, as the supervisor has just read it: limits of queues and tasks. */
+/* The file again, as the supervisor has just read it: limits of queues and tasks, and how long jobs are
+ * kept. */
 static void refresh_config(struct front *front)
 {
     const struct front_setup *setup = front->setup;
@@ -360,6 +361,8 @@ static void refresh_config(struct front *front)
         return;
     }
     configure(&front->dispatcher, fresh);
+    if (retention_configure(&front->checkpointer.retention, fresh) != ERR_OK)
+        LOG(CONFIG_ERROR, LOG_TEXT("reason", "out of memory: jobs are kept as long as before"));
     config_free(fresh);
 }
 

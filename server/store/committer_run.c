@@ -65,6 +65,26 @@ static enum err run_replace(const struct committer *committer, struct work *work
     return err != ERR_OK ? err : insert(committer->store, work, work->job, &work->op.replace.submit);
 }
 
+/* Jobs of the same request that stood already go by other ids than it was told. */
+static void rename_befores(const struct bulk *bulk, size_t at)
+{
+    for (size_t i = bulk->first[at]; i < bulk->first[at + 1]; i++) {
+        const struct bulk_line *before = &bulk->lines[bulk->befores[i]];
+        if (before->replayed || before->returned)
+            extras_rename_after(bulk->lines[at].job, before->job->spec.id, before->original);
+    }
+}
+
+/* Only a job that stands already under its key is wanted, if it may not be inserted. */
+static enum err run_otherwise(struct store *store, const struct bulk_line *line, struct store_submit *submit)
+{
+    *submit = (struct store_submit){.job = line->job};
+    enum err err = store_find_key(store, submit);
+    if (submit->err == ERR_NOT_FOUND)
+        submit->err = line->otherwise;
+    return err;
+}
+
 /* Of an atomic one, a line that cannot be inserted ends it all; else only what was inserted counts. */
 static enum err run_line(const struct committer *committer, struct work *work, struct bulk *bulk, size_t at)
 {
@@ -72,7 +92,10 @@ static enum err run_line(const struct committer *committer, struct work *work, s
     struct store_submit submit;
     if (line->err != ERR_OK)
         return ERR_OK;
-    enum err err = insert(committer->store, work, line->job, &submit);
+    if (bulk->first != NULL)
+        rename_befores(bulk, at);
+    enum err err = line->otherwise != ERR_OK ? run_otherwise(committer->store, line, &submit)
+                                             : insert(committer->store, work, line->job, &submit);
     if (err != ERR_OK)
         return err;
     line->err = submit.err;

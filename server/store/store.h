@@ -357,12 +357,15 @@ struct store_past {
 enum err store_forget(struct store *store, struct store_past *past) MUST_USE;
 enum err store_prune(struct store *store, struct store_past *past) MUST_USE;
 
-/* Jobs in a terminal state that ended before before_ms; `results`: only those that have a result. In order of
- * keys, from after_key on; at most `limit`, and after having looked at 5,000 rows. *seen_key: the last key
- * looked at. *end: there is no older row beyond it. */
+/* Jobs in a terminal state that ended before before_ms; `results`: only those that have a result; of these
+ * tasks alone, or (but_these) of all others; task_count 0: of any. In order of keys, from after_key on; at
+ * most `limit`, and after having looked at 5,000 rows. *seen_key: the last key looked at. *end: there is no
+ * older row beyond it. */
 struct store_ageing {
     enum job_state state;
-    bool results;
+    bool results, but_these;
+    const char (*tasks)[NAME_BYTES]; /* borrowed; sorted by strcmp */
+    size_t task_count;
     int64_t before_ms, after_key;
     size_t limit;
 };

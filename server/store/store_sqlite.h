@@ -112,7 +112,7 @@ enum { BUSY_TIMEOUT_MS = 5000 };
     "WHERE tags.id_key < ? AND tags.id_key >= ? AND tag = ?"
 #define SELECT_BATCHED SELECT_GLANCE "INDEXED BY jobs_batch WHERE id_key < ? AND id_key >= ? AND batch = ? "
 /* Columns of a finished row that tell whether its time is over; typeof looks at no byte of the result. */
-#define SELECT_PAST "SELECT id_key, id_random, state, finished_ms, typeof(result) <> 'null' FROM jobs "
+#define SELECT_PAST "SELECT id_key, id_random, state, finished_ms, typeof(result) <> 'null', task FROM jobs "
 #define IS_ENDED    "state BETWEEN 3 AND 5"
 #define IS_PAST     " WHERE id_key = ?1 AND id_random = ?2 AND " IS_ENDED " AND (?3 IS NULL OR finished_ms = ?3)"
 
