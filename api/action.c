@@ -370,8 +370,8 @@ static void advance(struct request *request)
 {
     struct action_run *run = request->action;
     send_some(request);
-    if (run->found_at < run->found_count)
-        return; /* one that comes back makes room */
+    if (run->idle == NULL)
+        return; /* the next one that comes back goes on */
     if (is_exhausted(run) && request->lent == 0 && wants_round(run))
         begin_round(run);
     if (is_exhausted(run))

@@ -96,8 +96,8 @@ bool store_releases_wait(const struct store *store);
  *      {"id":"…","batch":true,"state":"failed","jobs":3,"succeeded":2,"failed":1,"cancelled":0}]
  * One that is gone: {"id":"…","state":null}. A result with which the whole would be larger than the most that
  * was set by store_inputs_most (bytes; at first there is no limit) is left out and says "omitted":true
- * instead. Of a batch that runs again the state is "running". Only store_load does this by itself: the rest
- * would read them for many jobs at a time. */
+ * instead. A batch of which jobs have not ended, since they run again, is "running". Only store_load does this
+ * by itself: the rest would read them for many jobs at a time. */
 enum err store_inputs(struct store *store, struct job *job) MUST_USE;
 void store_inputs_most(struct store *store, size_t bytes);
 
@@ -337,9 +337,8 @@ enum err store_counts(struct store_reader *reader, struct store_count **counts, 
 /* A finished job is queued again with a new seq; errors, crashes and lost begin anew, `attempt` goes on, and
  * its last attempt moves to the table of attempts. If jobs in its EXTRA_AFTER have not ended (being run again
  * themselves, say), it is blocked until they have; failed ones do not count. Jobs that still wait for it wait
- * for this run. err: ERR_OK (`job` is what it is
- * now, owned by the caller), ERR_UNKNOWN_JOB, ERR_NOT_FINISHED, ERR_DUPLICATE_JOB (its uniqueness key is now
- * held by `holder`). Inside begin … commit. */
+ * for this run. err: ERR_OK (`job` is what it is now, owned by the caller), ERR_UNKNOWN_JOB,
+ * ERR_NOT_FINISHED, ERR_DUPLICATE_JOB (its uniqueness key is now held by `holder`). Inside begin … commit. */
 struct store_retry {
     struct id id, holder;
     struct job *job;

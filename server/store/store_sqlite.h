@@ -237,8 +237,8 @@ _Static_assert(JOB_QUEUED == 0 && JOB_RETRYING == 2 && JOB_SUCCEEDED == 3 && JOB
     S(EDGE_POP, "DELETE FROM edges WHERE parent_key = ?1 AND child_key = (SELECT min(child_key) FROM edges " \
                 "WHERE parent_key = ?1) RETURNING child_key, child_random")                                  \
     S(EDGES_ANY, "SELECT EXISTS (SELECT 1 FROM edges)")                                                      \
-    S(RELEASE_ADD, "INSERT INTO releases (parent_key, parent_random, state) SELECT ?1, ?2, ?3 "              \
-                   "WHERE EXISTS (SELECT 1 FROM edges WHERE parent_key = ?1) "                               \
+    S(EDGE_HAS, "SELECT 1 FROM edges WHERE parent_key = ? LIMIT 1")                                          \
+    S(RELEASE_ADD, "INSERT INTO releases (parent_key, parent_random, state) VALUES (?, ?, ?) "               \
                    "ON CONFLICT (parent_key) DO UPDATE SET state = excluded.state")                          \
     S(RELEASE_NEXT, "SELECT parent_key, parent_random, state FROM releases ORDER BY number LIMIT 1")         \
     S(RELEASE_DROP, "DELETE FROM releases WHERE parent_key = ?")                                             \

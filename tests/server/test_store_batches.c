@@ -375,6 +375,53 @@ START_TEST(what_waits_for_a_batch_is_told_even_if_that_is_forgotten_first)
 }
 END_TEST
 
+/* Memory. */
+
+static enum err change_much(struct id member, struct id forgotten, struct job *fresh)
+{
+    struct store_submit submit = {.job = fresh};
+    struct store_retry retry = {.id = member};
+    struct store_past past = {.id = forgotten};
+    enum err err = store_batch_add(store, fresh->spec.batch, 1);
+    if (err == ERR_OK)
+        err = store_submit(store, &submit);
+    if (err == ERR_OK)
+        err = store_retry(store, &retry);
+    job_free(retry.job);
+    if (err == ERR_OK)
+        err = store_forget(store, &past);
+    return err != ERR_OK ? err : store_commit(store);
+}
+
+START_TEST(memory_that_runs_out_anywhere_counts_all_or_nothing)
+{
+    close_store();
+    make_memory_scarce();
+    open_store();
+    struct id members[3], follower;
+    struct id batch = followed_batch(members, &follower, AFTER_CANCEL);
+    for (int i = 0; i < 3; i++)
+        finish(members[i], i == 0 ? JOB_FAILED : JOB_SUCCEEDED);
+    enum err err = ERR_NO_MEMORY;
+    int tries = 0;
+    for (int n = 0; err != ERR_OK; n += 1 + n / 50, tries++) {
+        JOB_AUTO fresh = make_member(id_new());
+        begin();
+        allocations_left = n;
+        err = change_much(members[0], members[1], fresh);
+        allocations_left = -1;
+        reopen_store(); /* even a rollback takes memory; and statements are prepared anew */
+        ck_assert_msg(err == ERR_OK || err == ERR_NO_MEMORY, "allocation %d: %s", n, err_code(err));
+        batch_is(batch, 3, 2, err != ERR_OK, 0);
+        ck_assert_int_eq(look("SELECT count(*) FROM batches"), err == ERR_OK ? 2 : 1);
+        ck_assert_int_eq(look("SELECT count(*) FROM releases"), err != ERR_OK);
+        ck_assert_int_eq(look("SELECT max(kept) FROM batches"), err == ERR_OK ? 3 : 4);
+        counts_are_right();
+    }
+    ck_assert_int_gt(tries, 50);
+}
+END_TEST
+
 /* Lists. */
 
 static size_t list(struct store_filter filter, struct id *first)
@@ -458,6 +505,7 @@ int main(void)
     tcase_add_test(tcase, a_follower_that_runs_again_does_not_count);
     tcase_add_test(tcase, a_batch_is_forgotten_with_its_last_job_and_followers_are_jobs_of_it);
     tcase_add_test(tcase, what_waits_for_a_batch_is_told_even_if_that_is_forgotten_first);
+    tcase_add_test(tcase, memory_that_runs_out_anywhere_counts_all_or_nothing);
     tcase_add_test(tcase, lists_by_batch_find_each_of_its_jobs_once_with_other_filters_too);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);

@@ -401,7 +401,7 @@ START_TEST(memory_that_runs_out_anywhere_leaves_all_or_nothing)
     struct id before[] = {id_submitted(), id_ended(JOB_FAILED)};
     enum err err = ERR_NO_MEMORY;
     int tries = 0;
-    for (int n = 0; err != ERR_OK; n += 1 + n / 50, tries++) { /* the later ones are much alike */
+    for (int n = 0; err != ERR_OK; n += 1 + n / 50, tries++) {
         JOB_AUTO job = make_after(before, 2, AFTER_CANCEL);
         struct store_submit submit = {.job = job, .after = before, .after_count = 2};
         struct job *jobs[2];
