@@ -180,16 +180,6 @@ def test_running_jobs_are_asked_to_stop(client):
     assert client.wait(waiting)["state"] == "cancelled"
 
 
-def test_jobs_that_keep_failing_and_waiting_are_all_caught(client):
-    for _ in range(60):
-        client.submit("fail", {"message": "again"}, queue="restless",
-                      retry={"max_attempts": 1000, "initial": 0.01, "jitter": 0, "backoff": "fixed"})
-    time.sleep(0.2)
-    found = act(client, "cancel", filter={"queue": "restless"})
-    assert found["more"] is False
-    until(lambda: counts(client, "restless")["cancelled"] == 60, 10, str(counts(client, "restless")))
-
-
 # ── refusals ──
 
 
@@ -287,18 +277,6 @@ def test_a_purge_of_what_is_no_queue_or_not_confirmed_so_is_refused(client):
     assert code(client.post("/v1/queues/default/purge?confirm=false"), 409) == "confirmation_needed"
 
 
-def test_while_jobs_start_a_purge_stops_none_of_them(client):
-    """Jobs that are handed out while it runs are either cancelled before they start, or run to their end."""
-    queue = "purged-busy"
-    for n in range(400):
-        client.submit("echo", n, queue=queue, durability="process")
-    answer = client.post(f"/v1/queues/{queue}/purge?confirm=true")
-    assert answer.json()["asked"] == 0
-    until(lambda: sum(counts(client, queue)[state] for state in ("succeeded", "cancelled")) == 400, 10)
-    for job in client.all_jobs(queue=queue, state="cancelled"):
-        assert job["started_at"] is None
-
-
 # ── many ──
 
 MANY = 12000
@@ -330,8 +308,8 @@ class Bystander(threading.Thread):
         return self.slowest
 
 
-def fill(server, queue, number=MANY):
-    body = {"task": "echo", "args": 1, "queue": queue, "durability": "process"}
+def fill(server, queue, number=MANY, **fields):
+    body = {"task": "echo", "args": 1, "queue": queue, "durability": "process", **fields}
     acknowledged = submit_all(server, {f"{queue}-{n}": body for n in range(number)}, connections=16)
     assert len(acknowledged) == number
     return acknowledged
@@ -378,12 +356,12 @@ def slow_server(start_server, tmp_path):
     """slow_server(queue, number): a server with so many jobs in a paused queue, whose disk syncs slowly; and its client."""
     faults = Faults(tmp_path)
 
-    def make(queue, number):
+    def make(queue, number, **fields):
         server = start_server(start=False, workers_count=2)
         server.environment = faults.environment()
         server.start()
         server.client.post(f"/v1/queues/{queue}/pause")
-        fill(server, queue, number)
+        fill(server, queue, number, **fields)
         return server
 
     make.down = lambda: faults.on(("slow", 60, "forkpool.db"))
@@ -433,6 +411,53 @@ def test_after_a_kill_of_the_front_in_the_middle_a_repeat_does_the_rest(slow_ser
     assert after is None or counts(client, queue)[after] == number
     assert sum(counts(client, queue).values()) == (0 if after is None else number)
     server.stop()
+
+
+def test_what_is_retried_and_ends_meanwhile_is_not_retried_again(slow_server):
+    """Those that succeed the second time would be met again among the succeeded ones."""
+    queue, number = "again", 1500
+    server = slow_server(queue, number, task="fail", args={"until_attempt": 2}, retry=NO_RETRY)
+    client = server.client
+    client.post(f"/v1/queues/{queue}/resume")
+    until(lambda: counts(client, queue)["failed"] == number, 20, "all have failed once")
+    slow_server.down()
+    found = act(client, "retry", filter={"queue": queue})
+    slow_server.up()
+    assert (found["matched"], found["done"]) == (number, number)
+    until(lambda: counts(client, queue)["succeeded"] == number, 20, "all have succeeded")
+    assert {job["attempt"] for job in client.all_jobs(queue=queue)} == {2}
+
+
+def test_jobs_that_keep_failing_and_waiting_are_all_caught(slow_server):
+    """While the retrying ones are cancelled, others pass from queued to retrying behind that."""
+    queue, number = "restless", 1500
+    server = slow_server(queue, number, task="fail", args={}, retry={"max_attempts": 1000, "initial": 0.02, "jitter": 0,
+                                                                      "backoff": "fixed"})
+    client = server.client
+    client.post(f"/v1/queues/{queue}/resume")
+    until(lambda: counts(client, queue)["retrying"] > number / 10, 10)
+    slow_server.down()
+    found = act(client, "cancel", filter={"queue": queue})
+    slow_server.up()
+    assert found["more"] is False
+    until(lambda: counts(client, queue)["cancelled"] == number, 5, str(counts(client, queue)))
+
+
+def test_while_jobs_start_a_purge_stops_none_of_them(slow_server):
+    """They are either cancelled before they start, or run to their end."""
+    queue, number = "starting", 500
+    server = slow_server(queue, number, task="sleep", args={"seconds": 0.02}, durability="full")
+    client = server.client
+    slow_server.down()
+    client.post(f"/v1/queues/{queue}/resume")
+    answer = client.post(f"/v1/queues/{queue}/purge?confirm=true")
+    slow_server.up()
+    found = answer.json()
+    assert found["asked"] == 0 and found["done"] > 0
+    until(lambda: sum(counts(client, queue)[state] for state in ("succeeded", "cancelled")) == number, 10)
+    assert counts(client, queue)["succeeded"] >= found["skipped"]
+    for job in client.all_jobs(queue=queue, state="cancelled"):
+        assert job["started_at"] is None
 
 
 def test_a_stop_of_the_server_ends_an_action_with_more_to_do(slow_server):
