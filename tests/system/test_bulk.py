@@ -6,7 +6,7 @@ import time
 import pytest
 
 from client import ID
-from processes import kill
+from processes import kill, until
 
 SERVER = {"workers_count": 2}
 LINES_MAX = 10000
@@ -193,10 +193,16 @@ def test_options_that_only_one_request_can_have_are_refused(client):
 
 def test_a_client_that_goes_away_leaves_nothing(server, client):
     before = count(client)
+
+    def connections():
+        return client.counters()["forkpool_http_connections"]
+
+    idle = connections()
     for _ in range(20):
         with server.raw() as raw:
             raw.send(b"POST /v1/jobs/bulk HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\n"
-                     b"Content-Length: 100000\r\n\r\n" + ndjson([echo(n) for n in range(100)]))
+                     b"Content-Length: 100000\r\n\r\n" + ndjson([echo("x" * 1000)] * 90))
+    until(lambda: connections() <= idle, 10, "the end of the connections")
     assert accepted(client, [echo(1)])["count"] == 1
     assert count(client) == before + 1
 
