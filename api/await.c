@@ -6,10 +6,15 @@
 
 #include <stddef.h>
 
-/* Both are called on a thread of the server. */
+/* All are called on a thread of the server. */
 static void on_errand(struct errand *errand)
 {
     http_wake(&((struct request *)((char *)errand - offsetof(struct request, errand)))->errand_wake);
+}
+
+static void on_parcel(struct errand *errand)
+{
+    http_wake(&((struct parcel *)((char *)errand - offsetof(struct parcel, errand)))->wake);
 }
 
 static void on_end(struct waiter *waiter, struct job *job)
@@ -32,16 +37,35 @@ void await_submit(struct request *request, struct job *job, enum err otherwise)
     front_submit(request->front, &request->errand);
 }
 
+static void ask(struct front *front, struct errand *errand)
+{
+    CHECK(errand->kind == ERRAND_CANCEL || errand->kind == ERRAND_RETRY || errand->kind == ERRAND_FORGET);
+    if (errand->kind == ERRAND_CANCEL)
+        front_cancel(front, errand);
+    else if (errand->kind == ERRAND_RETRY)
+        front_retry(front, errand);
+    else
+        front_forget(front, errand);
+}
+
 void await_errand(struct request *request, enum errand_kind kind, struct id id)
 {
-    CHECK(kind == ERRAND_CANCEL || kind == ERRAND_RETRY || kind == ERRAND_FORGET);
     prepare(request, kind, id, NULL);
-    if (kind == ERRAND_CANCEL)
-        front_cancel(request->front, &request->errand);
-    else if (kind == ERRAND_RETRY)
-        front_retry(request->front, &request->errand);
-    else
-        front_forget(request->front, &request->errand);
+    ask(request->front, &request->errand);
+}
+
+void await_parcel(struct request *request, struct parcel *parcel, enum errand_kind kind, struct id id,
+                  bool waiting)
+{
+    parcel->errand = (struct errand){.kind = kind, .id = id, .waiting = waiting, .notify = on_parcel};
+    parcel->wake = (struct wake){.request = request, .open = true};
+    request->lent++;
+    ask(request->front, &parcel->errand);
+}
+
+struct parcel *await_parcel_of(struct wake *woken)
+{
+    return (struct parcel *)((char *)woken - offsetof(struct parcel, wake));
 }
 
 void await_patch(struct request *request, struct store_patch *patch)
@@ -63,6 +87,13 @@ void await_schedule(struct request *request, struct schedule_change *change)
     prepare(request, ERRAND_SCHEDULE, (struct id){0}, NULL);
     request->errand.schedule = change;
     front_schedule(request->front, &request->errand);
+}
+
+void await_bulk(struct request *request, struct bulk *bulk)
+{
+    prepare(request, ERRAND_BULK, bulk->batch, NULL);
+    request->errand.bulk = bulk;
+    front_bulk(request->front, &request->errand);
 }
 
 void await_look(struct request *request, struct id id, struct look *look)

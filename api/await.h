@@ -15,11 +15,24 @@
 void await_submit(struct request *request, struct job *job, enum err otherwise);
 /* CANCEL, RETRY or FORGET, of a job that stands already. */
 void await_errand(struct request *request, enum errand_kind kind, struct id id);
-/* Patch, setting, change and look must outlive the errand. */
+/* Patch, setting, change, look and bulk must outlive the errand. */
 void await_patch(struct request *request, struct store_patch *patch);
 void await_set(struct request *request, struct setting *setting);
 void await_schedule(struct request *request, struct schedule_change *change);
 void await_look(struct request *request, struct id id, struct look *look);
+void await_bulk(struct request *request, struct bulk *bulk);
+
+/* One of several errands that a request has out at a time: CANCEL, RETRY or FORGET. waiting: as in struct
+ * errand. It must outlive its wake. */
+struct parcel {
+    struct errand errand;
+    struct wake wake;
+    struct parcel *next; /* its owner's */
+};
+void await_parcel(struct request *request, struct parcel *parcel, enum errand_kind kind, struct id id,
+                  bool waiting);
+/* In `then`: the parcel of which request->woken says that it is back. */
+struct parcel *await_parcel_of(struct wake *woken);
 
 /* Registers for the end of a job; request->ended is what comes. */
 void await_end(struct request *request, struct id id);

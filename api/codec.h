@@ -5,6 +5,7 @@
 #ifndef FORKPOOL_CODEC_H
 #define FORKPOOL_CODEC_H
 
+#include "action.h"
 #include "buf.h"
 #include "catalogue.h"
 #include "config.h"
@@ -40,6 +41,10 @@ enum err codec_patch(const struct buf *body, int64_t now_ms, struct store_patch 
 
 /* The body of a PATCH of a queue (FOR_QUEUE) or a task (FOR_TASK): setting->to and given. */
 enum err codec_limits(const struct buf *body, unsigned whom, struct setting *setting,
+                      struct problem *problem) MUST_USE;
+
+/* The body of POST /v1/jobs/actions. action->ids borrows from `ids`, which the caller owns. */
+enum err codec_action(const struct buf *body, struct action *action, struct buf *ids,
                       struct problem *problem) MUST_USE;
 
 /* "paused":…,"limits":{…},"set":{…} and so on of a queue or task, as the dispatcher sees it: members, with a
@@ -87,6 +92,10 @@ void codec_refusal(struct problem *problem, enum err err, const struct job *job,
  * or `again`: as it was to be run again. holder: the other one, NULL if nobody knows more than its id. */
 void codec_duplicate(struct problem *problem, const struct job *job, bool again, struct id id,
                      const struct job *holder);
+
+/* The refusal of a job by front_admit: what stands in the way, and when to try again. */
+void codec_not_admitted(struct problem *problem, enum err err, const char *queue,
+                        const struct estimate *estimate, int64_t start_within_ms);
 
 /* The fault of a job whose `after` names what is no stored job and no batch. found: it is a job all the same,
  * one that is in memory alone; or NULL. in_query: where its options stand. */

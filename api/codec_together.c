@@ -171,6 +171,11 @@ static void check_bulk(struct options *options)
         options_object(options, OPTION_START_WITHIN,
                        "start_within is for a job that comes alone; one of a bulk request may have "
                        "expires_in");
+    if (options->unique.on_conflict == CONFLICT_REPLACE)
+        options_object(
+            options, OPTION_UNIQUE,
+            "on_conflict is \"replace\", which is for a job that comes alone; one of a bulk request "
+            "may have \"reject\" or \"return\"");
 }
 
 static void check_after(struct options *options)

@@ -7,12 +7,18 @@
 
 /* handlers_submit.c */
 handler_fn submit_job, submit_task_job, call_task;
+/* handlers_bulk.c */
+handler_fn submit_bulk;
+/* handlers_batches.c */
+handler_fn get_batch, cancel_batch;
 /* handlers_jobs.c */
 handler_fn list_jobs;
 /* handlers_job.c */
 handler_fn get_job, get_job_result, get_job_log, list_attempts;
 /* handlers_life.c */
 handler_fn cancel_job, retry_job, delete_job, patch_job;
+/* handlers_actions.c */
+handler_fn act_on_jobs, purge_queue;
 /* handlers_why.c */
 handler_fn get_job_why;
 /* handlers_queues.c */
@@ -56,6 +62,10 @@ enum answer handler_look(struct request *request, enum look_kind kind, handler_f
 /* The document of the queue that the path names, even if there is nothing to say of it: what was just set. */
 handler_fn handler_queue;
 
+/* Within the answer to a look at queues: whether there is one of the name in the path. False: the reply says
+ * no. */
+bool handler_queue_known(struct request *request);
+
 /* Of a look at queues or tasks, the one of that name; NULL: it is not there. */
 const struct lane_view *handler_view(const struct look *look, const char *name);
 
@@ -79,6 +89,22 @@ enum answer handler_bad_parameter(struct request *request, const char *name, con
 
 /* Adds Location: /v1/jobs/ID. */
 void handler_location(struct request *request, struct id id);
+
+/* A page of stored jobs, with what runs now laid over it; and where the next one begins, as clients say it.
+ */
+enum { CURSOR_BYTES = 17 };
+struct job_page {
+    struct job **jobs; /* owned, references */
+    size_t count;
+    int64_t next_key; /* -1: the end */
+};
+enum err handler_page(struct request *request, const struct store_filter *filter,
+                      struct job_page *page) MUST_USE;
+void handler_page_free(struct job_page *page);
+#define JOB_PAGE_AUTO __attribute__((cleanup(handler_page_free))) struct job_page
+const char *handler_cursor_text(int64_t key, char text[CURSOR_BYTES]);
+/* The parameter `cursor`, if it is there. False: the reply says what is wrong with it. */
+bool handler_cursor(struct request *request, int64_t *key);
 
 /* The jobs that run now, newest first; at most WORKERS_MAX. References, owned by the caller. */
 struct running {

@@ -141,17 +141,21 @@ static void put_named(struct request *request, const struct queues *queues, cons
     PUT(out, "\n");
 }
 
-static void put_one(struct request *request, const struct queues *queues, const struct tally *tally)
+static bool is_known(struct request *request, const struct queues *queues)
 {
     const char *name = request->capture;
-    if (!has(queues, name)) {
-        problem_answer(
-            request, ERR_UNKNOWN_QUEUE, NULL,
-            "there is no queue \"%.64s\": no task names it, no job is in it, and nothing is set for it",
-            name);
-        return;
-    }
-    put_named(request, queues, tally);
+    if (has(queues, name))
+        return true;
+    problem_answer(
+        request, ERR_UNKNOWN_QUEUE, NULL,
+        "there is no queue \"%.64s\": no task names it, no job is in it, and nothing is set for it", name);
+    return false;
+}
+
+static void put_one(struct request *request, const struct queues *queues, const struct tally *tally)
+{
+    if (is_known(request, queues))
+        put_named(request, queues, tally);
 }
 
 static enum answer answer_with(struct request *request,
@@ -179,6 +183,18 @@ static enum answer answer_queue(struct request *request)
 static enum answer answer_named(struct request *request)
 {
     return answer_with(request, put_named);
+}
+
+bool handler_queue_known(struct request *request)
+{
+    TALLY_AUTO tally = {0};
+    struct queues queues = {0};
+    enum err err = gather(request, &tally, &queues);
+    bool known = err == ERR_OK && is_known(request, &queues);
+    if (err != ERR_OK)
+        problem_plain(request, err);
+    free(queues.names);
+    return known;
 }
 
 enum answer handler_queue(struct request *request)

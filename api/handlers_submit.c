@@ -76,43 +76,14 @@ static enum answer refused(struct request *request, enum err err)
 /* ------------------------------------------------------------------------------------------------------
  * admission */
 
-static const char *queue_hint(struct request *request, const char *queue)
-{
-    return request_printf(
-        request,
-        "GET /v1/queues/%s says how it stands; POST /v1/queues/%s/resume, or /v1/resume for "
-        "everything, ends a drain",
-        queue, queue);
-}
-
 static enum answer not_admitted(struct request *request, enum err err, const struct estimate *estimate,
                                 int64_t start_within_ms)
 {
-    const char *queue = request->job->spec.queue;
+    PROBLEM_AUTO problem = {0};
     int64_t retry_after_s = estimate->retry_after_s > 0 ? estimate->retry_after_s : 1;
     reply_header(request, "Retry-After", request_printf(request, "%" PRId64, retry_after_s));
-    if (err == ERR_QUEUE_CLOSED)
-        return problem_answer(request, err, queue_hint(request, queue),
-                              "the queue %s takes no new jobs: it, or everything, is being drained; %" PRId64
-                              " jobs wait in it",
-                              queue, estimate->depth);
-    if (err == ERR_QUEUE_FULL)
-        return problem_answer(request, err, NULL,
-                              "the queue %s holds %" PRId64 " waiting jobs, and may hold %" PRId64
-                              " (max_depth); try again in %" PRId64 " s",
-                              queue, estimate->depth, estimate->max_depth, retry_after_s);
-    if (err == ERR_TOO_LATE && estimate->seconds < 0)
-        return problem_answer(
-            request, err, NULL,
-            "nobody knows whether the job would start within %g s: nothing of the queue %s, in "
-            "which %" PRId64 " jobs wait, starts now",
-            (double)start_within_ms / 1000, queue, estimate->depth);
-    if (err == ERR_TOO_LATE)
-        return problem_answer(request, err, NULL,
-                              "the job would start in about %.3g s and not within %g s: %" PRId64
-                              " jobs wait in the queue %s",
-                              estimate->seconds, (double)start_within_ms / 1000, estimate->depth, queue);
-    return problem_plain(request, err);
+    codec_not_admitted(&problem, err, request->job->spec.queue, estimate, start_within_ms);
+    return problem_reply(request, &problem);
 }
 
 /* The job did not come into being, or stood already: its place is free again. */

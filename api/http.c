@@ -75,24 +75,29 @@ static enum MHD_Result begin(struct request *request, struct MHD_Connection *mhd
 {
     request->guarded = true;
     request->method = method;
-    return http_guard(request, mhd, version) ? MHD_YES : refuse_early(request, mhd);
+    bool ok = http_guard(request, mhd, version);
+    if (ok && routes_take_lines(request))
+        ok = routes_dispatch(request) == SUSPENDED;
+    return ok ? MHD_YES : refuse_early(request, mhd);
 }
 
 static enum MHD_Result gather(struct request *request, const char *data, size_t *bytes)
 {
-    struct http_loop *loop = request->loop;
-    size_t largest = (size_t)loop->config->http_max_body, more = *bytes;
+    size_t more = *bytes;
     *bytes = 0;
-    if (more <= largest - request->body.bytes) {
-        buf_add(&request->body, data, more);
+    if (more <= http_body_most(request) - request->body_bytes) {
+        request->body_bytes += more;
+        if (request->take != NULL)
+            request->take(request, data, more);
+        else
+            buf_add(&request->body, data, more);
         return request->body.failed ? MHD_NO : MHD_YES;
     }
     /* Only a chunked body can come to this. libmicrohttpd takes no answer here, so it goes past it. */
-    problem_answer(request, ERR_BODY_TOO_LARGE, NULL, "the body has more than the %zu bytes that are allowed",
-                   largest);
+    http_too_large(request, NULL);
     http_send_raw(request, request->connection->fd);
     request->connection->linger = true;
-    loop->mute = true;
+    request->loop->mute = true;
     return MHD_NO;
 }
 
@@ -102,7 +107,7 @@ static enum MHD_Result finish(struct request *request, struct MHD_Connection *mh
         http_connection_busy(request->connection);
         request->started_ns = clock_mono_ns();
         request->stopping = request->loop->quiesced;
-        if (http_request_parameters(request) && routes_dispatch(request) == SUSPENDED) {
+        if ((request->take != NULL ? request->then(request) : routes_dispatch(request)) == SUSPENDED) {
             http_suspend(request);
             MHD_suspend_connection(mhd);
             return MHD_YES;

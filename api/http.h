@@ -4,8 +4,12 @@
  * and returns ANSWERED, or sets request->then and returns SUSPENDED; then `then` is called on the same loop
  * after each wake, until it returns ANSWERED.
  *
+ * The handler of a route with ROUTE_LINES is called before the body is there. Its SUSPENDED means: let the
+ * body come; then `take` is called with each piece of it, and `then` at its end.
+ *
  *  1. Another thread touches a request only by http_wake, with a wake that lies in it.
- *  2. A request is answered only when none of its wakes can still come.
+ *  2. A request is answered only when none of its wakes can still come. Wakes of its own, beyond the two that
+ * each request has, are counted in `lent` by whoever opens them; `woken` is which one `then` is called for.
  *  3. Bytes had from request_alloc and its friends live until the answer was sent. Header values and the path
  * are borrowed from the request in the same way.
  */
@@ -26,7 +30,9 @@ enum answer { ANSWERED, SUSPENDED };
 
 struct request;
 struct route;
+struct action_run;
 typedef enum answer handler_fn(struct request *request);
+typedef void piece_fn(struct request *request, const char *data, size_t bytes);
 
 /* The headers that are looked at. name, text */
 #define HTTP_HEADERS(H)                                                                                      \
@@ -92,6 +98,7 @@ struct request {
     const char *headers[HEADER_COUNT]; /* the first of each name, or NULL */
     uint8_t header_counts[HEADER_COUNT];
     struct buf body;
+    size_t body_bytes; /* how many have come */
     char id[REQUEST_ID_BYTES];
     int64_t started_ns; /* monotonic: when it was complete */
 
@@ -103,22 +110,29 @@ struct request {
 
     struct reply reply;
 
+    piece_fn *take; /* of the body as it comes; NULL: it is gathered */
+    void *own;      /* the handler's; released with the request by own_free */
+    void (*own_free)(void *own);
+
     /* While it waits for the front (await.h). */
     handler_fn *then;
     handler_fn *answer; /* await_job's */
     struct errand errand;
     struct waiter waiter;
     struct wake errand_wake, waiter_wake;
-    struct job *job;          /* a reference: what was submitted or read last */
-    struct job *ended;        /* a reference: what the waiter brought */
-    bool unwait_failed;       /* its notify is on the way */
-    bool expired;             /* the time to wait is over */
-    bool stopping;            /* the server stops: answer as soon as can be */
-    bool acknowledged;        /* the errand's answer was looked at */
-    bool replayed, returned;  /* handlers_submit: it stood already, by its idempotency or uniqueness key */
-    bool call;                /* handlers_submit */
-    enum err refusal;         /* of front_admit, if it may be a replay all the same */
-    struct estimate estimate; /* with that refusal */
+    struct wake *woken;        /* the wake that `then` is called for; NULL: a deadline, or the stop */
+    size_t lent;               /* wakes that are still to come, besides these two */
+    struct action_run *action; /* action.c's */
+    struct job *job;           /* a reference: what was submitted or read last */
+    struct job *ended;         /* a reference: what the waiter brought */
+    bool unwait_failed;        /* its notify is on the way */
+    bool expired;              /* the time to wait is over */
+    bool stopping;             /* the server stops: answer as soon as can be */
+    bool acknowledged;         /* the errand's answer was looked at */
+    bool replayed, returned;   /* handlers_submit: it stood already, by its idempotency or uniqueness key */
+    bool call;                 /* handlers_submit */
+    enum err refusal;          /* of front_admit, if it may be a replay all the same */
+    struct estimate estimate;  /* with that refusal */
     int64_t start_within_ms;
     bool admitted; /* a place is reserved that the job may not come to take */
     int64_t wait_ms;

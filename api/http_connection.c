@@ -129,10 +129,23 @@ static void give_up(struct http_loop *loop, struct http_connection *connection)
     http_connection_idle(loop, connection); /* to the end of the list */
 }
 
+/* libmicrohttpd takes a short read for all that there is. If the client had closed by then, nothing tells it
+ * of that, and half a request would keep its memory until its time is over. */
+static void end_if_gone(const struct http_connection *connection)
+{
+    char byte;
+    if (recv(connection->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
+        shutdown(connection->fd, SHUT_RDWR);
+}
+
 void http_connections_sweep(struct http_loop *loop)
 {
     int64_t patience_ns = loop->config->http_request_timeout_ms * NS_PER_MS;
     struct http_connection *first;
+    for (first = loop->idle.first; first != NULL; first = first->next) {
+        if (first->request != NULL)
+            end_if_gone(first);
+    }
     while ((first = loop->idle.first) != NULL && loop->now_ns - first->since_ns >= patience_ns)
         give_up(loop, first);
     while ((first = loop->lingering.first) != NULL && loop->now_ns - first->since_ns >= LINGER_NS)

@@ -1,6 +1,7 @@
 #include "bearer.h"
 #include "http_private.h"
 #include "problem.h"
+#include "routes.h"
 
 #include <arpa/inet.h>
 #include <stdarg.h>
@@ -160,17 +161,34 @@ static bool origin_ok(struct request *request)
     return false;
 }
 
+size_t http_body_most(const struct request *request)
+{
+    const struct config *config = request->loop->config;
+    return (size_t)(routes_take_lines(request) ? config->http_max_bulk : config->http_max_body);
+}
+
+void http_too_large(struct request *request, const char *bytes)
+{
+    const char *hint =
+        routes_take_lines(request) ? "send the jobs in several requests, or raise http.max_bulk" : NULL;
+    if (bytes != NULL)
+        problem_answer(request, ERR_BODY_TOO_LARGE, hint,
+                       "the body has %s bytes, more than the %zu that are allowed", bytes,
+                       http_body_most(request));
+    else
+        problem_answer(request, ERR_BODY_TOO_LARGE, hint,
+                       "the body has more than the %zu bytes that are allowed", http_body_most(request));
+}
+
 static bool length_ok(struct request *request)
 {
     const char *length = request->headers[HEADER_CONTENT_LENGTH];
-    int64_t bytes = 0, largest = request->loop->config->http_max_body;
+    int64_t bytes = 0, largest = (int64_t)http_body_most(request);
     for (; length != NULL && *length != '\0' && bytes <= largest; length++)
         bytes = bytes * 10 + (*length - '0');
     if (bytes <= largest)
         return true;
-    problem_answer(request, ERR_BODY_TOO_LARGE, NULL,
-                   "the body has %s bytes, more than the %lld that are allowed",
-                   request->headers[HEADER_CONTENT_LENGTH], (long long)largest);
+    http_too_large(request, request_printf(request, "%s", request->headers[HEADER_CONTENT_LENGTH]));
     request->reply.close = true;
     return false;
 }
@@ -212,5 +230,6 @@ bool http_guard(struct request *request, struct MHD_Connection *mhd, const char 
     }
     if (request->host == NULL)
         request->host = request->headers[HEADER_HOST];
-    return host_ok(request) && origin_ok(request) && body_allowed(request) && length_ok(request);
+    return host_ok(request) && origin_ok(request) && body_allowed(request) &&
+           http_request_parameters(request) && length_ok(request);
 }

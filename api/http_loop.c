@@ -30,13 +30,15 @@ void http_suspend(struct request *request)
     loop->suspended = request;
 }
 
-/* Something that the request waits for has happened. */
-static void go_on(struct request *request)
+/* Something that the request waits for has happened. woken NULL: its time is over, or the server stops. */
+static void go_on(struct request *request, struct wake *woken)
 {
     struct http_loop *loop = request->loop;
+    request->woken = woken;
     if (request->then(request) == SUSPENDED)
         return;
-    CHECK(!request->errand_wake.open && !request->waiter_wake.open); /* http.h, rule 2 */
+    CHECK(!request->errand_wake.open && !request->waiter_wake.open &&
+          request->lent == 0); /* http.h, rule 2 */
     http_deadline_remove(request);
     if (request->next != NULL)
         request->next->previous = request->previous;
@@ -56,7 +58,7 @@ static void take_wakes(struct http_loop *loop)
         struct wake *wake = (struct wake *)((char *)node - offsetof(struct wake, node));
         next = node->next; /* the request may be recycled by go_on */
         wake->open = false;
-        go_on(wake->request);
+        go_on(wake->request, wake);
     }
 }
 
@@ -65,7 +67,7 @@ static void take_deadlines(struct http_loop *loop)
     struct request *request;
     while ((request = http_deadline_take(loop)) != NULL) {
         request->expired = true;
-        go_on(request);
+        go_on(request, NULL);
     }
 }
 
@@ -129,7 +131,7 @@ static void quiesce(struct http_loop *loop)
     for (struct request *request = loop->suspended, *next; request != NULL; request = next) {
         next = request->next;
         request->stopping = true;
-        go_on(request);
+        go_on(request, NULL);
     }
 }
 

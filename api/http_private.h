@@ -98,6 +98,9 @@ bool http_request_parameters(struct request *request);
 
 /* http_guard.c: notes the headers; true if the request may go on, else the reply is the refusal. */
 bool http_guard(struct request *request, struct MHD_Connection *mhd, const char *version);
+/* How many bytes its body may have; and the refusal of more. bytes: how many are announced, or NULL. */
+size_t http_body_most(const struct request *request);
+void http_too_large(struct request *request, const char *bytes);
 /* One that is not well-formed enough to be looked at: fills the reply. */
 void http_refuse(struct request *request, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -52,6 +52,8 @@ static void release(struct request *request)
 {
     job_free(request->job);
     job_free(request->ended);
+    if (request->own != NULL)
+        request->own_free(request->own);
     buf_fini(&request->reply.body);
     if (request->reply.file >= 0)
         close(request->reply.file);

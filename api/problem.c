@@ -85,26 +85,40 @@ static void put_list(struct buf *buf, const char *format, va_list list)
     buf->bytes += (size_t)bytes;
 }
 
+static void put_fault(struct problem *problem, enum err err, enum problem_place place, const char *where,
+                      const struct buf *detail)
+{
+    struct buf *out = &problem->errors;
+    BUF_AUTO path = {0};
+    if (problem->line > 0 && place == PLACE_POINTER)
+        buf_printf(&path, "/%zu", problem->line);
+    if (problem->base != NULL && place == PLACE_POINTER)
+        buf_put(&path, problem->base);
+    buf_put(&path, where);
+    out->failed = out->failed || path.failed;
+    buf_printf(out, "%s{\"%s\":", problem->count++ > 0 ? "," : "", PLACES[place]);
+    buf_put_json(out, path.data, path.bytes);
+    if (problem->line > 0)
+        buf_printf(out, ",\"line\":%zu", problem->line);
+    buf_put(out, ",\"detail\":");
+    buf_put_json(out, detail->data, detail->bytes);
+    buf_printf(out, ",\"code\":\"%s\"}", err_code(err));
+}
+
 void problem_add(struct problem *problem, enum err err, enum problem_place place, const char *where,
                  const char *format, ...)
 {
-    BUF_AUTO detail = {0}, whole = {0};
+    BUF_AUTO detail = {0};
     va_list list;
     va_start(list, format);
     put_list(&detail, format, list);
     va_end(list);
-    if (place == PLACE_POINTER && problem->base != NULL)
-        buf_put(&whole, problem->base);
-    buf_put(&whole, where);
     if (problem->err == ERR_OK) {
         problem->err = err;
         buf_add(&problem->detail, detail.data, detail.bytes);
     }
-    buf_printf(&problem->errors, "%s{\"%s\":", problem->count++ > 0 ? "," : "", PLACES[place]);
-    buf_put_json(&problem->errors, whole.data, whole.bytes);
-    buf_put(&problem->errors, ",\"detail\":");
-    buf_put_json(&problem->errors, detail.data, detail.bytes);
-    buf_printf(&problem->errors, ",\"code\":\"%s\"}", err_code(err));
+    if (problem->most == 0 || problem->count < problem->most)
+        put_fault(problem, err, place, where, &detail);
 }
 
 void problem_set(struct problem *problem, enum err err, const char *format, ...)
@@ -116,6 +130,27 @@ void problem_set(struct problem *problem, enum err err, const char *format, ...)
     va_start(list, format);
     put_list(&problem->detail, format, list);
     va_end(list);
+}
+
+void problem_merge(struct problem *into, const struct problem *from)
+{
+    if (into->err == ERR_OK) {
+        into->err = from->err;
+        buf_printf(&into->detail, "line %zu: ", from->line);
+        buf_add(&into->detail, from->detail.data, from->detail.bytes);
+        buf_add(&into->hint, from->hint.data, from->hint.bytes);
+        buf_printf(&into->extra, ",\"line\":%zu", from->line);
+        buf_add(&into->extra, from->extra.data, from->extra.bytes);
+    }
+    if (from->count == 0) { /* it has no place but the line */
+        into->line = from->line;
+        put_fault(into, from->err, PLACE_POINTER, "", &from->detail);
+        into->line = 0;
+        return;
+    }
+    buf_put(&into->errors, into->count > 0 ? "," : "");
+    buf_add(&into->errors, from->errors.data, from->errors.bytes);
+    into->count += from->count;
 }
 
 void problem_hint(struct problem *problem, const char *format, ...)

@@ -28,6 +28,8 @@ enum problem_place {
 struct problem {
     enum err err; /* ERR_OK: none so far */
     size_t count; /* faults with a place */
+    size_t most;  /* how many are listed; 0: all */
+    size_t line;  /* pointers are into this line of the body, from 1; 0: into the body */
     struct buf detail, hint;
     struct buf errors; /* JSON objects, separated by commas */
     struct buf extra;  /* more members, each as ,"name":value */
@@ -44,6 +46,9 @@ void problem_add(struct problem *problem, enum err err, enum problem_place place
 /* A fault without a place; does nothing if there is one already. */
 void problem_set(struct problem *problem, enum err err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* What is wrong with a line (from->line) goes to what is wrong with the whole, named as that line's. */
+void problem_merge(struct problem *into, const struct problem *from);
 
 /* What to do next; the first one stays. */
 void problem_hint(struct problem *problem, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -17,9 +17,15 @@
 const struct route routes[] = {
     {"POST", "/v1/jobs", submit_job, "submitJob", "wait", ROUTE_BODY, SCOPE_SUBMIT, "Submit a job",
      "--json '{\"task\":\"echo\",\"args\":{\"hello\":\"world\"}}' %s/v1/jobs"},
+    {"POST", "/v1/jobs/bulk", submit_bulk, "submitBulk", "atomic batch", ROUTE_LINES, SCOPE_SUBMIT,
+     "Submit many jobs, one a line",
+     "-H 'Content-Type: application/x-ndjson' --data-binary @jobs.ndjson %s/v1/jobs/bulk"},
     {"GET", "/v1/jobs", list_jobs, "listJobs",
      "state task queue tag batch created_after created_before q sort limit cursor", 0, SCOPE_READ,
      "List jobs, newest first", "'%s/v1/jobs?state=failed&limit=20'"},
+    {"POST", "/v1/jobs/actions", act_on_jobs, "actOnJobs", "", ROUTE_BODY, SCOPE_ADMIN,
+     "Retry, cancel or delete many jobs",
+     "--json '{\"action\":\"retry\",\"filter\":{\"state\":\"failed\"},\"dry_run\":true}' %s/v1/jobs/actions"},
     {"GET", "/v1/jobs/{id}", get_job, "getJob", "wait", 0, SCOPE_READ, "A job; with wait, once it has ended",
      "'%s/v1/jobs/{id}?wait=30'"},
     {"GET", "/v1/jobs/{id}/result", get_job_result, "getJobResult", "wait", 0, SCOPE_READ,
@@ -38,6 +44,10 @@ const struct route routes[] = {
      "-X DELETE %s/v1/jobs/{id}"},
     {"PATCH", "/v1/jobs/{id}", patch_job, "patchJob", "", ROUTE_BODY, SCOPE_ADMIN, "Change a job that waits",
      "-X PATCH --json '{\"priority\":9,\"scheduled_at\":null}' %s/v1/jobs/{id}"},
+    {"GET", "/v1/batches/{id}", get_batch, "getBatch", "limit cursor", 0, SCOPE_READ,
+     "Jobs that came in one request: how far they are, and who waits for whom", "%s/v1/batches/{id}"},
+    {"POST", "/v1/batches/{id}/cancel", cancel_batch, "cancelBatch", "", 0, SCOPE_SUBMIT,
+     "Cancel all jobs of a batch that have not ended", "-X POST %s/v1/batches/{id}/cancel"},
     {"GET", "/v1/tasks", list_tasks, "listTasks", "", 0, SCOPE_READ, "What can be run", "%s/v1/tasks"},
     {"GET", "/v1/tasks/{task}", get_task, "getTask", "", 0, SCOPE_READ, "One task", "%s/v1/tasks/echo"},
     {"POST", "/v1/tasks/{task}/jobs", submit_task_job, "submitTaskJob", SUBMIT_PARAMETERS, ROUTE_BODY,
@@ -64,6 +74,8 @@ const struct route routes[] = {
      "Let a queue take no new jobs", "-X POST %s/v1/queues/default/drain"},
     {"POST", "/v1/queues/{queue}/resume", resume_queue, "resumeQueue", "", 0, SCOPE_ADMIN,
      "End a pause and a drain of a queue", "-X POST %s/v1/queues/default/resume"},
+    {"POST", "/v1/queues/{queue}/purge", purge_queue, "purgeQueue", "confirm", 0, SCOPE_ADMIN,
+     "Cancel all that waits in a queue", "-X POST %s/v1/queues/default/purge"},
     {"POST", "/v1/pause", pause_all, "pauseAll", "", 0, SCOPE_ADMIN, "Let no job start",
      "-X POST %s/v1/pause"},
     {"POST", "/v1/drain", drain_all, "drainAll", "", 0, SCOPE_ADMIN, "Take no new jobs",
@@ -223,6 +235,29 @@ static bool body_ok(struct request *request)
     return false;
 }
 
+/* The body is still to come. */
+static bool lines_ok(struct request *request)
+{
+    const char *type = request->headers[HEADER_CONTENT_TYPE],
+               *length = request->headers[HEADER_CONTENT_LENGTH];
+    bool none = request->headers[HEADER_TRANSFER_ENCODING] == NULL &&
+                (length == NULL || length[strspn(length, "0")] == '\0');
+    if (none || (type != NULL && media_type_is(type, "application/x-ndjson")))
+        return true;
+    const char *hint = request_printf(
+        request,
+        "curl -H 'Content-Type: application/x-ndjson' --data-binary @jobs.ndjson …%s, one job a line",
+        request->path);
+    if (type == NULL || type[0] == '\0')
+        problem_answer(request, ERR_UNSUPPORTED_MEDIA_TYPE, hint,
+                       "the body has no Content-Type; only application/x-ndjson is accepted here");
+    else
+        problem_answer(request, ERR_UNSUPPORTED_MEDIA_TYPE, hint,
+                       "the body is %.*s; only application/x-ndjson is accepted here",
+                       (int)(strcspn(type, "; \t") < 100 ? strcspn(type, "; \t") : 100), type);
+    return false;
+}
+
 /* The route takes none: an empty object is let pass, since clients like to send one. */
 static bool no_body_ok(struct request *request)
 {
@@ -331,6 +366,17 @@ static void allow_method(char *allow, size_t room, const char *method)
              strcmp(method, "GET") == 0 ? ", HEAD" : "");
 }
 
+bool routes_take_lines(const struct request *request)
+{
+    struct text capture;
+    for (size_t i = 0; i < route_count; i++) {
+        if ((routes[i].flags & ROUTE_LINES) != 0 && method_fits(request, &routes[i]) &&
+            routes_match(routes[i].path, request->path, &capture))
+            return true;
+    }
+    return false;
+}
+
 static bool take_capture(struct request *request, struct text capture)
 {
     char *at = request_alloc(request, capture.bytes + 1);
@@ -359,7 +405,9 @@ enum answer routes_dispatch(struct request *request)
             return problem_plain(request, ERR_NO_MEMORY);
         if (!bearer_allows(request, routes[i].scope))
             return ANSWERED;
-        bool ok = routes[i].flags & ROUTE_BODY ? body_ok(request) : no_body_ok(request);
+        bool ok = routes[i].flags & ROUTE_LINES  ? lines_ok(request)
+                  : routes[i].flags & ROUTE_BODY ? body_ok(request)
+                                                 : no_body_ok(request);
         return ok && parameters_ok(request) ? routes[i].handler(request) : ANSWERED;
     }
     if (allow[0] == '\0')

@@ -2,7 +2,8 @@
  * it.
  *
  * Loop threads. Handlers get a request whose route is known, whose query holds only parameters that the route
- * has, and whose body, if the route takes one, is application/json or empty.
+ * has, and whose body, if the route takes one, is application/json (of ROUTE_LINES application/x-ndjson) or
+ * empty.
  */
 #ifndef FORKPOOL_ROUTES_H
 #define FORKPOOL_ROUTES_H
@@ -11,7 +12,8 @@
 #include "token.h"
 
 enum route_flags {
-    ROUTE_BODY = 1 /* takes a JSON body */
+    ROUTE_BODY = 1, /* takes a JSON body */
+    ROUTE_LINES = 2 /* takes NDJSON, as it comes (http.h) */
 };
 
 struct route {
@@ -26,6 +28,9 @@ struct route {
 
 extern const struct route routes[];
 extern const size_t route_count;
+
+/* Is it for a route with ROUTE_LINES? */
+bool routes_take_lines(const struct request *request);
 
 /* Finds the handler and calls it, or answers 401, 403, 404, 405, 415 or 422. */
 enum answer routes_dispatch(struct request *request);

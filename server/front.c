@@ -282,6 +282,14 @@ static bool any_worker(const struct segment *segment)
     return false;
 }
 
+/* Its own copy: a submission looks there. */
+static bool has_catalogue(struct front *front)
+{
+    struct catalogue_ref *ref = front_catalogue(front);
+    front_catalogue_drop(ref);
+    return ref != NULL;
+}
+
 bool front_ready(struct front *front, const char **why)
 {
     const struct segment_header *header = front->setup->segment->header;
@@ -290,7 +298,7 @@ bool front_ready(struct front *front, const char **why)
         *why = "shutting down";
     else if (!atomic_load_explicit(&header->ready, memory_order_acquire))
         *why = "recovering";
-    else if (atomic_load_explicit(&header->catalogue_epoch, memory_order_relaxed) == 0)
+    else if (!has_catalogue(front))
         *why = "the tasks are being read";
     else if (!any_worker(front->setup->segment))
         *why = "no worker is up";
@@ -349,7 +357,8 @@ static void refresh_catalogue(struct front *front)
     LOG(TASKS_LOAD, LOG_INT("tasks", ref->catalogue->task_count), LOG_INT("epoch", epoch));
 }
 
-/* The file again, as the supervisor has just read it: limits of queues and tasks. */
+/* The file again, as the supervisor has just read it: limits of queues and tasks, and how long jobs are
+ * kept. */
 static void refresh_config(struct front *front)
 {
     const struct front_setup *setup = front->setup;
@@ -365,6 +374,8 @@ static void refresh_config(struct front *front)
         return;
     }
     configure(&front->dispatcher, fresh);
+    if (retention_configure(&front->checkpointer.retention, fresh) != ERR_OK)
+        LOG(CONFIG_ERROR, LOG_TEXT("reason", "out of memory: jobs are kept as long as before"));
     config_free(fresh);
 }
 
@@ -383,6 +394,7 @@ static void open_store(struct front *front)
         buf_add(&message, "", 1);
         give_up(message.failed ? "the store cannot be opened" : message.data, FRONT_EXIT_FATAL);
     }
+    store_inputs_most(front->store, (size_t)config->jobs_max_inputs);
     id_raise(store_greatest_key(front->store));
     front->setup->box->header->store_id = store_identity(front->store);
     if (recovery_charge(front->store, config) != ERR_OK)

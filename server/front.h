@@ -45,6 +45,7 @@ enum errand_kind {
 struct bulk_line {
     struct job *job; /* a reference; NULL: the line was refused before */
     enum err err;
+    enum err otherwise; /* as of an errand */
     bool replayed, returned;
     struct id original;
 };
@@ -53,6 +54,10 @@ struct bulk {
     size_t count, failed;
     const uint32_t *order; /* in which they are inserted, a permutation of 0 … count − 1, so that each comes
                               after those that it waits for; NULL: as they stand. Borrowed */
+    /* Line i waits for the lines befores[first[i]] to befores[first[i + 1] − 1], whose ids are in its
+     * EXTRA_AFTER: where one of them stood already, as another job, it waits for that. NULL: none does.
+     * Borrowed */
+    const size_t *first, *befores;
     bool atomic;
     struct id batch;
 };
@@ -104,12 +109,14 @@ struct errand {
     enum err otherwise; /* SUBMIT: if not OK, only a job that stands already under its idempotency key is
                            wanted, and this is the answer if there is none: nothing is inserted */
 
+    bool waiting; /* CANCEL: only if it waits; one that runs is left alone, which is NOT_NOW */
+
     /* The answer, valid from notify on.
      * SUBMIT: OK (durable as asked), KEY_REUSED, DUPLICATE_JOB (`original` holds its uniqueness key),
      *         UNKNOWN_DEPENDENCY (`original` is what it waits for), STORE_FULL, STORE_FAILED, MEMORY_FULL,
      *         DRAINING.
-     * CANCEL: OK (cancelled now, recorded), AGAIN (it runs: asked to stop), ALREADY_FINISHED, UNKNOWN_JOB,
-     *         STORE_FULL, STORE_FAILED.
+     * CANCEL: OK (cancelled now, recorded), AGAIN (it runs: asked to stop), NOT_NOW (see `waiting`),
+     *         ALREADY_FINISHED, UNKNOWN_JOB, STORE_FULL, STORE_FAILED.
      * RETRY, FORGET: OK (queued again, or gone, synced), NOT_FINISHED, UNKNOWN_JOB, DUPLICATE_JOB (RETRY:
      *         `original` holds its uniqueness key), STORE_FULL, STORE_FAILED.
      * PATCH: OK (changed, recorded), NOT_NOW (it runs, has ended, or lies in memory alone), UNKNOWN_JOB,

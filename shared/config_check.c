@@ -374,6 +374,8 @@ enum err config_check(struct loader *loader)
         err = check_holds(loader, CONFIG_KEY_memory_tray, 2, CONFIG_KEY_jobs_max_result);
     if (err == ERR_OK)
         err = check_holds(loader, CONFIG_KEY_memory_arena, 4, CONFIG_KEY_http_max_body);
+    if (err == ERR_OK) /* with its arguments beside them: a job that fits into no arena would never start */
+        err = check_holds(loader, CONFIG_KEY_memory_arena, 4, CONFIG_KEY_jobs_max_inputs);
     if (err == ERR_OK)
         err = check_holds(loader, CONFIG_KEY_jobs_backoff_max_ms, 1, CONFIG_KEY_jobs_backoff_initial_ms);
     if (err == ERR_OK)

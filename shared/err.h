@@ -20,7 +20,7 @@
     E(FORBIDDEN, "insufficient_scope", 403, "The token does not allow this")                                 \
     E(UNKNOWN_PATH, "unknown_path", 404, "There is nothing at this path")                                    \
     E(METHOD_NOT_ALLOWED, "method_not_allowed", 405, "The path exists, the method does not")                 \
-    E(UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", 415, "The body must be application/json")            \
+    E(UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", 415, "The body is of the wrong media type")          \
     E(BODY_TOO_LARGE, "body_too_large", 413, "The body is larger than this server accepts")                  \
     E(REQUEST_TIMEOUT, "request_timeout", 408, "The request did not arrive in time")                         \
     /* the body as JSON */                                                                                   \

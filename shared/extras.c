@@ -37,7 +37,7 @@ bool extras_find(struct text extras, enum extra extra, struct json_span *value)
 
 /* The next element of a canonical array of numbers or plain strings: no white space, no escapes, no nesting.
  */
-static bool next_element(struct json_span array, size_t *at, struct json_span *element)
+bool extras_element(struct json_span array, size_t *at, struct json_span *element)
 {
     if (*at == 0)
         *at = 1; /* behind the bracket */
@@ -57,7 +57,7 @@ static size_t read_codes(struct json_span retry, const char *name, char codes[][
     size_t at = 0, count = 0;
     if (!find_member(retry, name, &array))
         return 0;
-    while (count < RETRY_CODES_MAX && next_element(array, &at, &element))
+    while (count < RETRY_CODES_MAX && extras_element(array, &at, &element))
         count += json_text(element, codes[count], ERROR_CODE_BYTES);
     return count;
 }
@@ -69,7 +69,7 @@ static void read_intervals(struct json_span retry, struct retry_rules *rules)
     double seconds;
     if (!find_member(retry, "intervals", &array))
         return;
-    while (rules->interval_count < RETRY_INTERVALS_MAX && next_element(array, &at, &element)) {
+    while (rules->interval_count < RETRY_INTERVALS_MAX && extras_element(array, &at, &element)) {
         if (json_number(element, &seconds) && seconds >= 0)
             rules->intervals_ms[rules->interval_count++] = (int64_t)(seconds * 1000 + 0.5);
     }
@@ -140,9 +140,24 @@ size_t extras_after(struct text extras, struct id ids[AFTER_MAX])
     char text[ID_TEXT_BYTES];
     if (!extras_find(extras, EXTRA_AFTER, &array))
         return 0;
-    while (count < AFTER_MAX && next_element(array, &at, &element)) {
+    while (count < AFTER_MAX && extras_element(array, &at, &element)) {
         if (json_text(element, text, sizeof text) && id_parse(text, &ids[count]) == ERR_OK)
             count++;
     }
     return count;
+}
+
+void extras_rename_after(struct job *job, struct id from, struct id to)
+{
+    enum { BYTES = ID_TEXT_BYTES - 1 };
+    struct json_span after;
+    char old[ID_TEXT_BYTES], new[ID_TEXT_BYTES];
+    if (!extras_find(job->extras, EXTRA_AFTER, &after))
+        return;
+    CHECK(job->owned[3] == job->extras.at);
+    id_format(from, old);
+    id_format(to, new);
+    char *at = memmem(after.at, after.bytes, old, BYTES);
+    if (at != NULL)
+        memcpy(at, new, BYTES);
 }

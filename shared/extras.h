@@ -71,9 +71,15 @@ struct unique_rule {
 /* EXTRA_UNIQUE; false if there is none, or it is unreadable. */
 bool extras_unique(struct text extras, struct unique_rule *rule);
 
+/* The next element of an array of an extra that holds plain texts or numbers. *at: 0 at the start. */
+bool extras_element(struct json_span array, size_t *at, struct json_span *element);
+
 enum { AFTER_MAX = 256 };
 
 /* EXTRA_AFTER: how many ids there are, at most AFTER_MAX; what is not an id is left out. */
 size_t extras_after(struct text extras, struct id ids[AFTER_MAX]);
+
+/* In the EXTRA_AFTER of a job that owns its extras and is not shared yet, one id becomes another. */
+void extras_rename_after(struct job *job, struct id from, struct id to);
 
 #endif

@@ -1,4 +1,5 @@
-/* A command while it runs: one child process and the pipes to its descriptors 0 to 3.
+/* A command while it runs: one child process and the pipes to its descriptors 0 to 3; its inputs, if there
+ * are any, are a file at descriptor 4.
  *
  *     command_spawn(command)      fork, the pipes, exec
  *     command_pump(command)       until the child has exited
@@ -16,8 +17,16 @@
 
 #include <sys/types.h>
 
-/* The child's descriptors: arguments in, result out, log, progress. */
-enum { COMMAND_STDIN, COMMAND_STDOUT, COMMAND_STDERR, COMMAND_PROGRESS, COMMAND_PIPES };
+/* The child's descriptors: arguments in, result out, log, progress; and the inputs, which are no pipe. */
+enum {
+    COMMAND_STDIN,
+    COMMAND_STDOUT,
+    COMMAND_STDERR,
+    COMMAND_PROGRESS,
+    COMMAND_PIPES,
+    COMMAND_INPUTS = COMMAND_PIPES,
+    COMMAND_FDS
+};
 
 /* So much beyond max_result is read and counted, to say how large the result would have been; at more its
  * standard output is closed. */

@@ -22,8 +22,8 @@ struct launch {
     char **argv, **env; /* owned arrays; the strings are borrowed, or below */
     size_t env_count, own_count;
     char job_id[ID_TEXT_BYTES + 24], task[NAME_BYTES + 24], attempt[40], traceparent[TRACEPARENT_BYTES + 16];
-    const char *folder; /* NULL: stay */
-    int ends[COMMAND_PIPES];
+    const char *folder;    /* NULL: stay */
+    int ends[COMMAND_FDS]; /* the child's; -1: none */
     int parent_pid;
 };
 
@@ -63,7 +63,8 @@ static void env_fill(struct launch *launch, char **from_task)
 {
     const struct job_spec *spec = launch->run->spec;
     char id[ID_TEXT_BYTES];
-    static char default_path[] = "PATH=" PROGRAM_PATH;
+    static char default_path[] = "PATH=" PROGRAM_PATH, inputs[] = "FORKPOOL_JOB_INPUTS=/dev/fd/4";
+    _Static_assert(COMMAND_INPUTS == 4, "as the variable says");
     id_format(spec->id, id);
     snprintf(launch->job_id, sizeof launch->job_id, "FORKPOOL_JOB_ID=%s", id);
     snprintf(launch->task, sizeof launch->task, "FORKPOOL_TASK=%s", launch->run->task->name);
@@ -74,6 +75,8 @@ static void env_fill(struct launch *launch, char **from_task)
     env_put_own(launch, launch->job_id);
     env_put_own(launch, launch->task);
     env_put_own(launch, launch->attempt);
+    if (launch->run->inputs.at != NULL)
+        env_put_own(launch, inputs);
     if (spec->traceparent[0] != '\0')
         env_put_own(launch, launch->traceparent);
     for (; *from_task != NULL; from_task++)
@@ -96,9 +99,9 @@ static bool launch_init(struct launch *launch, struct run *run)
     size_t inherited = 0;
     while (environ[inherited] != NULL)
         inherited++;
-    *launch = (struct launch){.run = run, .ends = {-1, -1, -1, -1}, .parent_pid = (int)getpid()};
+    *launch = (struct launch){.run = run, .ends = {-1, -1, -1, -1, -1}, .parent_pid = (int)getpid()};
     launch->argv = calloc((size_t)task->argv_count + 2, sizeof *launch->argv);
-    launch->env = calloc(inherited + task->env_count + 6, sizeof *launch->env);
+    launch->env = calloc(inherited + task->env_count + 7, sizeof *launch->env);
     char **from_task = calloc((size_t)task->env_count + 1, sizeof *from_task);
     bool made = launch->argv != NULL && launch->env != NULL && from_task != NULL;
     if (made) {
@@ -125,7 +128,7 @@ static void close_fd(int *fd)
 
 static void launch_fini(struct launch *launch)
 {
-    for (int i = 0; i < COMMAND_PIPES; i++)
+    for (int i = 0; i < COMMAND_FDS; i++)
         close_fd(&launch->ends[i]);
     free(launch->argv);
     free(launch->env);
@@ -134,11 +137,14 @@ static void launch_fini(struct launch *launch)
 /* Above the child's own descriptors, so that placing one of them never closes another. */
 static bool lift(int *fd)
 {
-    if (*fd >= COMMAND_PIPES)
+    if (*fd >= COMMAND_FDS)
         return true;
-    int higher = fcntl(*fd, F_DUPFD_CLOEXEC, COMMAND_PIPES);
-    if (higher < 0)
+    int higher = fcntl(*fd, F_DUPFD_CLOEXEC, COMMAND_FDS);
+    if (higher < 0) {
+        if (errno == EINVAL) /* the limit of descriptors is no higher than that */
+            errno = EMFILE;
         return false;
+    }
     close(*fd);
     *fd = higher;
     return true;
@@ -177,6 +183,31 @@ static bool open_pipes(struct command *command, struct launch *launch)
     return true;
 }
 
+static bool write_whole(int fd, struct text text)
+{
+    for (size_t done = 0; done < text.bytes;) {
+        ssize_t written = pwrite(fd, text.at + done, text.bytes - done, (off_t)done);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0)
+            return false;
+        done += (size_t)written;
+    }
+    return true;
+}
+
+/* A file in memory that nobody can change any more, read from its start; of this attempt alone. */
+static bool open_inputs(struct launch *launch)
+{
+    struct text inputs = launch->run->inputs;
+    int *fd = &launch->ends[COMMAND_INPUTS];
+    if (inputs.at == NULL)
+        return true;
+    *fd = memfd_create("forkpool-inputs", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    return *fd >= 0 && write_whole(*fd, inputs) &&
+           fcntl(*fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0 && lift(fd);
+}
+
 /* ---- in the child, in our memory: async-signal-safe calls only, no write but to shared words ---- */
 
 static enum command_stage child_prepare(const struct launch *launch)
@@ -195,12 +226,13 @@ static enum command_stage child_prepare(const struct launch *launch)
 
     if (launch->folder != NULL && chdir(launch->folder) != 0)
         return STAGE_FOLDER;
-    for (int i = 0; i < COMMAND_PIPES; i++) {
+    int count = launch->ends[COMMAND_INPUTS] >= 0 ? COMMAND_FDS : COMMAND_PIPES;
+    for (int i = 0; i < count; i++) {
         if (dup2(launch->ends[i], i) < 0)
             return STAGE_PIPES;
     }
     /* Ours are close-on-exec already; a plugin that ran here before may have been less careful. */
-    close_range(COMMAND_PIPES, ~0U, CLOSE_RANGE_CLOEXEC);
+    close_range((unsigned)count, ~0U, CLOSE_RANGE_CLOEXEC);
     errno = limits_apply(launch->run->task);
     return errno == 0 ? STAGE_EXEC : STAGE_LIMITS;
 }
@@ -241,6 +273,10 @@ bool command_spawn(struct command *command)
         if (!reset_fault() || !open_pipes(command, &launch)) {
             run_fail(command->run, ERR_TASK_START, true, "the command could not be started: no pipes: %s",
                      strerror(errno));
+        } else if (!open_inputs(&launch)) {
+            run_fail(command->run, ERR_TASK_START, true,
+                     "the command could not be started: its inputs (%zu bytes) found no place: %s",
+                     command->run->inputs.bytes, strerror(errno));
         } else {
             command->pid = start(&launch);
             started = command->pid > 0;

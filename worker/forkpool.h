@@ -14,8 +14,8 @@
  *
  * A worker loads the object after it was forked, and runs one job at a time in it. A crash costs one attempt
  * and one worker. Do not keep threads or children after run returns. Everything behind `struct fp_job` may be
- * called from the thread that run was called on only. ABI: FP_ABI is checked at load; the struct of functions
- * only ever grows at its end.
+ * called from the thread that run was called on only. ABI: struct fp_job only ever grows at its end, and
+ * FP_ABI by one with it. A server runs plugins that were built for its own FP_ABI or an earlier one.
  */
 #ifndef FORKPOOL_PLUGIN_H
 #define FORKPOOL_PLUGIN_H
@@ -23,7 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FP_ABI 1
+#define FP_ABI 2
 
 /* What run returns. */
 enum {
@@ -33,7 +33,7 @@ enum {
 };
 
 struct fp_job {
-    uint32_t abi, attempt;               /* attempt counts from 1 */
+    uint32_t abi, attempt;               /* abi: as the plugin was built; attempt counts from 1 */
     const char *id, *task, *traceparent; /* traceparent: "" if the job has none */
     const char *args;                    /* JSON text, not NUL-terminated; "null" if the job has none */
     size_t args_bytes;
@@ -44,6 +44,9 @@ struct fp_job {
     void (*log)(struct fp_job *job, const char *text, size_t bytes);
     void (*progress)(struct fp_job *job, double value, const char *message);
     int (*cancelled)(struct fp_job *job);
+
+    const char *inputs; /* since FP_ABI 2: JSON text, not NUL-terminated; NULL if the job has none */
+    size_t inputs_bytes;
 };
 
 struct fp_task {
@@ -73,6 +76,14 @@ static inline const char *fp_args(struct fp_job *job, size_t *bytes)
 {
     *bytes = job->args_bytes;
     return job->args;
+}
+
+/* What the jobs in the job's `after` returned, in that order: a JSON array of objects with id, task, state
+ * and result (docs/tasks.md). Borrowed until run returns. NULL and 0 bytes if the job waited for none. */
+static inline const char *fp_inputs(struct fp_job *job, size_t *bytes)
+{
+    *bytes = job->inputs_bytes;
+    return job->inputs;
 }
 
 /* Sets the result (copied) and returns FP_OK, or FP_FAIL with the reason recorded if it is not JSON or too

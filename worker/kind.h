@@ -1,8 +1,8 @@
 /* Task kinds: how an attempt is run. One file a kind; the table of kinds stands in catalogue.h.
  *
  * The worker loop claims a job, fills a struct run and calls kind_run; the kind fills in the outcome.
- * Single-threaded, in a worker process that ignores SIGPIPE. Spans in struct run borrow: args from the
- * segment, result from memory the kind keeps until the next call.
+ * Single-threaded, in a worker process that ignores SIGPIPE. Spans in struct run borrow: args and inputs
+ * from the segment, result from memory the kind keeps until the next call.
  *
  * Every failure becomes an attempt with outcome ERROR, never a return value. A failure to start, an exit
  * status and a signal are retryable; exit 65, FP_FAIL, a result that is too large or no JSON are not.
@@ -20,6 +20,7 @@ struct run {
     const struct job_spec *spec;
     uint32_t attempt_number;
     struct text args;     /* JSON text; empty is run as null */
+    struct text inputs;   /* JSON text: what the jobs before it returned; absent if it waited for none */
     const char *log_path; /* of this attempt's log; opened when first written to, mode 0640 */
     int64_t max_result, max_log;
     struct board *board;        /* a command stores its process group here, before exec */

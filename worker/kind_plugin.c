@@ -164,13 +164,13 @@ static void take_answer(struct host *host, int answer)
     }
 }
 
-static int call(struct host *host, const struct fp_task *task)
+static int call(struct host *host, const struct fp_plugin *plugin, const struct fp_task *task)
 {
     struct run *run = host->run;
     char id[ID_TEXT_BYTES];
     id_format(run->spec->id, id);
     struct fp_job job = {
-        .abi = FP_ABI,
+        .abi = plugin->abi,
         .attempt = run->attempt_number,
         .id = id,
         .task = run->task->name,
@@ -183,6 +183,8 @@ static int call(struct host *host, const struct fp_task *task)
         .log = host_log,
         .progress = host_progress,
         .cancelled = host_cancelled,
+        .inputs = run->inputs.at,
+        .inputs_bytes = run->inputs.bytes,
     };
     return task->run(&job);
 }
@@ -200,7 +202,7 @@ void kind_plugin_run(struct run *run)
     const struct fp_task *task = plugin != NULL ? plugin_find(plugin, run->task->name) : NULL;
     bool runnable = task != NULL && task->run != NULL;
     if (runnable)
-        answer = call(&host, task);
+        answer = call(&host, plugin, task);
     run->stopped = board_finish(run->board);
     run->attempt->cpu_us = cpu_us_now() - before;
     if (runnable)

@@ -26,9 +26,9 @@ const struct fp_plugin *plugin_load(const char *path, char reason[TASK_REASON_BY
     else if (plugin == NULL)
         snprintf(text, sizeof text,
                  "%s is no plugin: it exports no fp_plugin (FP_PLUGIN in forkpool.h makes it)", path);
-    else if (plugin->abi != FP_ABI)
+    else if (plugin->abi == 0 || plugin->abi > FP_ABI)
         snprintf(text, sizeof text,
-                 "%s was built for ABI %u of forkpool.h, this server has %d: build it again", path,
+                 "%s was built for ABI %u of forkpool.h, this server takes 1 to %d: build it again", path,
                  plugin->abi, FP_ABI);
     else if (plugin->task_count == 0 || plugin->task_count > TASKS_MAX || plugin->tasks == NULL)
         snprintf(text, sizeof text, "%s has a table of %u tasks; 1 to %d are possible", path,

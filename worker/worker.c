@@ -238,6 +238,7 @@ static void run_job(const struct worker *worker, uint64_t ticket)
                       .slot = slot,
                       .attempt = &slot->attempt};
     CHECK(slot_args(worker->segment, slot, &run.args) == ERR_OK);
+    CHECK(slot_inputs(worker->segment, slot, &run.inputs) == ERR_OK);
     run_claimed(worker, slot, &run);
     fail_stopped(&run);
     slot->attempt.finished_ms = clock_real_ms();

@@ -42,6 +42,8 @@ static void index_slot(struct dispatcher *dispatcher, const struct job_spec *spe
     cell->lane->slots++;
     cell->memory = is_memory(spec);
     cell->key_sum = cell->memory ? key_sum(spec->idempotency_key) : 0;
+    cell->flags = spec->flags;
+    cell->in_arena = slot_arena_bytes(&dispatcher->segment->slots[number]) > 0;
     if (cell->memory && cell->expires_ms > 0 && cell->expires_ms < dispatcher->next_memory_expiry_ms)
         dispatcher->next_memory_expiry_ms = cell->expires_ms;
     hot_add(dispatcher->hot, spec->id, number);
@@ -241,6 +243,12 @@ static bool may_be_hot(const struct dispatcher *dispatcher, const struct lane *l
            lane->ready.count < (is_held_up(lane) ? LANE_HELD_MOST : LANE_MOST);
 }
 
+/* They are read with its row, once it is next in line: many at a time would be a lot. */
+static bool lacks_inputs(const struct job *job)
+{
+    return (job->spec.flags & JOB_FLAG_INPUTS) != 0 && job->inputs.at == NULL;
+}
+
 void admit_stored(struct dispatcher *dispatcher, const struct job *job)
 {
     struct lane *lane = lineup_lane(&dispatcher->lineup, &job->spec);
@@ -250,7 +258,8 @@ void admit_stored(struct dispatcher *dispatcher, const struct job *job)
         dispatcher->last_seq = job->spec.seq;
     fetch_expiry_at(dispatcher, &job->spec);
     lane->slots++; /* so that an eviction does not forget it */
-    if (may_be_hot(dispatcher, lane) && fill_stored(dispatcher, job, false, &slot) == ERR_OK)
+    if (!lacks_inputs(job) && may_be_hot(dispatcher, lane) &&
+        fill_stored(dispatcher, job, false, &slot) == ERR_OK)
         admit_filled(dispatcher, job, slot);
     else
         cool(lane, job->spec.seq, job->spec.created_ms);
@@ -373,7 +382,7 @@ void admit_release(struct dispatcher *dispatcher, uint32_t number)
     bool in_tray = claim.state == SLOT_DONE && slot->result_place == RESULT_TRAY;
     uint32_t tray = slot->result_worker;
     hot_remove(dispatcher->hot, number);
-    if (slot_arena_bytes(slot) > 0)
+    if (cell->in_arena)
         arena_release(&dispatcher->arena, slot->args_at);
     if (dispatcher->cells[number].memory)
         dispatcher->memory_count--;

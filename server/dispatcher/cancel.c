@@ -76,7 +76,10 @@ static void cancel_hot(struct dispatcher *dispatcher, struct work *work, uint32_
         return;
     }
     struct claim claim = slot_claim_load(slot);
-    if (dispatcher->cells[number].place == CELL_LIVE && claim.state == SLOT_RUNNING)
+    bool runs = dispatcher->cells[number].place == CELL_LIVE && claim.state == SLOT_RUNNING;
+    if (runs && work->errand != NULL && work->errand->waiting)
+        work_answer(work, ERR_NOT_NOW);
+    else if (runs)
         ask_running(dispatcher, work, number, claim);
     else
         cells_park(dispatcher, number, work); /* it lands on this turn or one of the next */

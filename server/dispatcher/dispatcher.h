@@ -68,6 +68,8 @@ struct cell {
     uint8_t level;      /* the job's priority, kept here because plugins can write to the slot */
     bool memory;        /* the job lies nowhere but in this slot */
     uint8_t pool;       /* LIVE: whose workers it was handed to */
+    uint8_t flags;      /* the job's, likewise */
+    bool in_arena;      /* the slot has room in the arena */
     bool limited;       /* LIVE: it counts against a limit, and may have to be taken back */
     uint64_t key_sum;   /* of its idempotency key, if memory */
     int64_t seq;        /* likewise the job's */

@@ -33,10 +33,13 @@ void finished_answered(struct dispatcher *dispatcher, struct work *work)
         change_is_back(dispatcher, work);
     if (err == ERR_OK && work->kind == WORK_RETRY) {
         LOG(JOB_AGAIN, LOG_ID(work->id), LOG_TEXT("task", work->job->spec.task));
-        admit_stored(dispatcher, work->job);
+        if (work->job->state == JOB_QUEUED) /* else it waits for others again */
+            admit_stored(dispatcher, work->job);
     } else if (err == ERR_OK) {
         LOG(JOB_FORGET, LOG_ID(work->id));
     }
+    if (retry && err == ERR_DUPLICATE_JOB && work->errand != NULL)
+        work->errand->original = work->op.retry.holder;
     work_answer(work, err);
     if (retry)
         cancel_undefer(dispatcher);

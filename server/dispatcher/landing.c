@@ -23,7 +23,8 @@ static bool slot_sound(const struct dispatcher *dispatcher, uint32_t number)
            text_ends(slot->spec.task, NAME_BYTES) && text_ends(slot->spec.queue, NAME_BYTES) &&
            text_ends(slot->spec.idempotency_key, KEY_BYTES) &&
            slot->spec.seq == dispatcher->cells[number].seq &&
-           text_ends(slot->spec.concurrency_key, KEY_BYTES) &&
+           slot->spec.flags == dispatcher->cells[number].flags &&
+           slot->spec.after_policy < AFTER_POLICY_COUNT && text_ends(slot->spec.concurrency_key, KEY_BYTES) &&
            text_ends(slot->spec.traceparent, TRACEPARENT_BYTES) &&
            text_ends(attempt->error_code, ERROR_CODE_BYTES) &&
            text_ends(attempt->error_message, MESSAGE_BYTES) &&
@@ -36,6 +37,7 @@ struct job *landing_job(struct dispatcher *dispatcher, uint32_t number)
     if (!slot_sound(dispatcher, number))
         dispatcher_corrupt("a slot", number);
     struct job *job = job_new();
+    struct text inputs; /* looked at only: what becomes of the job needs none of them */
     CHECK(job != NULL);
     job->spec = slot->spec;
     job->attempt = slot->attempt;
@@ -43,7 +45,8 @@ struct job *landing_job(struct dispatcher *dispatcher, uint32_t number)
     job->cancel_requested = atomic_load_explicit(&slot->cancel_requested, memory_order_relaxed) != 0;
     if (slot_args(dispatcher->segment, slot, &job->args) != ERR_OK ||
         slot_tags(dispatcher->segment, slot, &job->tags) != ERR_OK ||
-        slot_extras(dispatcher->segment, slot, &job->extras) != ERR_OK)
+        slot_extras(dispatcher->segment, slot, &job->extras) != ERR_OK ||
+        slot_inputs(dispatcher->segment, slot, &inputs) != ERR_OK)
         dispatcher_corrupt("arguments", number);
     return job;
 }

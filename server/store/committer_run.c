@@ -22,13 +22,6 @@ static enum err read_after(struct work *work, struct job *job, size_t *count)
     return ERR_OK;
 }
 
-/* Everything before it has ended: it may run at once, with what they returned. */
-static enum err take_inputs(struct store *store, struct job *job)
-{
-    bool wanted = job->state == JOB_QUEUED && (job->spec.flags & JOB_FLAG_INPUTS) != 0;
-    return wanted ? store_inputs(store, job) : ERR_OK;
-}
-
 /* The ids that `submit` borrows live in `work`. */
 static enum err insert(struct store *store, struct work *work, struct job *job, struct store_submit *submit)
 {
@@ -40,10 +33,7 @@ static enum err insert(struct store *store, struct work *work, struct job *job, 
         return err;
     job->spec.stored = 1;
     *submit = (struct store_submit){.job = job, .after = work->ids, .after_count = count};
-    err = store_submit(store, submit);
-    if (err == ERR_OK && submit->err == ERR_OK && !submit->replayed && !submit->returned)
-        err = take_inputs(store, job);
-    return err;
+    return store_submit(store, submit);
 }
 
 static enum err run_submit(const struct committer *committer, struct work *work)
@@ -76,6 +66,26 @@ static enum err run_replace(const struct committer *committer, struct work *work
     return err != ERR_OK ? err : insert(committer->store, work, work->job, &work->op.replace.submit);
 }
 
+/* Jobs of the same request that stood already go by other ids than it was told. */
+static void rename_befores(const struct bulk *bulk, size_t at)
+{
+    for (size_t i = bulk->first[at]; i < bulk->first[at + 1]; i++) {
+        const struct bulk_line *before = &bulk->lines[bulk->befores[i]];
+        if (before->replayed || before->returned)
+            extras_rename_after(bulk->lines[at].job, before->job->spec.id, before->original);
+    }
+}
+
+/* Only a job that stands already under its key is wanted, if it may not be inserted. */
+static enum err run_otherwise(struct store *store, const struct bulk_line *line, struct store_submit *submit)
+{
+    *submit = (struct store_submit){.job = line->job};
+    enum err err = store_find_key(store, submit);
+    if (submit->err == ERR_NOT_FOUND)
+        submit->err = line->otherwise;
+    return err;
+}
+
 /* Of an atomic one, a line that cannot be inserted ends it all; else only what was inserted counts. */
 static enum err run_line(const struct committer *committer, struct work *work, struct bulk *bulk, size_t at)
 {
@@ -83,7 +93,10 @@ static enum err run_line(const struct committer *committer, struct work *work, s
     struct store_submit submit;
     if (line->err != ERR_OK)
         return ERR_OK;
-    enum err err = insert(committer->store, work, line->job, &submit);
+    if (bulk->first != NULL)
+        rename_befores(bulk, at);
+    enum err err = line->otherwise != ERR_OK ? run_otherwise(committer->store, line, &submit)
+                                             : insert(committer->store, work, line->job, &submit);
     if (err != ERR_OK)
         return err;
     line->err = submit.err;

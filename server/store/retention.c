@@ -14,28 +14,11 @@ enum {
     WALK_MOST_MS = 60000, /* between walks: a twentieth of the time that is kept, within these */
     FULL_LEAST_MS = 1000,
     FULL_MOST_MS = 6 * 60 * 60 * 1000, /* between full walks: a tenth */
+    FULL_SHARE = 10,                   /* and of all time, one part in so many */
+    STEPS_MOST = 4,                    /* a turn */
     STEP_LEAST_MS = 20,                /* between steps while there is more to do */
     AFTER_REFUSAL_MS = 1000,
     SHARE = 10 /* of the committer's time, one part in so many */
-};
-
-static int64_t kept_ms(const struct config *config, enum retained kind)
-{
-    const int64_t kept[RETAINED_COUNT] = {
-#define R(name, state, results, setting) config->setting,
-        RETAINED(R)
-#undef R
-    };
-    return kept[kind];
-}
-
-static const struct {
-    enum job_state state;
-    bool results;
-} KINDS[RETAINED_COUNT] = {
-#define R(name, state, results, setting) {state, results},
-    RETAINED(R)
-#undef R
 };
 
 static int64_t within(int64_t value, int64_t least, int64_t most)
@@ -68,13 +51,37 @@ void retention_done(struct retain *batch, enum err err)
 enum err retention_init(struct retention *retention, const struct config *config, struct committer *committer)
 {
     *retention = (struct retention){.config = config, .committer = committer};
-    return store_reader_open(config->store_url, &retention->reader);
+    enum err err = retain_rules_new(config, &retention->rules);
+    return err != ERR_OK ? err : store_reader_open(config->store_url, &retention->reader);
 }
 
 void retention_fini(struct retention *retention)
 {
     store_reader_close(retention->reader);
     retention->reader = NULL;
+    retain_rules_free(retention->rules);
+    retention->rules = NULL;
+    retain_rules_free(atomic_exchange(&retention->fresh, NULL));
+}
+
+enum err retention_configure(struct retention *retention, const struct config *config)
+{
+    struct retain_rules *rules;
+    enum err err = retain_rules_new(config, &rules);
+    if (err == ERR_OK) /* R3: release, pairs with R4 in take_rules */
+        retain_rules_free(atomic_exchange_explicit(&retention->fresh, rules, memory_order_acq_rel));
+    return err;
+}
+
+/* Each class begins with a full walk. */
+static void take_rules(struct retention *retention)
+{
+    struct retain_rules *fresh =
+        atomic_exchange_explicit(&retention->fresh, NULL, memory_order_acq_rel); /* R4: acquire */
+    if (fresh == NULL)
+        return;
+    retain_rules_free(retention->rules);
+    retention->rules = fresh;
 }
 
 static void unlink_logs(const char *state_dir, const struct store_debris *debris)
@@ -96,49 +103,64 @@ static enum err clear_debris(struct retention *retention)
     return err;
 }
 
-/* One step of a walk. True if it found something; then the same walk goes on next time. */
-static bool walk(struct retention *retention, enum retained kind, int64_t now_ms)
+static void begin_walk(struct retain_class *class, int64_t now_ms)
+{
+    if (class->full || class->full_ms > now_ms)
+        return;
+    class->full = true;
+    class->full_since_ms = now_ms;
+    class->mark = 0;
+}
+
+static void end_walk(struct retain_class *class, int64_t now_ms)
+{
+    class->next_ms = now_ms + within(class->kept_ms / 20, WALK_LEAST_MS, WALK_MOST_MS);
+    if (!class->full)
+        return;
+    int64_t usual = within(class->kept_ms / 10, FULL_LEAST_MS, FULL_MOST_MS);
+    class->full = false;
+    class->full_ms = now_ms + within((now_ms - class->full_since_ms) * (FULL_SHARE - 1), usual, FULL_MOST_MS);
+}
+
+/* One step of a walk. True if it found something; then the same walk goes on when it is its turn again. */
+static bool walk(struct retention *retention, struct retain_class *class, int64_t now_ms)
 {
     struct retain *batch = &retention->batch;
-    int64_t kept = kept_ms(retention->config, kind);
     bool end;
-    if (retention->walks[kind].full_ms <= now_ms) {
-        retention->walks[kind].full_ms = now_ms + within(kept / 10, FULL_LEAST_MS, FULL_MOST_MS);
-        retention->walks[kind].mark = 0;
-    }
-    struct store_ageing ageing = {.state = KINDS[kind].state,
-                                  .results = KINDS[kind].results,
-                                  .before_ms = clock_real_ms() - kept,
-                                  .after_key = retention->walks[kind].mark,
+    begin_walk(class, now_ms);
+    struct store_ageing ageing = {.state = class->state,
+                                  .results = class->results,
+                                  .tasks = class->tasks,
+                                  .task_count = class->task_count,
+                                  .but_these = class->but_these,
+                                  .before_ms = clock_real_ms() - class->kept_ms,
+                                  .after_key = class->mark,
                                   .limit = RETAIN_BATCH};
-    batch->results = KINDS[kind].results;
-    enum err err = store_find_past(retention->reader, &ageing, batch->past, &batch->past_count,
-                                   &retention->walks[kind].mark, &end);
+    batch->results = class->results;
+    enum err err =
+        store_find_past(retention->reader, &ageing, batch->past, &batch->past_count, &class->mark, &end);
     if (err != ERR_OK) /* logged there */
         batch->past_count = 0;
     if (err != ERR_OK || end)
-        retention->walks[kind].next_ms = now_ms + within(kept / 20, WALK_LEAST_MS, WALK_MOST_MS);
+        end_walk(class, now_ms);
     return batch->past_count > 0;
 }
 
-/* Kept for ever; or results that are kept as long as their jobs. */
-static bool never_over(const struct config *config, enum retained kind)
-{
-    int64_t kept = kept_ms(config, kind);
-    bool forever = config->jobs_retain_succeeded_ms == 0;
-    return kept == 0 || (KINDS[kind].results && !forever && kept >= config->jobs_retain_succeeded_ms);
-}
-
-/* The first kind of rows whose time has come and of which a step finds some. *walked: a step was made. */
+/* The next class whose time has come and of which a step finds some. *walked: a step was made. */
 static void find_past(struct retention *retention, int64_t now_ms, bool *walked)
 {
+    struct retain_rules *rules = retention->rules;
+    int steps = 0;
     retention->batch.past_count = 0;
     *walked = false;
-    for (int kind = 0; kind < RETAINED_COUNT; kind++) {
-        if (never_over(retention->config, (enum retained)kind) || retention->walks[kind].next_ms > now_ms)
+    for (size_t i = 0; i < rules->count && steps < STEPS_MOST; i++) {
+        struct retain_class *class = &rules->classes[rules->turn];
+        rules->turn = (rules->turn + 1) % rules->count;
+        if (class->next_ms > now_ms)
             continue;
+        steps++;
         *walked = true;
-        if (walk(retention, (enum retained)kind, now_ms))
+        if (walk(retention, class, now_ms))
             return;
     }
 }
@@ -168,14 +190,18 @@ static void take_outcome(struct retention *retention, int64_t now_ms)
         return;
     }
     retention->rest_until_ms = now_ms + AFTER_REFUSAL_MS;
-    for (int kind = 0; kind < RETAINED_COUNT; kind++)
-        retention->walks[kind].full_ms = retention->walks[kind].next_ms = 0;
+    for (size_t i = 0; i < retention->rules->count; i++) {
+        struct retain_class *class = &retention->rules->classes[i];
+        class->full = false;
+        class->full_ms = class->next_ms = 0;
+    }
 }
 
 int64_t retention_turn(struct retention *retention, int64_t most_ms)
 {
     int64_t now_ms = clock_mono_ns() / NS_PER_MS;
     bool walked;
+    take_rules(retention);
     if (retention->sent) {
         if (!atomic_load_explicit(&retention->batch.done, memory_order_acquire)) /* R2 */
             return STEP_LEAST_MS;

@@ -3,7 +3,7 @@
 -- version 3 is touched; only the index is built over them.
 
 -- Who waits for whom, until the one before (parent, a job or a batch) has ended and the one behind it (child) was told.
--- The column `waits` of the child counts its rows here.
+-- The column `waits` of a blocked child counts its rows here; one that has ended otherwise may have some left.
 CREATE TABLE edges (
     parent_key      INTEGER NOT NULL,
     parent_random   INTEGER NOT NULL,
@@ -21,7 +21,7 @@ CREATE TABLE releases (
     state           INTEGER NOT NULL
 );
 
--- Uniqueness keys that are held. until_ms 0: until the job has ended.
+-- Uniqueness keys that are held, by jobs with flag 1. until_ms 0: until the job has ended.
 CREATE TABLE uniques (
     key             TEXT PRIMARY KEY,
     job_key         INTEGER NOT NULL,
@@ -30,7 +30,8 @@ CREATE TABLE uniques (
 ) WITHOUT ROWID;
 CREATE INDEX uniques_until ON uniques (until_ms) WHERE until_ms > 0;
 
--- Sets of jobs that came in one request. `kept`: how many rows of jobs name it, with those that wait for it.
+-- Sets of jobs that came in one request. Those with flag 4 wait for it and do not count in `jobs`. `kept`: how many
+-- rows of jobs name it, with those that wait for it.
 CREATE TABLE batches (
     id_key          INTEGER PRIMARY KEY,
     id_random       INTEGER NOT NULL,

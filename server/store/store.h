@@ -96,8 +96,8 @@ bool store_releases_wait(const struct store *store);
  *      {"id":"…","batch":true,"state":"failed","jobs":3,"succeeded":2,"failed":1,"cancelled":0}]
  * One that is gone: {"id":"…","state":null}. A result with which the whole would be larger than the most that
  * was set by store_inputs_most (bytes; at first there is no limit) is left out and says "omitted":true
- * instead. Of a batch that runs again the state is "running". Every function that fills
- * `jobs` with queued ones does this by itself; store_submit does not. */
+ * instead. A batch of which jobs have not ended, since they run again, is "running". Only store_load does
+ * this by itself: the rest would read them for many jobs at a time. */
 enum err store_inputs(struct store *store, struct job *job) MUST_USE;
 void store_inputs_most(struct store *store, size_t bytes);
 
@@ -337,9 +337,8 @@ enum err store_counts(struct store_reader *reader, struct store_count **counts, 
 /* A finished job is queued again with a new seq; errors, crashes and lost begin anew, `attempt` goes on, and
  * its last attempt moves to the table of attempts. If jobs in its EXTRA_AFTER have not ended (being run again
  * themselves, say), it is blocked until they have; failed ones do not count. Jobs that still wait for it wait
- * for this run. err: ERR_OK (`job` is what it is
- * now, owned by the caller), ERR_UNKNOWN_JOB, ERR_NOT_FINISHED, ERR_DUPLICATE_JOB (its uniqueness key is now
- * held by `holder`). Inside begin … commit. */
+ * for this run. err: ERR_OK (`job` is what it is now, owned by the caller), ERR_UNKNOWN_JOB,
+ * ERR_NOT_FINISHED, ERR_DUPLICATE_JOB (its uniqueness key is now held by `holder`). Inside begin … commit. */
 struct store_retry {
     struct id id, holder;
     struct job *job;
@@ -358,12 +357,15 @@ struct store_past {
 enum err store_forget(struct store *store, struct store_past *past) MUST_USE;
 enum err store_prune(struct store *store, struct store_past *past) MUST_USE;
 
-/* Jobs in a terminal state that ended before before_ms; `results`: only those that have a result. In order of
- * keys, from after_key on; at most `limit`, and after having looked at 5,000 rows. *seen_key: the last key
- * looked at. *end: there is no older row beyond it. */
+/* Jobs in a terminal state that ended before before_ms; `results`: only those that have a result; of these
+ * tasks alone, or (but_these) of all others; task_count 0: of any. In order of keys, from after_key on; at
+ * most `limit`, and after having looked at 5,000 rows. *seen_key: the last key looked at. *end: there is no
+ * older row beyond it. */
 struct store_ageing {
     enum job_state state;
-    bool results;
+    bool results, but_these;
+    const char (*tasks)[NAME_BYTES]; /* borrowed; sorted by strcmp */
+    size_t task_count;
     int64_t before_ms, after_key;
     size_t limit;
 };

@@ -112,7 +112,7 @@ enum { BUSY_TIMEOUT_MS = 5000 };
     "WHERE tags.id_key < ? AND tags.id_key >= ? AND tag = ?"
 #define SELECT_BATCHED SELECT_GLANCE "INDEXED BY jobs_batch WHERE id_key < ? AND id_key >= ? AND batch = ? "
 /* Columns of a finished row that tell whether its time is over; typeof looks at no byte of the result. */
-#define SELECT_PAST "SELECT id_key, id_random, state, finished_ms, typeof(result) <> 'null' FROM jobs "
+#define SELECT_PAST "SELECT id_key, id_random, state, finished_ms, typeof(result) <> 'null', task FROM jobs "
 #define IS_ENDED    "state BETWEEN 3 AND 5"
 #define IS_PAST     " WHERE id_key = ?1 AND id_random = ?2 AND " IS_ENDED " AND (?3 IS NULL OR finished_ms = ?3)"
 
@@ -243,8 +243,8 @@ _Static_assert(JOB_QUEUED == 0 && JOB_RETRYING == 2 && JOB_SUCCEEDED == 3 && JOB
     S(EDGE_POP, "DELETE FROM edges WHERE parent_key = ?1 AND child_key = (SELECT min(child_key) FROM edges " \
                 "WHERE parent_key = ?1) RETURNING child_key, child_random")                                  \
     S(EDGES_ANY, "SELECT EXISTS (SELECT 1 FROM edges)")                                                      \
-    S(RELEASE_ADD, "INSERT INTO releases (parent_key, parent_random, state) SELECT ?1, ?2, ?3 "              \
-                   "WHERE EXISTS (SELECT 1 FROM edges WHERE parent_key = ?1) "                               \
+    S(EDGE_HAS, "SELECT 1 FROM edges WHERE parent_key = ? LIMIT 1")                                          \
+    S(RELEASE_ADD, "INSERT INTO releases (parent_key, parent_random, state) VALUES (?, ?, ?) "               \
                    "ON CONFLICT (parent_key) DO UPDATE SET state = excluded.state")                          \
     S(RELEASE_NEXT, "SELECT parent_key, parent_random, state FROM releases ORDER BY number LIMIT 1")         \
     S(RELEASE_DROP, "DELETE FROM releases WHERE parent_key = ?")                                             \
@@ -376,10 +376,10 @@ enum err store_tags_write(struct store *store, const struct job *job) MUST_USE;
 enum err store_tags_forget(struct store *store, struct id id) MUST_USE;
 
 /* Uniqueness keys (store_sqlite_unique.c). find: who else holds the job's key at that time. take: whoever
- * held it before; nothing if its period is over. free: the job's own, those with a period only if `all`. */
+ * held it before. free: the job's own, those with a period only if `all`. */
 enum err store_unique_find(struct store *store, const struct job *job, int64_t now_ms, bool *held,
                            struct id *holder) MUST_USE;
-enum err store_unique_take(struct store *store, const struct job *job, int64_t now_ms) MUST_USE;
+enum err store_unique_take(struct store *store, const struct job *job) MUST_USE;
 enum err store_unique_free(struct store *store, struct id id, struct text extras, bool all) MUST_USE;
 
 /* Batches (store_sqlite_batches.c). Differences are gathered and written at the commit, or before somebody

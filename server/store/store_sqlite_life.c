@@ -3,6 +3,7 @@
 #include "check.h"
 #include "clock.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { PAST_LOOK_MAX = 5000 };
@@ -61,8 +62,8 @@ static enum err queue_again(struct store *store, struct job *job)
     if (err == ERR_OK)
         err = store_wait_write(store, &wait, job->spec.id);
     if (err == ERR_OK)
-        err = store_unique_take(store, job, clock_real_ms());
-    return err != ERR_OK || job->state != JOB_QUEUED ? err : store_inputs(store, job);
+        err = store_unique_take(store, job);
+    return err;
 }
 
 static enum err retry(struct store *store, struct store_retry *operation)
@@ -254,11 +255,26 @@ static enum err past_begin(struct store_reader *reader, const struct store_agein
     return ERR_OK;
 }
 
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+static bool is_of_tasks(const struct store_ageing *ageing, sqlite3_stmt *statement)
+{
+    char task[NAME_BYTES];
+    if (ageing->task_count == 0)
+        return true;
+    copy_column(statement, 5, task, sizeof task);
+    bool among = bsearch(task, ageing->tasks, ageing->task_count, NAME_BYTES, by_name) != NULL;
+    return among != ageing->but_these;
+}
+
 static bool is_past(const struct store_ageing *ageing, sqlite3_stmt *statement)
 {
     return sqlite3_column_int(statement, 2) == (int)ageing->state &&
            sqlite3_column_int64(statement, 3) < ageing->before_ms &&
-           (!ageing->results || sqlite3_column_int(statement, 4) != 0);
+           (!ageing->results || sqlite3_column_int(statement, 4) != 0) && is_of_tasks(ageing, statement);
 }
 
 enum err store_find_past(struct store_reader *reader, const struct store_ageing *ageing,

@@ -89,8 +89,6 @@ static enum err let_go(struct store *store, struct store_release *release, struc
         err = store_next_seq(store, &job->spec.seq);
     if (err == ERR_OK)
         err = store_change_read(store, "release", job, NULL, JOB_BLOCKED);
-    if (err == ERR_OK && !later)
-        err = store_inputs(store, job);
     if (err != ERR_OK)
         return err;
     release->jobs[release->count++] = job;

@@ -31,7 +31,7 @@ static enum err requeue(struct store *store, struct job *job)
     enum err err = store_next_seq(store, &job->spec.seq);
     if (err == ERR_OK)
         err = store_change_read(store, "due", job, NULL, from);
-    return err != ERR_OK ? err : store_inputs(store, job);
+    return err;
 }
 
 static enum err next_due(struct store *store, int64_t *next_ms)
@@ -231,7 +231,7 @@ static enum err patch_as(struct store *store, const struct store_patch *patch, s
         err = store_change_read(store, "patch", job, NULL, patch->from);
     if (err == ERR_OK && patch->has_tags)
         err = replace_tags(store, job, patch->tags);
-    return err != ERR_OK || job->state != JOB_QUEUED ? err : store_inputs(store, job);
+    return err;
 }
 
 static enum err patch_job(struct store *store, struct store_patch *patch)

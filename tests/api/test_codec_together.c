@@ -272,6 +272,7 @@ START_TEST(a_line_is_refused_what_only_a_job_alone_may_have)
         {"\"durability\":\"memory\"", "/durability", "stored, all at once"},
         {"\"durability\":\"memory\",\"unique\":true", "/durability", "stored, all at once"},
         {"\"start_within\":5", "/start_within", "comes alone"},
+        {"\"unique\":{\"key\":\"k\",\"on_conflict\":\"replace\"}", "/unique", "comes alone"},
         {"\"ref\":\"batch\"", "/ref", "other than batch"},
         {"\"ref\":\"a b\"", "/ref", "1 to 63"},
         {"\"ref\":\"\"", "/ref", "1 to 63"},

@@ -108,6 +108,54 @@ START_TEST(long_details_are_whole)
 }
 END_TEST
 
+static void merge_line(size_t line, bool placed, const char *detail)
+{
+    PROBLEM_AUTO fault = {.line = line};
+    if (placed)
+        problem_add(&fault, ERR_INVALID_FIELD, PLACE_POINTER, "/priority", "%s", detail);
+    else
+        problem_set(&fault, ERR_INVALID_JSON, "%s", detail);
+    buf_put(&fault.extra, ",\"column\":3");
+    problem_hint(&fault, "hint of line %zu", line);
+    problem_merge(&problem, &fault);
+}
+
+static void assert_error(size_t number, const char *pointer, int line, const char *detail)
+{
+    const json_t *error = json_array_get(json_object_get(json, "errors"), number);
+    ck_assert_str_eq(json_string_value(json_object_get(error, "pointer")), pointer);
+    ck_assert_int_eq(json_integer_value(json_object_get(error, "line")), line);
+    ck_assert_str_eq(json_string_value(json_object_get(error, "detail")), detail);
+}
+
+START_TEST(faults_of_lines_are_gathered_and_the_first_names_its_line)
+{
+    merge_line(17, true, "too high");
+    merge_line(20, false, "broken");
+    document();
+    ck_assert_str_eq(member("code"), "invalid_field");
+    ck_assert_str_eq(member("detail"), "line 17: too high");
+    ck_assert_str_eq(member("hint"), "hint of line 17");
+    ck_assert_int_eq(json_integer_value(json_object_get(json, "line")), 17);
+    ck_assert_int_eq(json_integer_value(json_object_get(json, "column")), 3);
+    ck_assert_uint_eq(json_array_size(json_object_get(json, "errors")), 2);
+    assert_error(0, "/17/priority", 17, "too high");
+    assert_error(1, "/20", 20, "broken");
+}
+END_TEST
+
+START_TEST(no_more_faults_are_listed_than_wanted)
+{
+    problem.most = 2;
+    for (int i = 0; i < 5; i++)
+        problem_add(&problem, ERR_INVALID_FIELD, PLACE_POINTER, "/x", "fault %d", i);
+    document();
+    ck_assert_uint_eq(problem.count, 2);
+    ck_assert_uint_eq(json_array_size(json_object_get(json, "errors")), 2);
+    ck_assert_str_eq(member("detail"), "fault 0");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("problem");
@@ -120,5 +168,7 @@ int main(void)
     tcase_add_test(tcase, a_hint_of_its_own_replaces_the_usual_one_and_the_first_stays);
     tcase_add_test(tcase, what_clients_sent_cannot_break_the_document);
     tcase_add_test(tcase, long_details_are_whole);
+    tcase_add_test(tcase, faults_of_lines_are_gathered_and_the_first_names_its_line);
+    tcase_add_test(tcase, no_more_faults_are_listed_than_wanted);
     return run_suite(suite);
 }

@@ -198,6 +198,7 @@ static void draw_job(struct sim_job *job, int64_t span_ms, bool memory, bool one
                             .max_attempts = (uint32_t)between(1, 4),
                             .pristine = true,
                             .may_since_ns = -1,
+                            .bulk = -1,
                             .last = OUTCOME_NONE};
     if (percent(15))
         job->expires_ms = base_ms + job->sent_ns / NS_PER_MS + between(1, 500);
@@ -355,7 +356,8 @@ static bool any_unended(void)
 static bool all_ended(void)
 {
     return all_sent() && !any_open() && all_free() && dispatcher.lineup.lane_count == 0 &&
-           dispatcher.lineup.key_count == 0 && dispatcher_settled(&dispatcher) && !any_unended();
+           dispatcher.lineup.key_count == 0 && dispatcher_settled(&dispatcher) && !any_unended() &&
+           !atomic_load(&committer.releases) && !dispatcher.release_running;
 }
 
 static void say_what_is_left(void)

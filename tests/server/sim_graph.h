@@ -44,12 +44,12 @@ static inline void draw_graph(void)
 
 /* --- how it is asked for --- */
 
-/* What it waits for: those of its parents that were accepted. */
+/* What it waits for: those of its parents that were accepted, or come in the same request. */
 static inline void put_after(struct buf *extras, struct sim_job *sim, struct job *job)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < sim->after_count; i++)
-        if (jobs[sim->after[i]].accepted)
+        if (jobs[sim->after[i]].accepted || (sim->bulk >= 0 && jobs[sim->after[i]].bulk == sim->bulk))
             sim->after[count++] = sim->after[i];
     sim->after_count = count;
     if (count == 0)

@@ -25,7 +25,8 @@ static inline void bulk_answered(struct request *request)
         int number = request->job + (int)i;
         jobs[number].accepted = err == ERR_OK && !stands;
         jobs[number].gone = !jobs[number].accepted;
-        if (err != ERR_OK && err != ERR_DUPLICATE_JOB)
+        bool other_refused = err == ERR_UNKNOWN_DEPENDENCY && request->any_unique; /* one that it names */
+        if (err != ERR_OK && err != ERR_DUPLICATE_JOB && !other_refused)
             broken("job %d is refused: %s", number, err_code(err));
         if (bulk->atomic && err != ERR_OK && jobs[request->job + (int)bulk->failed].unique == 0)
             broken("a bulk request is refused for line %d, which nothing forbids", (int)bulk->failed);
@@ -262,6 +263,7 @@ static inline void ask_bulk(int number, uint32_t count)
     if (percent(60))
         batches[batch_count++] = bulk->batch = id_new();
     for (uint32_t i = 0; i < count; i++) {
+        jobs[number + (int)i].bulk = (int)(request - requests);
         struct job *job = make_sim_job(number + (int)i);
         job->spec.batch = jobs[number + (int)i].batch = bulk->batch;
         request->any_unique = request->any_unique || jobs[number + (int)i].unique > 0;

@@ -136,6 +136,7 @@ struct sim_job {
     uint32_t unique; /* 0: no uniqueness key */
     uint8_t after_policy, on_conflict;
     struct id batch; /* zero: none */
+    int bulk;        /* the request that brought it with others; −1: none */
 };
 
 struct request {

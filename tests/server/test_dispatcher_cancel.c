@@ -148,6 +148,43 @@ START_TEST(a_running_job_is_asked_to_stop)
 }
 END_TEST
 
+/* Cancelled only if it waits. */
+static enum err cancel_waiting(struct id id)
+{
+    struct asked asked;
+    struct work *work = work_new(WORK_CANCEL);
+    asked = (struct asked){.errand = {.kind = ERRAND_CANCEL, .id = id, .waiting = true, .notify = on_answer}};
+    work->errand = &asked.errand;
+    work->id = id;
+    dispatcher_give(&dispatcher, work);
+    TURN_UNTIL(answered(&asked));
+    turns(2);
+    return asked.errand.err;
+}
+
+START_TEST(a_cancel_of_what_waits_leaves_alone_what_runs)
+{
+    struct id id = published_job();
+    uint64_t ticket = start_next(2);
+    ck_assert_int_eq(cancel_waiting(id), ERR_NOT_NOW);
+    ck_assert_uint_eq(atomic_load(&board_of(2)->cancel), 0);
+    ck_assert_uint_eq(atomic_load(&slot_of_ticket(ticket)->cancel_requested), 0);
+    ck_assert_uint_eq(wakes(), 0);
+    succeed(2, ticket);
+    assert_nothing_left();
+    assert_row(id, JOB_SUCCEEDED, 1, 0, 0, 0);
+    ck_assert_int_eq(cancel_waiting(id), ERR_ALREADY_FINISHED);
+}
+END_TEST
+
+START_TEST(a_cancel_of_what_waits_takes_a_published_job_back)
+{
+    struct id id = published_job();
+    ok(cancel_waiting(id));
+    assert_cancelled_unrun(id);
+}
+END_TEST
+
 START_TEST(a_result_that_came_before_the_stop_stands)
 {
     struct id id = published_job();
@@ -410,6 +447,8 @@ int main(void)
     tcase_add_checked_fixture(running, warm_up, rig_down);
     tcase_set_timeout(running, 60);
     tcase_add_test(running, a_running_job_is_asked_to_stop);
+    tcase_add_test(running, a_cancel_of_what_waits_leaves_alone_what_runs);
+    tcase_add_test(running, a_cancel_of_what_waits_takes_a_published_job_back);
     tcase_add_test(running, a_result_that_came_before_the_stop_stands);
     tcase_add_test(running, a_failure_of_a_job_that_was_asked_to_stop_is_not_retried);
     tcase_add_test(running, a_crash_of_a_job_that_was_asked_to_stop_is_not_run_again);

@@ -35,15 +35,27 @@ static void rig_down(void)
 }
 
 /* Ended so long ago; made by the test before the committer has anything to do. */
-static struct id past_job(enum job_state state, int64_t age_ms)
+static struct id past_job_of(const char *task, enum job_state state, int64_t age_ms)
 {
-    JOB_AUTO job = make_job("q", "t");
+    JOB_AUTO job = make_job("q", task);
     job->spec.created_ms -= age_ms; /* its id is of now: the store notes how far the two lie apart */
     submit(job);
     run_ended(job, state, state == JOB_SUCCEEDED ? OUTCOME_SUCCESS : OUTCOME_ERROR);
     job->attempt.finished_ms = clock_real_ms() - age_ms;
     ck_assert(land(job, 0));
     return job->spec.id;
+}
+
+static struct id past_job(enum job_state state, int64_t age_ms)
+{
+    return past_job_of("t", state, age_ms);
+}
+
+/* Of all tasks, and of these alone; -1: not set. */
+static void configure_tasks(struct task_config *tasks, size_t count)
+{
+    config.tasks = tasks;
+    config.task_count = count;
 }
 
 static void write_log(struct id id, unsigned attempt)
@@ -173,6 +185,171 @@ START_TEST(logs_that_an_earlier_life_left_are_unlinked)
 }
 END_TEST
 
+/* --- tasks with times of their own --- */
+
+START_TEST(a_task_may_keep_its_jobs_for_a_time_of_its_own)
+{
+    struct task_config tasks[] = {
+        {.name = "short", .retain_succeeded_ms = 1000, .retain_failed_ms = 2000},
+        {.name = "ever", .retain_succeeded_ms = 0, .retain_failed_ms = 0},
+        {.name = "long", .retain_succeeded_ms = 100000, .retain_failed_ms = -1},
+        {.name = "also", .retain_succeeded_ms = 1000, .retain_failed_ms = -1},
+        {.name = "as_all", .retain_succeeded_ms = -1, .retain_failed_ms = 60000},
+    };
+    const char *names[] = {"short", "ever", "long", "also", "as_all", "other"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        for (int64_t age_ms = 30000; age_ms <= 200000; age_ms += 50000) { /* 30, 80, 130 and 180 s */
+            past_job_of(names[i], JOB_SUCCEEDED, age_ms);
+            past_job_of(names[i], JOB_FAILED, age_ms);
+            past_job_of(names[i], JOB_CANCELLED, age_ms);
+        }
+    }
+    config.jobs_retain_succeeded_ms = 50000;
+    config.jobs_retain_failed_ms = 60000;
+    configure_tasks(tasks, sizeof tasks / sizeof tasks[0]);
+    ok(retention_init(&retention, &config, &committer));
+    /* succeeded: ever 4, long 2, as_all and other 1; failed and cancelled: ever 4, the others but short 1 */
+    turn_until("SELECT count(*) FROM jobs", (4 + 2 + 1 + 1) + 2 * (4 + 1 + 1 + 1 + 1));
+    ck_assert_int_eq(look("SELECT count(*) FROM jobs WHERE task IN ('short')"), 0);
+    ck_assert_int_eq(look("SELECT count(*) FROM jobs WHERE task = 'ever'"), 12);
+    ck_assert_int_eq(look("SELECT count(*) FROM jobs WHERE task = 'long' AND state = 3"), 2);
+    ck_assert_int_eq(look("SELECT count(*) FROM jobs WHERE task = 'also' AND state = 3"), 0);
+}
+END_TEST
+
+START_TEST(a_task_may_be_the_only_one_whose_jobs_are_ever_over)
+{
+    struct task_config task = {.name = "short", .retain_succeeded_ms = 1000, .retain_failed_ms = -1};
+    past_job_of("short", JOB_SUCCEEDED, 5000);
+    past_job_of("short", JOB_FAILED, 5000);
+    past_job_of("other", JOB_SUCCEEDED, 1000000000);
+    configure_tasks(&task, 1);
+    ok(retention_init(&retention, &config, &committer));
+    ck_assert_uint_eq(retention.rules->count, 1);
+    turn_until("SELECT count(*) FROM jobs", 2);
+}
+END_TEST
+
+START_TEST(results_go_before_jobs_that_a_task_keeps_longer_than_all_others)
+{
+    struct task_config task = {.name = "long", .retain_succeeded_ms = 500000, .retain_failed_ms = -1};
+    past_job_of("long", JOB_SUCCEEDED, 120000);
+    past_job_of("long", JOB_SUCCEEDED, 10000);
+    past_job_of("other", JOB_SUCCEEDED, 10000);
+    past_job_of("other", JOB_SUCCEEDED, 120000);
+    config.jobs_retain_succeeded_ms = 50000;
+    config.jobs_retain_results_ms = 100000;
+    ok(retention_init(&retention, &config, &committer));
+    ck_assert_uint_eq(retention.rules->count, 1); /* no result outlives its job */
+    retention_fini(&retention);
+    configure_tasks(&task, 1);
+    ok(retention_init(&retention, &config, &committer));
+    ck_assert_uint_eq(retention.rules->count, 3);
+    turn_until("SELECT count(*) FROM jobs", 3);
+    turn_until("SELECT count(*) FROM jobs WHERE result IS NOT NULL", 2);
+}
+END_TEST
+
+START_TEST(a_class_with_much_to_delete_lets_others_have_their_turn)
+{
+    struct task_config task = {.name = "short", .retain_succeeded_ms = 1000, .retain_failed_ms = 1000};
+    begin();
+    for (int i = 0; i < 3000; i++) {
+        JOB_AUTO job = make_job("q", "other");
+        job->spec.created_ms -= 100000;
+        submit_in_group(job);
+        run_ended(job, JOB_SUCCEEDED, OUTCOME_SUCCESS);
+        job->attempt.finished_ms = clock_real_ms() - 100000;
+        ck_assert(land_in_group(job, 0));
+    }
+    ok(store_commit(store));
+    for (int i = 0; i < 3; i++) {
+        past_job_of("short", JOB_SUCCEEDED, 5000);
+        past_job_of("short", JOB_CANCELLED, 5000);
+    }
+    config.jobs_retain_succeeded_ms = config.jobs_retain_failed_ms = 50000;
+    configure_tasks(&task, 1);
+    ok(retention_init(&retention, &config, &committer));
+    while (look("SELECT count(*) FROM jobs WHERE task = 'short'") > 0) {
+        ck_assert_int_gt(look("SELECT count(*) FROM jobs WHERE task = 'other'"), 1000);
+        clock_sleep_ms(retention_turn(&retention, 20));
+    }
+    turn_until("SELECT count(*) FROM jobs", 0);
+}
+END_TEST
+
+/* The first class, and turns until its full walk is over. */
+static struct retain_class *after_a_full_walk(void)
+{
+    struct retain_class *class = &retention.rules->classes[0];
+    for (int i = 0; i < 100 && (class->full || class->full_ms == 0); i++)
+        clock_sleep_ms(retention_turn(&retention, 20));
+    ck_assert(!class->full && class->full_ms > 0);
+    return class;
+}
+
+START_TEST(walks_go_on_where_the_last_one_ended)
+{
+    struct task_config task = {.name = "short", .retain_succeeded_ms = 3600000, .retain_failed_ms = -1};
+    for (int i = 0; i < 5; i++)
+        past_job_of("other", JOB_SUCCEEDED, 7200000 - i);
+    configure_tasks(&task, 1);
+    ok(retention_init(&retention, &config, &committer));
+    struct retain_class *class = after_a_full_walk();
+    int64_t mark = class->mark;
+    ck_assert_int_eq(mark, look("SELECT max(id_key) FROM jobs"));
+    class->next_ms = 0;
+    retention_turn(&retention, 20);
+    ck_assert_int_eq(class->mark, mark);
+    ck_assert_int_gt(class->next_ms, 0); /* it was walked: from there on there is nothing */
+}
+END_TEST
+
+START_TEST(full_walks_take_a_tenth_of_the_time_at_most)
+{
+    struct task_config task = {.name = "short", .retain_succeeded_ms = 1000, .retain_failed_ms = -1};
+    past_job_of("other", JOB_SUCCEEDED, 7200000);
+    configure_tasks(&task, 1);
+    ok(retention_init(&retention, &config, &committer));
+    struct retain_class *class = after_a_full_walk();
+    int64_t now_ms = clock_mono_ns() / NS_PER_MS;
+    ck_assert_int_le(class->full_ms - now_ms,
+                     2000); /* it took a moment: as often as the time kept asks for */
+    class->full = true;     /* it took a minute */
+    class->full_since_ms = now_ms - 60000;
+    class->next_ms = 0;
+    retention_turn(&retention, 20);
+    ck_assert(!class->full);
+    ck_assert_int_ge(class->full_ms - now_ms, 9 * 60000);
+    ck_assert_int_le(class->full_ms - now_ms, 6 * 3600000);
+}
+END_TEST
+
+START_TEST(another_configuration_holds_from_the_next_turn_on)
+{
+    struct task_config tasks[] = {
+        {.name = "a", .retain_succeeded_ms = 0, .retain_failed_ms = -1},
+        {.name = "b", .retain_succeeded_ms = 1000, .retain_failed_ms = -1},
+    };
+    past_job_of("a", JOB_SUCCEEDED, 60000);
+    past_job_of("b", JOB_SUCCEEDED, 60000);
+    config.jobs_retain_succeeded_ms = 600000;
+    configure_tasks(tasks, 1);
+    ok(retention_init(&retention, &config, &committer));
+    turn_until("SELECT count(*) FROM jobs", 2);
+    struct config fresh = config;
+    fresh.task_count = 2;
+    ok(retention_configure(&retention, &config)); /* never in force: the next one comes before the turn */
+    ok(retention_configure(&retention, &fresh));
+    turn_until("SELECT count(*) FROM jobs", 1);
+    ck_assert_int_eq(look("SELECT count(*) FROM jobs WHERE task = 'a'"), 1);
+    fresh.task_count = 0;
+    fresh.jobs_retain_succeeded_ms = 30000;
+    ok(retention_configure(&retention, &fresh));
+    turn_until("SELECT count(*) FROM jobs", 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("retention");
@@ -186,6 +363,13 @@ int main(void)
     tcase_add_test(tcase, a_job_that_was_passed_because_it_ended_late_is_met_later);
     tcase_add_test(tcase, the_logs_of_what_is_deleted_go_too_and_only_those);
     tcase_add_test(tcase, logs_that_an_earlier_life_left_are_unlinked);
+    tcase_add_test(tcase, a_task_may_keep_its_jobs_for_a_time_of_its_own);
+    tcase_add_test(tcase, a_task_may_be_the_only_one_whose_jobs_are_ever_over);
+    tcase_add_test(tcase, results_go_before_jobs_that_a_task_keeps_longer_than_all_others);
+    tcase_add_test(tcase, a_class_with_much_to_delete_lets_others_have_their_turn);
+    tcase_add_test(tcase, walks_go_on_where_the_last_one_ended);
+    tcase_add_test(tcase, full_walks_take_a_tenth_of_the_time_at_most);
+    tcase_add_test(tcase, another_configuration_holds_from_the_next_turn_on);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }

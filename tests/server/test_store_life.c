@@ -304,6 +304,37 @@ START_TEST(old_jobs_of_each_terminal_state_are_found_in_steps)
 }
 END_TEST
 
+START_TEST(old_jobs_are_found_of_some_tasks_or_of_all_others)
+{
+    static const char TASKS[][NAME_BYTES] = {"a", "ab", "c"};
+    static const char *const NAMES[] = {"", "a", "aa", "ab", "b", "c", "d"};
+    struct store_past past[8];
+    size_t count;
+    for (size_t i = 1; i < sizeof NAMES / sizeof NAMES[0]; i++) {
+        JOB_AUTO job = make_job("q", NAMES[i]);
+        submit(job);
+        run_ended(job, JOB_FAILED, OUTCOME_ERROR);
+        ck_assert(land(job, 0));
+        old_ids[i] = job->spec.id;
+    }
+    struct store_ageing ageing = {
+        .state = JOB_FAILED, .tasks = TASKS, .task_count = 3, .before_ms = INT64_MAX / 8192, .limit = 8};
+    count = find_all(ageing, past);
+    ck_assert_uint_eq(count, 3);
+    for (size_t i = 0; i < count; i++)
+        ck_assert(id_equal(past[i].id, old_ids[2 * i + 1]));
+    ageing.but_these = true;
+    count = find_all(ageing, past);
+    ck_assert_uint_eq(count, 3);
+    for (size_t i = 0; i < count; i++)
+        ck_assert(id_equal(past[i].id, old_ids[2 * i + 2]));
+    ageing.task_count = 0;
+    ck_assert_uint_eq(find_all(ageing, past), 6);
+    ageing.but_these = false;
+    ck_assert_uint_eq(find_all(ageing, past), 6);
+}
+END_TEST
+
 START_TEST(only_those_that_have_a_result_are_found_for_pruning)
 {
     struct store_past past[OLD_COUNT];
@@ -399,6 +430,7 @@ int main(void)
     tcase_add_test(tcase, a_job_that_ended_again_meanwhile_is_not_the_one_that_was_old);
     tcase_add_test(tcase, a_pruned_result_is_gone_and_the_rest_stays);
     tcase_add_test(tcase, old_jobs_of_each_terminal_state_are_found_in_steps);
+    tcase_add_test(tcase, old_jobs_are_found_of_some_tasks_or_of_all_others);
     tcase_add_test(tcase, only_those_that_have_a_result_are_found_for_pruning);
     tcase_add_test(tcase, a_walk_for_old_jobs_ends_where_jobs_are_too_young);
     tcase_add_test(tcase, memory_that_runs_out_anywhere_undoes_all_of_it);

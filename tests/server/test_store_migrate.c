@@ -1,4 +1,4 @@
-/* The store: files of version 2, with jobs in all states of that time, become files of version 3. */
+/* The store: files of versions 2 and 3, with jobs in all states of their time, become files of version 4. */
 #include "scarce_fixture.h"
 
 enum { JOBS = 50 };
@@ -202,6 +202,116 @@ START_TEST(memory_that_runs_out_anywhere_in_a_migration_leaves_the_file_at_versi
 }
 END_TEST
 
+/* Version 3. Of its rows nothing is touched: they are what they were, and the new tables are empty. */
+
+static const char ROWS_3[] =
+    "UPDATE jobs SET state = iif(id_random % 2, 6, 7), scheduled_ms = 8000 + id_random, expires_ms = 9500, "
+    "run_at_ms = iif(id_random % 2, 8000 + id_random, 0), flags = 2, after_policy = 1, "
+    "concurrency_key = 'c' || id_random, batch = randomblob(16), extras = '{\"ref\":\"a\"}' WHERE state = 2;"
+    "DELETE FROM counts; INSERT INTO counts SELECT queue, task, state, count(*) FROM jobs GROUP BY 1, 2, 3;"
+    "INSERT INTO settings VALUES (1, 'q', '{}');"
+    "PRAGMA user_version = 3;";
+
+static void lane_5(sqlite3_context *context, int count, sqlite3_value **values)
+{
+    (void)count;
+    sqlite3_result_int64(context, 5 + sqlite3_value_int(values[0]));
+}
+
+static void make_version_3(void)
+{
+    BUF_AUTO sql = {0};
+    sqlite3 *db;
+    make_version_2();
+    buf_put(&sql, store_schema_3_sql);
+    buf_put(&sql, ROWS_3);
+    buf_add(&sql, "", 1);
+    ck_assert_int_eq(sqlite3_open(file_path(), &db), SQLITE_OK);
+    sqlite3_create_function(db, "forkpool_lane", 3, SQLITE_UTF8, NULL, lane_5, NULL, NULL);
+    ck_assert_msg(sqlite3_exec(db, sql.data, NULL, NULL, NULL) == SQLITE_OK, "%s", sqlite3_errmsg(db));
+    sqlite3_close(db);
+    ck_assert_int_eq(look("SELECT count(*) FROM sqlite_schema WHERE name = 'edges'"), 0);
+}
+
+START_TEST(each_row_of_version_3_is_there_unchanged)
+{
+    make_version_3();
+    keep_old();
+    open_store();
+    ck_assert_int_eq(look("PRAGMA user_version"), 4);
+    ck_assert_int_eq(look("SELECT count(*) FROM jobs"), JOBS);
+    ck_assert_int_eq(differing("*"), 0);
+    ck_assert_int_eq(look("SELECT count(*) FROM settings"), 1);
+    ck_assert_int_eq(look("SELECT (SELECT count(*) FROM edges) + (SELECT count(*) FROM releases) + (SELECT "
+                          "count(*) FROM uniques) + (SELECT count(*) FROM batches) + (SELECT count(*) FROM "
+                          "schedules)"),
+                     0);
+    ck_assert_int_eq(look("SELECT count(*) FROM pragma_integrity_check WHERE integrity_check <> 'ok'"), 0);
+    ck_assert_int_eq(look("SELECT count(*) FROM jobs INDEXED BY jobs_batch WHERE batch IS NOT NULL"),
+                     JOBS / 5);
+    ck_assert_int_eq(store_identity(store).bytes[1], 0x11);
+    ck_assert_int_eq(store_greatest_key(store), id_key(id_at(JOBS - 1)));
+    ck_assert(!store_releases_wait(store));
+    counts_are_right();
+    close_store();
+}
+END_TEST
+
+START_TEST(a_migrated_file_of_version_3_is_made_like_a_new_one)
+{
+    make_version_3();
+    open_store();
+    int64_t all = look("SELECT count(*) FROM sqlite_schema"),
+            sum = look("SELECT sum(length(sql)) FROM sqlite_schema");
+    close_store();
+    ck_assert_int_eq(remove(file_path()), 0);
+    open_store();
+    ck_assert_int_eq(look("SELECT count(*) FROM sqlite_schema"), all);
+    ck_assert_int_eq(look("SELECT sum(length(sql)) FROM sqlite_schema"), sum);
+    close_store();
+}
+END_TEST
+
+START_TEST(jobs_of_version_3_may_be_waited_for)
+{
+    make_version_3();
+    open_store();
+    JOB_AUTO open = get(id_at(0)), *job = make_job("q", "t");
+    struct id after[] = {open->spec.id, id_at(2)}; /* queued, and succeeded */
+    struct store_submit submission = {.job = job, .after = after, .after_count = 2};
+    struct job *jobs[1];
+    struct store_release release = {.limit = 1, .jobs = jobs};
+    begin();
+    ok(store_submit(store, &submission));
+    ck_assert_uint_eq(job->waits, 1);
+    job_free(end_in_group(open->spec.id, END_CANCEL, 1).job);
+    ok(store_release(store, &release));
+    ok(store_commit(store));
+    ck_assert_uint_eq(release.count, 1);
+    ck_assert_int_eq(jobs[0]->state, JOB_CANCELLED);
+    job_free(jobs[0]);
+    counts_are_right();
+    close_store();
+}
+END_TEST
+
+START_TEST(a_migration_that_fails_leaves_the_file_at_version_3)
+{
+    BUF_AUTO message = {0};
+    make_version_3();
+    keep_old();
+    change_file("CREATE TABLE batches (x)"); /* in the way, behind others */
+    ck_assert_int_eq(store_open(url, &store, &message), ERR_STORE_UNUSABLE);
+    ck_assert_int_eq(look("PRAGMA user_version"), 3);
+    ck_assert_int_eq(look("SELECT count(*) FROM sqlite_schema WHERE name IN ('edges', 'uniques')"), 0);
+    ck_assert_int_eq(differing("*"), 0);
+    change_file("DROP TABLE batches");
+    open_store();
+    ck_assert_int_eq(differing("*"), 0);
+    close_store();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("store_migrate");
@@ -214,6 +324,10 @@ int main(void)
     tcase_add_test(tcase, old_jobs_are_loaded_due_patched_and_retried_like_new_ones);
     tcase_add_test(tcase, a_migration_that_fails_leaves_the_file_at_version_2);
     tcase_add_test(tcase, memory_that_runs_out_anywhere_in_a_migration_leaves_the_file_at_version_2);
+    tcase_add_test(tcase, each_row_of_version_3_is_there_unchanged);
+    tcase_add_test(tcase, a_migrated_file_of_version_3_is_made_like_a_new_one);
+    tcase_add_test(tcase, jobs_of_version_3_may_be_waited_for);
+    tcase_add_test(tcase, a_migration_that_fails_leaves_the_file_at_version_3);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }

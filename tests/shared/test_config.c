@@ -396,7 +396,10 @@ START_TEST(sizes_that_do_not_fit_each_other_are_refused_with_both_names)
     refused_env("FORKPOOL_HTTP_MAX_BODY=17MiB",
                 "FORKPOOL_HTTP_MAX_BODY: memory.arena is 64MiB, but must be at least "
                 "4 times http.max_body, which is 17MiB");
-    char *fit[] = {"--jobs-max-result=2MiB", "--http-max-body=16MiB", NULL};
+    refused_flag("--memory-arena=15MiB",
+                 "--memory-arena: memory.arena is 15MiB, but must be at least 4 times jobs.max_inputs, which "
+                 "is 4MiB");
+    char *fit[] = {"--jobs-max-result=2MiB", "--http-max-body=16MiB", "--jobs-max-inputs=16MiB", NULL};
     config_free(load(fit, no_env));
 }
 END_TEST

@@ -123,6 +123,28 @@ START_TEST(more_than_there_is_room_for_is_cut)
 }
 END_TEST
 
+START_TEST(an_id_in_after_becomes_another)
+{
+    static const char BEFORE[] =
+        "{\"meta\":\"0193a2f4-7c3b-7d1e-9f10-4b1a2c3d4e5f\",\"after\":["
+        "\"0193a2f4-7c3b-7d1e-9f10-4b1a2c3d4e50\",\"0193a2f4-7c3b-7d1e-9f10-4b1a2c3d4e5f\"]}";
+    static const char AFTER[] =
+        "{\"meta\":\"0193a2f4-7c3b-7d1e-9f10-4b1a2c3d4e5f\",\"after\":["
+        "\"0193a2f4-7c3b-7d1e-9f10-4b1a2c3d4e50\",\"0193a2f4-7c3b-7d1e-9f10-4b1a2c3d4e61\"]}";
+    struct id from, to;
+    struct job *job = job_new();
+    job->owned[3] = strdup(BEFORE);
+    job->extras = (struct text){job->owned[3], sizeof BEFORE - 1};
+    ck_assert_int_eq(id_parse("0193a2f4-7c3b-7d1e-9f10-4b1a2c3d4e5f", &from), ERR_OK);
+    ck_assert_int_eq(id_parse("0193a2f4-7c3b-7d1e-9f10-4b1a2c3d4e61", &to), ERR_OK);
+    extras_rename_after(job, from, to);
+    ck_assert_str_eq(job->extras.at, AFTER);
+    extras_rename_after(job, from, to); /* it is not there any more */
+    ck_assert_str_eq(job->extras.at, AFTER);
+    job_free(job);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("extras");
@@ -136,5 +158,6 @@ int main(void)
     tcase_add_test(tests, codes_are_read_in_order);
     tcase_add_test(tests, what_cannot_be_read_is_left_out_and_the_rest_is_read);
     tcase_add_test(tests, more_than_there_is_room_for_is_cut);
+    tcase_add_test(tests, an_id_in_after_becomes_another);
     return run_suite(suite);
 }

@@ -10,9 +10,9 @@ static const char *const DRAWN[JOB_STATE_COUNT] = {
     [JOB_QUEUED]    = ".x..xxx.",
     [JOB_RUNNING]   = "x.xxxx..",
     [JOB_RETRYING]  = "x....xx.",
-    [JOB_SUCCEEDED] = "x.......",
-    [JOB_FAILED]    = "x.......",
-    [JOB_CANCELLED] = "x.......",
+    [JOB_SUCCEEDED] = "x......x",
+    [JOB_FAILED]    = "x......x",
+    [JOB_CANCELLED] = "x......x",
     [JOB_SCHEDULED] = "x...xx..",
     [JOB_BLOCKED]   = "x...xxx.",
 };
@@ -32,10 +32,11 @@ END_TEST
 START_TEST(a_state_is_terminal_just_when_nothing_but_a_request_leads_out_of_it)
 {
     for (int from = 0; from < JOB_STATE_COUNT; from++) {
-        bool leads_on = false; /* anywhere but back to the line, where a retry on request puts it */
+        bool leads_on =
+            false; /* anywhere but back to where a job waits for its turn, as a retry on request does */
         for (int to = 0; to < JOB_STATE_COUNT; to++)
-            leads_on =
-                leads_on || (to != JOB_QUEUED && job_may_move((enum job_state)from, (enum job_state)to));
+            leads_on = leads_on || (to != JOB_QUEUED && to != JOB_BLOCKED &&
+                                    job_may_move((enum job_state)from, (enum job_state)to));
         ck_assert_int_eq(job_is_terminal((enum job_state)from), !leads_on);
         ck_assert(!job_is_terminal((enum job_state)from) || job_may_move((enum job_state)from, JOB_QUEUED));
     }

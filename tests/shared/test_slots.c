@@ -261,6 +261,77 @@ START_TEST(arguments_lie_within_the_arena_or_are_corrupt)
 }
 END_TEST
 
+static void put_texts(uint64_t at, uint32_t args, uint32_t tags, uint32_t extras, uint32_t inputs)
+{
+    slot->args_at = at;
+    slot->args_bytes = args;
+    slot->tags_bytes = tags;
+    slot->extras_bytes = extras;
+    slot->inputs_bytes = inputs;
+}
+
+START_TEST(tags_extras_and_inputs_lie_one_behind_the_other)
+{
+    struct text args, tags, extras, inputs;
+    put_texts(128, 10, 20, 30, 40);
+    ck_assert_int_eq(slot_args(&segment, slot, &args), ERR_OK);
+    ck_assert_int_eq(slot_tags(&segment, slot, &tags), ERR_OK);
+    ck_assert_int_eq(slot_extras(&segment, slot, &extras), ERR_OK);
+    ck_assert_int_eq(slot_inputs(&segment, slot, &inputs), ERR_OK);
+    ck_assert_ptr_eq(args.at, segment.arena + 128);
+    ck_assert_ptr_eq(tags.at, segment.arena + 138);
+    ck_assert_ptr_eq(extras.at, segment.arena + 158);
+    ck_assert_ptr_eq(inputs.at, segment.arena + 188);
+    ck_assert_uint_eq(tags.bytes, 20);
+    ck_assert_uint_eq(extras.bytes, 30);
+    ck_assert_uint_eq(inputs.bytes, 40);
+    ck_assert_uint_eq(slot_arena_bytes(slot), 100);
+}
+END_TEST
+
+START_TEST(texts_that_are_not_there_are_absent)
+{
+    struct text tags = {"x", 1}, extras = {"x", 1}, inputs = {"x", 1};
+    put_texts(1 << 16, 0, 0, 0, 0);
+    ck_assert_int_eq(slot_tags(&segment, slot, &tags), ERR_OK);
+    ck_assert_int_eq(slot_extras(&segment, slot, &extras), ERR_OK);
+    ck_assert_int_eq(slot_inputs(&segment, slot, &inputs), ERR_OK);
+    ck_assert_ptr_null(tags.at);
+    ck_assert_ptr_null(extras.at);
+    ck_assert_ptr_null(inputs.at);
+    ck_assert_uint_eq(tags.bytes + extras.bytes + inputs.bytes, 0);
+}
+END_TEST
+
+START_TEST(inputs_lie_within_the_arena_or_are_corrupt)
+{
+    static const struct {
+        uint64_t at;
+        uint32_t args, tags, extras, inputs;
+        enum err err;
+    } CASES[] = {{0, 0, 0, 0, 1 << 16, ERR_OK},
+                 {128, 1, 2, 3, (1 << 16) - 134, ERR_OK},
+                 {0, 0, 0, 0, (1 << 16) + 1, ERR_CORRUPT},
+                 {128, 1, 2, 3, (1 << 16) - 133, ERR_CORRUPT},
+                 {128, 1, 2, 3, UINT32_MAX, ERR_CORRUPT},
+                 {128, UINT32_MAX, 2, 3, 4, ERR_CORRUPT},
+                 {128, 1, UINT32_MAX, 3, 4, ERR_CORRUPT},
+                 {128, 1, 2, UINT32_MAX, 4, ERR_CORRUPT},
+                 {128, 1, UINT32_MAX, UINT32_MAX, UINT32_MAX, ERR_CORRUPT},
+                 {1 << 16, 0, 0, 0, 1, ERR_CORRUPT},
+                 {UINT64_MAX, 0, 0, 0, 1, ERR_CORRUPT},
+                 {UINT64_MAX - 5, 2, 2, 2, 4, ERR_CORRUPT}, /* would begin at 0 */
+                 {UINT64_MAX - 5, UINT32_MAX, UINT32_MAX, UINT32_MAX, 4, ERR_CORRUPT}};
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        struct text inputs;
+        put_texts(CASES[i].at, CASES[i].args, CASES[i].tags, CASES[i].extras, CASES[i].inputs);
+        ck_assert_msg(slot_inputs(&segment, slot, &inputs) == CASES[i].err, "case %zu", i);
+        if (CASES[i].err == ERR_OK)
+            ck_assert_uint_eq(inputs.bytes, CASES[i].inputs);
+    }
+}
+END_TEST
+
 static void put_result(uint32_t place, uint32_t worker, uint64_t at, uint64_t bytes)
 {
     slot->result_place = place;
@@ -392,6 +463,9 @@ int main(void)
     }
     tcase_add_checked_fixture(data, setup, close_segment);
     tcase_add_test(data, arguments_lie_within_the_arena_or_are_corrupt);
+    tcase_add_test(data, tags_extras_and_inputs_lie_one_behind_the_other);
+    tcase_add_test(data, texts_that_are_not_there_are_absent);
+    tcase_add_test(data, inputs_lie_within_the_arena_or_are_corrupt);
     tcase_add_test(data, an_inline_result_is_given_back);
     tcase_add_test(data, a_result_in_a_tray_is_given_back);
     tcase_add_test(data, no_result_is_no_result);

@@ -1,9 +1,9 @@
-/* Preloaded into a server under test: writes and syncs fail while a control file says so.
+/* Preloaded into a server under test: writes and syncs fail, or are slow, while a control file says so.
  *
  * FORKPOOL_TEST_FAULT names the control file. While it exists, each of its lines is "CALL ERRNO NEEDLE": CALL
- * (write, pwrite or sync) on a file whose path holds NEEDLE fails with that errno. SQLite writes by pwrite
- * and syncs by fdatasync; logs of tasks are written by write. The calls themselves are made directly, so
- * nothing here recurses.
+ * (write, pwrite or sync) on a file whose path holds NEEDLE fails with that errno; "slow MS NEEDLE": a sync
+ * of it takes so many milliseconds longer. SQLite writes by pwrite and syncs by fdatasync; logs of tasks are
+ * written by write. The calls themselves are made directly, so nothing here recurses.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -70,12 +70,21 @@ ssize_t write(int fd, const void *from, size_t bytes)
     return fault_of("write", fd) != 0 ? -1 : (ssize_t)syscall(SYS_write, fd, from, bytes);
 }
 
+static void be_slow(int fd)
+{
+    int ms = fault_of("slow", fd);
+    if (ms > 0)
+        usleep((useconds_t)ms * 1000);
+}
+
 int fdatasync(int fd)
 {
+    be_slow(fd);
     return fault_of("sync", fd) != 0 ? -1 : (int)syscall(SYS_fdatasync, fd);
 }
 
 int fsync(int fd)
 {
+    be_slow(fd);
     return fault_of("sync", fd) != 0 ? -1 : (int)syscall(SYS_fsync, fd);
 }

@@ -72,7 +72,7 @@ class Disk:
 
 
 class Faults:
-    """What tests/system/fault.c reads: calls of a server that fail from now on."""
+    """What tests/system/fault.c reads: calls of a server that fail, or are slow, from now on."""
 
     def __init__(self, folder):
         self.control = folder / "fault"
@@ -83,7 +83,8 @@ class Faults:
         return {"LD_PRELOAD": str(library), "FORKPOOL_TEST_FAULT": str(self.control)}
 
     def on(self, *lines):
-        """("pwrite", errno.EROFS, "forkpool.db"): that call fails so on files whose path holds that text."""
+        """("pwrite", errno.EROFS, "forkpool.db"): that call fails so on files whose path holds that text.
+        ("slow", 50, "forkpool.db"): syncs of them take 50 ms longer."""
         temporary = self.control.with_suffix(".new")
         temporary.write_text("".join(f"{call} {number} {needle}\n" for call, number, needle in lines))
         temporary.rename(self.control)

@@ -1,6 +1,7 @@
 """The rest of a job's life: deleted, retried, tagged, found again, counted by queue, forgotten when its time is over."""
 
 import re
+import signal
 import sqlite3
 import threading
 import time
@@ -8,6 +9,7 @@ from urllib.parse import quote
 
 import pytest
 import requests
+import yaml
 
 import processes
 from processes import until
@@ -467,6 +469,54 @@ def test_results_are_pruned_before_their_jobs_and_come_back_by_a_retry(start_ser
     assert client.get(f"/v1/jobs/{null['id']}/result").text == "null\n"
     server.stop()
     counts_are_right(server)
+
+
+def write_tasks(path, jobs, **tasks):
+    """{name: settings} as tasks of a configuration file."""
+    temporary = path.with_suffix(".new")
+    temporary.write_text(yaml.safe_dump({"jobs": jobs, "tasks": [{"name": name, **own} for name, own in tasks.items()]}))
+    temporary.rename(path)
+
+
+def is_there(client, job):
+    return client.get(f"/v1/jobs/{job}").status_code == 200
+
+
+def test_tasks_may_keep_their_jobs_for_times_of_their_own(tmp_path, start_server):
+    path = tmp_path / "forkpool.yaml"
+    usual = {"retain_succeeded": "2s", "retain_failed": "1h"}
+    write_tasks(path, usual, echo={"retain_succeeded": 0}, fail={"retain_failed": "1s"})
+    server = start_server(config=path, workers_count=2)
+    client = server.client
+    kept = client.submit("echo", 1, wait=10)["id"]
+    short = failed(client)["id"]
+    good = client.submit("wordcount", {"text": "a b"}, wait=10)["id"]
+    bad = client.submit("crash", retry=NO_RETRY, wait=20)["id"]
+    assert client.job(good)["state"] == "succeeded" and client.job(bad)["state"] == "failed"
+    until(lambda: not is_there(client, short), 10, "the failure of a task that keeps it for 1 s is forgotten")
+    until(lambda: not is_there(client, good), 10, "the success is forgotten after 2 s")
+    until(lambda: logs_of(server, short) == [], 5, "its log is unlinked")
+    time.sleep(0.5)
+    assert is_there(client, kept) and is_there(client, bad)
+
+    write_tasks(path, usual, echo={"retain_succeeded": "1s"}, crash={"retain_failed": "1s"})
+    server.process.send_signal(signal.SIGHUP)
+    until(lambda: not is_there(client, kept) and not is_there(client, bad), 10, "what was read again is in force")
+    again = failed(client)["id"]
+    last = client.submit("echo", 1, wait=10)["id"]
+    until(lambda: not is_there(client, last), 10)
+    assert is_there(client, again)  # the task has no time of its own any more
+    server.stop()
+    counts_are_right(server)
+
+
+def test_a_result_may_be_over_before_a_job_that_its_task_keeps_long(tmp_path, start_server):
+    path = tmp_path / "forkpool.yaml"
+    write_tasks(path, {"retain_succeeded": "1s", "retain_results": "1s"}, echo={"retain_succeeded": "1h"})
+    client = start_server(config=path, workers_count=1).client
+    job = client.submit("echo", {"n": 1}, wait=10)["id"]
+    until(lambda: client.get(f"/v1/jobs/{job}/result").status_code == 410, 10, "the result is pruned")
+    assert client.job(job)["result_pruned"] is True
 
 
 def test_retention_keeps_up_with_a_stream_of_jobs_and_nobody_waits_for_it(start_server):

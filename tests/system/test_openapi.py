@@ -134,7 +134,11 @@ class Checker:
             url = url.replace("{" + name + "}", value)
         assert "{" not in url
         options = {"headers": headers or {}}
-        if body is not None and method == "PATCH":
+        if isinstance(body, list):
+            options["headers"].setdefault("Content-Type", "application/x-ndjson")
+            options["data"] = "\n".join(json.dumps(line) for line in body)
+            answer = self.client.request(method, url + query, **options)
+        elif body is not None and method == "PATCH":
             answer = self.client.patch(url + query, body)
         elif body is not None and method == "PUT":
             answer = self.client.put(url + query, body)
@@ -162,7 +166,9 @@ class Checker:
             return
         kind = answer.headers["Content-Type"]
         assert kind in content, f"{where}: {kind}, not {list(content)}"
-        if kind.endswith("json"):
+        if kind == "application/x-ndjson":
+            self.check_lines(where, answer, "BulkStatus")
+        elif kind.endswith("json"):
             resolver = jsonschema.RefResolver("", self.closed)
             validator = jsonschema.Draft202012Validator(closed(content[kind]["schema"]), resolver=resolver,
                                                         format_checker=FORMATS)
@@ -170,6 +176,17 @@ class Checker:
                       for error in validator.iter_errors(answer.json())]
             assert not errors, f"{where}: {errors[:5]}\n{answer.text}"
         self.covered.add((method, path, answer.status_code))
+
+
+    def check_lines(self, where, answer, name):
+        schema = closed(self.document["components"]["schemas"][name])
+        validator = jsonschema.Draft202012Validator(schema, resolver=jsonschema.RefResolver("", self.closed),
+                                                    format_checker=FORMATS)
+        lines = answer.text.splitlines()
+        assert lines, where
+        for line in lines:
+            errors = [error.message for error in validator.iter_errors(json.loads(line))]
+            assert not errors, f"{where}: {errors}\n{line}"
 
 
 def test_live_answers_of_every_route_match_their_schemas(document, server, client):
@@ -199,6 +216,24 @@ def test_live_answers_of_every_route_match_their_schemas(document, server, clien
     call("POST", "/v1/tasks/{task}/call", 202, {"seconds": 0.3}, {"task": "sleep"}, query="?wait=0.01")
     call("POST", "/v1/tasks/{task}/call", 500, {"retryable": False}, {"task": "fail"}, query="?wait=10")
     call("POST", "/v1/tasks/{task}/call", 404, {}, {"task": "nope"})
+
+    # Many at once.
+    graph = [{"task": "echo", "ref": "a"}, {"task": "echo", "ref": "b", "after": ["@a"]}, {"task": "echo", "after": ["@batch"]}]
+    batch = call("POST", "/v1/jobs/bulk", 202, graph, headers={"Idempotency-Key": "many"}).json()["batch"]
+    call("POST", "/v1/jobs/bulk", 202, graph, headers={"Idempotency-Key": "many"})
+    call("POST", "/v1/jobs/bulk", 202, [{"task": "echo"}] * 2)
+    call("POST", "/v1/jobs/bulk", 200, graph + [{"task": "nope"}], query="?atomic=false")
+    call("POST", "/v1/jobs/bulk", 422, graph + [{"task": "nope"}])
+    call("POST", "/v1/jobs/bulk", 422, [{"task": "echo", "ref": "a", "after": ["@a"]}])
+    call("POST", "/v1/jobs/bulk", 400, "{", headers={"Content-Type": "application/x-ndjson"})
+    call("POST", "/v1/jobs/bulk", 413, [{"task": "echo"}] * 10001)
+    call("POST", "/v1/jobs/bulk", 415, {"task": "echo"})
+    call("GET", "/v1/batches/{id}", 200, values={"id": batch})
+    call("GET", "/v1/batches/{id}", 200, values={"id": batch}, query="?limit=1")
+    call("GET", "/v1/batches/{id}", 422, values={"id": batch}, query="?limit=0")
+    call("GET", "/v1/batches/{id}", 404, values={"id": UNKNOWN})
+    call("POST", "/v1/batches/{id}/cancel", 200, values={"id": batch})
+    call("POST", "/v1/batches/{id}/cancel", 404, values={"id": UNKNOWN})
 
     # One job, in each state.
     running = client.submit("sleep", {"seconds": 30})["id"]
@@ -303,6 +338,16 @@ def test_live_answers_of_every_route_match_their_schemas(document, server, clien
     call("DELETE", "/v1/jobs/{id}", 204, values={"id": failed})
     call("DELETE", "/v1/jobs/{id}", 404, values={"id": failed})
 
+    # Many at once.
+    call("POST", "/v1/jobs/actions", 200, {"action": "cancel", "ids": [held, crashed, UNKNOWN]})
+    call("POST", "/v1/jobs/actions", 200, {"action": "delete", "filter": {"state": "cancelled", "queue": "nope"}, "dry_run": True})
+    call("POST", "/v1/jobs/actions", 200, {"action": "retry", "filter": {"tag": "nope"}})
+    call("POST", "/v1/jobs/actions", 409, {"action": "delete", "filter": {}})
+    call("POST", "/v1/jobs/actions", 422, {"action": "delete", "filter": {"colour": "red"}})
+    call("POST", "/v1/queues/{queue}/purge", 200, values={"queue": "default"}, query="?confirm=true")
+    call("POST", "/v1/queues/{queue}/purge", 409, values={"queue": "default"})
+    call("POST", "/v1/queues/{queue}/purge", 404, values={"queue": "nope"})
+
     # The rest.
     call("GET", "/v1/tasks", 200)
     call("GET", "/v1/tasks/{task}", 200, values={"task": "echo"})
@@ -316,6 +361,29 @@ def test_live_answers_of_every_route_match_their_schemas(document, server, clien
     assert not missed, f"no good answer was seen from {missed}"
     errors = [key for key in operations(document) if "{" in key[1] and (*key, 404) not in check.covered]
     assert not errors, f"no 404 was seen from {errors}"
+
+
+def test_unique_and_blocked_jobs_are_answered_as_the_file_says(document, start_server):
+    client = start_server(workers_count=1).client
+    call = Checker(document, client).call
+    assert client.post("/v1/queues/held/pause").status_code == 200
+    parent = call("POST", "/v1/jobs", 202, {"task": "echo", "queue": "held", "unique": {"key": "k", "period": 60}}).json()["id"]
+    call("POST", "/v1/jobs", 409, {"task": "echo", "unique": {"key": "k"}})
+    call("POST", "/v1/jobs", 202, {"task": "echo", "unique": {"key": "k", "on_conflict": "return"}})
+    call("POST", "/v1/tasks/{task}/jobs", 409, 1, {"task": "echo"}, query="?unique_key=k&unique_period=9&on_conflict=reject")
+    call("POST", "/v1/tasks/{task}/call", 409, 1, {"task": "echo"}, query="?unique_key=k")
+    call("POST", "/v1/jobs", 422, {"task": "echo", "after": [UNKNOWN]})
+    call("POST", "/v1/tasks/{task}/jobs", 422, 1, {"task": "echo"}, query=f"?after={UNKNOWN}")
+    child = call("POST", "/v1/jobs", 202, {"task": "echo", "after": [parent], "after_policy": "run", "unique": True}).json()["id"]
+    call("GET", "/v1/jobs/{id}", 200, values={"id": child})
+    call("GET", "/v1/jobs/{id}/why", 200, values={"id": child})
+    call("GET", "/v1/jobs", 200, query="?state=blocked")
+    call("GET", "/v1/jobs", 200, query=f"?batch={UNKNOWN}")
+    call("GET", "/v1/jobs", 422, query="?batch=x")
+    call("PATCH", "/v1/jobs/{id}", 200, {"priority": 9, "scheduled_at": None}, {"id": child})
+    call("POST", "/v1/jobs/{id}/retry", 409, values={"id": child})
+    call("DELETE", "/v1/jobs/{id}", 409, values={"id": child})
+    call("POST", "/v1/jobs/{id}/cancel", 200, values={"id": child})
 
 
 def test_a_pruned_result_is_answered_as_the_file_says(document, start_server):

@@ -73,7 +73,9 @@ def test_a_wait_for_the_end_spans_the_time_in_which_it_is_blocked(client):
 def test_a_query_names_several_with_commas_or_one_by_one(client, held):
     ids = [held(), held(), held()]
     child = client.post(f"/v1/tasks/echo/jobs?after={ids[0]},{ids[1]}&after={ids[2]}&after_policy=run", 1).json()
-    assert child["state"] == "blocked" and child["after"] == ids and child["after_policy"] == "run"
+    listed = next(one for one in client.all_jobs(state="blocked") if one["id"] == child["id"])
+    for seen in (child, client.job(child["id"]), listed):
+        assert seen["state"] == "blocked" and seen["after"] == ids and seen["after_policy"] == "run"
 
 
 def test_a_chain_runs_in_its_order(client):
@@ -148,11 +150,11 @@ def test_one_that_is_run_again_lets_its_child_be_run_again_behind_it(client, hel
     parent = client.submit("fail", {**FOR_GOOD, "until_attempt": 2}, wait=10)["id"]
     child = after(client, [parent])
     assert client.wait(child["id"])["state"] == "cancelled"
-    assert client.post(f"/v1/tasks/fail/pause").status_code == 200
+    assert client.post("/v1/tasks/fail/pause").status_code == 200
     assert client.post(f"/v1/jobs/{parent}/retry").status_code == 202
     again = client.post(f"/v1/jobs/{child['id']}/retry")
     assert again.status_code == 202 and again.json()["state"] == "blocked"
-    assert client.post(f"/v1/tasks/fail/resume").status_code == 200
+    assert client.post("/v1/tasks/fail/resume").status_code == 200
     assert client.wait(child["id"])["state"] == "succeeded"
     assert client.job(parent)["state"] == "succeeded"
 

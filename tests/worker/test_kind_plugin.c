@@ -28,10 +28,36 @@ END_TEST
 START_TEST(a_task_knows_what_it_runs_for)
 {
     run_task("context");
-    expect_result("[1,2,\"00112233-4455-6677-8899-aabbccddeeff\",\"context\",\"\"]");
+    expect_result("[2,2,\"00112233-4455-6677-8899-aabbccddeeff\",\"context\",\"\"]");
     strcpy(harness.spec.traceparent, "00-x-y-01");
     run_task("context");
-    expect_result("[1,2,\"00112233-4455-6677-8899-aabbccddeeff\",\"context\",\"00-x-y-01\"]");
+    expect_result("[2,2,\"00112233-4455-6677-8899-aabbccddeeff\",\"context\",\"00-x-y-01\"]");
+}
+END_TEST
+
+START_TEST(a_task_gets_what_the_jobs_before_it_returned)
+{
+    harness.run.inputs = (struct text){"[{\"result\":1}],", 14}; /* not NUL-terminated */
+    run_task("inputs");
+    expect_result("[{\"result\":1}]");
+}
+END_TEST
+
+START_TEST(without_jobs_before_it_a_task_gets_nothing)
+{
+    run_task("inputs");
+    expect_result("\"none\"");
+}
+END_TEST
+
+START_TEST(a_plugin_of_an_earlier_abi_runs_on)
+{
+    harness.run.inputs = (struct text){"[]", 2};
+    harness.task.kind = TASK_PLUGIN;
+    strcpy(harness.task.path, TEST_PLUGINS "/abi_1.so");
+    strcpy(harness.task.name, "old");
+    run_args("1234");
+    expect_result("[1,4,0]");
 }
 END_TEST
 
@@ -179,7 +205,10 @@ START_TEST(an_object_that_cannot_be_loaded_says_why)
     strcpy(harness.task.path, TEST_PLUGINS "/wrong_abi.so");
     run_args("1");
     expect_error("task_not_started", true,
-                 "was built for ABI 99 of forkpool.h, this server has 1: build it again");
+                 "was built for ABI 99 of forkpool.h, this server takes 1 to 2: build it again");
+    strcpy(harness.task.path, TEST_PLUGINS "/abi_0.so");
+    run_args("1");
+    expect_error("task_not_started", true, "was built for ABI 0 of forkpool.h");
     strcpy(harness.task.path, TEST_PLUGINS "/no_table.so");
     run_args("1");
     expect_error("task_not_started", true, "exports no fp_plugin");
@@ -204,6 +233,9 @@ int main(void)
     tcase_add_test(tcase, the_arguments_may_come_back_as_the_result);
     tcase_add_test(tcase, absent_arguments_are_null);
     tcase_add_test(tcase, a_task_knows_what_it_runs_for);
+    tcase_add_test(tcase, a_task_gets_what_the_jobs_before_it_returned);
+    tcase_add_test(tcase, without_jobs_before_it_a_task_gets_nothing);
+    tcase_add_test(tcase, a_plugin_of_an_earlier_abi_runs_on);
     tcase_add_test(tcase, success_without_a_result_is_null);
     tcase_add_test(tcase, a_result_that_is_no_json_fails_for_good_whatever_is_returned);
     tcase_add_test(tcase, a_good_result_replaces_a_bad_one);

@@ -25,6 +25,15 @@ static int context(struct fp_job *job)
     return give(job, text);
 }
 
+static int inputs(struct fp_job *job)
+{
+    size_t bytes = 1;
+    const char *json = fp_inputs(job, &bytes);
+    if (json == NULL)
+        return give(job, bytes == 0 ? "\"none\"" : "\"no text, but bytes\"");
+    return fp_result(job, json, bytes);
+}
+
 static int nothing(struct fp_job *job)
 {
     (void)job;
@@ -146,8 +155,9 @@ FP_PLUGIN({.name = "echo",
            .description = "returns its arguments",
            .timeout_ms = 1234,
            .max_attempts = 7},
-          {.name = "context", .run = context}, {.name = "nothing", .run = nothing},
-          {.name = "bad_json", .run = bad_json}, {.name = "bad_json_ignored", .run = bad_json_ignored},
+          {.name = "context", .run = context}, {.name = "inputs", .run = inputs},
+          {.name = "nothing", .run = nothing}, {.name = "bad_json", .run = bad_json},
+          {.name = "bad_json_ignored", .run = bad_json_ignored},
           {.name = "bad_then_good", .run = bad_then_good}, {.name = "too_large", .run = too_large},
           {.name = "unknown_answer", .run = unknown_answer}, {.name = "silent_retry", .run = silent_retry},
           {.name = "silent_fail", .run = silent_fail}, {.name = "retry", .run = retry},
