@@ -277,6 +277,14 @@ static bool any_worker(const struct segment *segment)
     return false;
 }
 
+/* Its own copy: a submission looks there. */
+static bool has_catalogue(struct front *front)
+{
+    struct catalogue_ref *ref = front_catalogue(front);
+    front_catalogue_drop(ref);
+    return ref != NULL;
+}
+
 bool front_ready(struct front *front, const char **why)
 {
     const struct segment_header *header = front->setup->segment->header;
@@ -285,7 +293,7 @@ bool front_ready(struct front *front, const char **why)
         *why = "shutting down";
     else if (!atomic_load_explicit(&header->ready, memory_order_acquire))
         *why = "recovering";
-    else if (atomic_load_explicit(&header->catalogue_epoch, memory_order_relaxed) == 0)
+    else if (!has_catalogue(front))
         *why = "the tasks are being read";
     else if (!any_worker(front->setup->segment))
         *why = "no worker is up";

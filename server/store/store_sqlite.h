@@ -370,10 +370,10 @@ enum err store_tags_write(struct store *store, const struct job *job) MUST_USE;
 enum err store_tags_forget(struct store *store, struct id id) MUST_USE;
 
 /* Uniqueness keys (store_sqlite_unique.c). find: who else holds the job's key at that time. take: whoever
- * held it before; nothing if its period is over. free: the job's own, those with a period only if `all`. */
+ * held it before. free: the job's own, those with a period only if `all`. */
 enum err store_unique_find(struct store *store, const struct job *job, int64_t now_ms, bool *held,
                            struct id *holder) MUST_USE;
-enum err store_unique_take(struct store *store, const struct job *job, int64_t now_ms) MUST_USE;
+enum err store_unique_take(struct store *store, const struct job *job) MUST_USE;
 enum err store_unique_free(struct store *store, struct id id, struct text extras, bool all) MUST_USE;
 
 /* Batches (store_sqlite_batches.c). Differences are gathered and written at the commit, or before somebody

@@ -62,7 +62,7 @@ static enum err queue_again(struct store *store, struct job *job)
     if (err == ERR_OK)
         err = store_wait_write(store, &wait, job->spec.id);
     if (err == ERR_OK)
-        err = store_unique_take(store, job, clock_real_ms());
+        err = store_unique_take(store, job);
     return err;
 }
 

@@ -26,7 +26,7 @@ enum err store_unique_find(struct store *store, const struct job *job, int64_t n
     return ERR_OK;
 }
 
-enum err store_unique_take(struct store *store, const struct job *job, int64_t now_ms)
+enum err store_unique_take(struct store *store, const struct job *job)
 {
     struct connection *connection = &store->reader.connection;
     struct unique_rule rule;
@@ -34,8 +34,6 @@ enum err store_unique_take(struct store *store, const struct job *job, int64_t n
     if ((job->spec.flags & JOB_FLAG_UNIQUE) == 0 || !extras_unique(job->extras, &rule))
         return ERR_OK;
     int64_t until_ms = rule.period_ms > 0 ? job->spec.created_ms + rule.period_ms : 0;
-    if (until_ms != 0 && until_ms <= now_ms)
-        return ERR_OK;
     enum err err = store_sql_get(connection, SQL_UNIQUE_TAKE, &statement);
     if (err != ERR_OK)
         return err;

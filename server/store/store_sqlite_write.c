@@ -355,7 +355,7 @@ static enum err submit_looking(struct store *store, struct store_submit *submit)
         return err;
     if (wait.count > 0)
         set_waiting(job, wait.left);
-    err = store_unique_take(store, job, spec->created_ms);
+    err = store_unique_take(store, job);
     if (err == ERR_OK)
         err = insert(store, job, &job->attempt);
     if (err == ERR_OK)
@@ -459,7 +459,7 @@ static enum err land_late(struct store *store, const struct job *job, const stru
     bool taken, held;
     enum err err = store_unique_find(store, job, job->spec.created_ms, &held, &holder);
     if (err == ERR_OK && !held)
-        err = store_unique_take(store, job, job->spec.created_ms);
+        err = store_unique_take(store, job);
     if (err == ERR_OK)
         err = insert(store, job, attempt);
     if (err == ERR_OK && job->spec.idempotency_key[0] != '\0')

@@ -63,6 +63,18 @@ START_TEST(an_end_in_the_group_of_the_beginning_finishes_at_the_commit)
 }
 END_TEST
 
+START_TEST(the_latest_end_of_a_group_is_when_the_batch_finished)
+{
+    struct id members[2];
+    struct id batch = batch_of(members, 2);
+    begin();
+    job_free(end_in_group(members[0], END_CANCEL, 900).job);
+    job_free(end_in_group(members[1], END_CANCEL, 700).job);
+    ok(store_commit(store));
+    ck_assert_int_eq(batch_now(batch).finished_ms, 900);
+}
+END_TEST
+
 START_TEST(members_that_arrive_ended_or_late_count)
 {
     struct id members[1];
@@ -489,6 +501,7 @@ int main(void)
     tcase_add_test(tcase, jobs_of_other_batches_and_of_none_do_not_count);
     tcase_add_test(tcase, many_jobs_of_a_batch_in_one_group_are_one_update);
     tcase_add_test(tcase, an_end_in_the_group_of_the_beginning_finishes_at_the_commit);
+    tcase_add_test(tcase, the_latest_end_of_a_group_is_when_the_batch_finished);
     tcase_add_test(tcase, members_that_arrive_ended_or_late_count);
     tcase_add_test(tcase, an_unknown_batch_is_said_to_be_and_a_member_of_one_is_a_job_like_any_other);
     tcase_add_test(tcase, a_rollback_forgets_what_was_counted);
