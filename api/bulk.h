@@ -22,6 +22,7 @@ struct bulk_request {
     const struct catalogue *catalogue; /* borrowed while lines are read */
     bool atomic;
     bool batch, batch_said; /* the jobs become a batch; the query says whether */
+    struct id batch_id;     /* the id that the batch has, or would have had; zero: none */
     const char *key;        /* Idempotency-Key of the whole; NULL: none */
 
     struct bulk_lines lines;

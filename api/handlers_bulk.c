@@ -72,7 +72,7 @@ static enum err read_graph(struct bulk_request *bulk)
     const struct id none = {0};
     bool needed = bulk_graph_needed(bulk->entries, bulk->count);
     bulk->batch = bulk->batch_said ? bulk->batch : needed;
-    bulk->bulk.batch = bulk->batch ? id_new() : none;
+    bulk->bulk.batch = bulk->batch_id = bulk->batch ? id_new() : none;
     bulk->graph = (struct bulk_graph){.entries = bulk->entries,
                                       .count = bulk->count,
                                       .batch = bulk->bulk.batch,
@@ -181,6 +181,12 @@ static void refused_by_server(struct bulk_request *bulk, size_t at, const struct
         line->err == ERR_UNKNOWN_DEPENDENCY ? entry_of(bulk, line->original) : NULL;
     if (before != NULL) {
         refuse_behind(bulk, at, before);
+        return;
+    }
+    if (line->err == ERR_UNKNOWN_DEPENDENCY && id_equal(line->original, bulk->batch_id)) {
+        refuse(bulk, at, line->err, "/after",
+               "it waits for @batch, and no other job of the request is new: they were refused, or stood "
+               "already");
         return;
     }
     not_accepted(bulk, entry, line, &problem);

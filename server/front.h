@@ -40,8 +40,8 @@ enum errand_kind {
 /* ERRAND_BULK: the jobs of one request, in its order. Lent to the server until notify. A line whose err is
  * not ERR_OK already is left out. Atomic: either all are inserted, or none, and `failed` is the first that
  * could not be (errand.err is then that line's). Else each line has its own err, as of ERRAND_SUBMIT. `batch`
- * is made with the jobs unless it is zero or all of them stood already. Jobs of durability memory are not
- * taken. */
+ * is made with the jobs (those that wait for it come last) unless it is zero or all of them stood already.
+ * Jobs of durability memory are not taken. */
 struct bulk_line {
     struct job *job; /* a reference; NULL: the line was refused before */
     enum err err;

@@ -76,13 +76,23 @@ static void rename_befores(const struct bulk *bulk, size_t at)
     }
 }
 
-/* Only a job that stands already under its key is wanted, if it may not be inserted. */
-static enum err run_otherwise(struct store *store, const struct bulk_line *line, struct store_submit *submit)
+/* Why the line may not be inserted, though it may stand already: what it says itself; or it waits for its
+ * batch, which has no job. */
+static enum err otherwise(const struct work *work, const struct bulk_line *line)
 {
-    *submit = (struct store_submit){.job = line->job};
-    enum err err = store_find_key(store, submit);
-    if (submit->err == ERR_NOT_FOUND)
-        submit->err = line->otherwise;
+    bool follows_nobody = (line->job->spec.flags & JOB_FLAG_FOLLOWER) != 0 && work->count == 0;
+    return line->otherwise == ERR_OK && follows_nobody ? ERR_UNKNOWN_DEPENDENCY : line->otherwise;
+}
+
+static enum err find_only(struct store *store, const struct bulk *bulk, const struct bulk_line *line,
+                          enum err refusal, struct store_submit *submit)
+{
+    *submit = (struct store_submit){.job = line->job, .err = ERR_NOT_FOUND};
+    enum err err = line->job->spec.idempotency_key[0] != '\0' ? store_find_key(store, submit) : ERR_OK;
+    if (submit->err != ERR_NOT_FOUND)
+        return err;
+    submit->err = refusal;
+    submit->original = bulk->batch;
     return err;
 }
 
@@ -95,8 +105,9 @@ static enum err run_line(const struct committer *committer, struct work *work, s
         return ERR_OK;
     if (bulk->first != NULL)
         rename_befores(bulk, at);
-    enum err err = line->otherwise != ERR_OK ? run_otherwise(committer->store, line, &submit)
-                                             : insert(committer->store, work, line->job, &submit);
+    enum err refusal = otherwise(work, line);
+    enum err err = refusal != ERR_OK ? find_only(committer->store, bulk, line, refusal, &submit)
+                                     : insert(committer->store, work, line->job, &submit);
     if (err != ERR_OK)
         return err;
     line->err = submit.err;

@@ -314,6 +314,79 @@ START_TEST(lines_are_inserted_in_the_order_that_is_given)
 }
 END_TEST
 
+START_TEST(who_waits_for_a_line_that_stood_already_waits_for_what_stands)
+{
+    static const size_t first[] = {0, 0, 1}, befores[] = {0};
+    struct id holder;
+    ok(submit_job(job_unique("taken", CONFLICT_REJECT), &holder));
+    struct bulk_line lines[2] = {{.job = job_unique("taken", CONFLICT_RETURN)}, {.err = ERR_OK}};
+    lines[1].job = job_after(lines[0].job->spec.id);
+    struct id behind = lines[1].job->spec.id;
+    struct bulk bulk = {.lines = lines, .count = 2, .first = first, .befores = befores, .atomic = true};
+    struct asked asked;
+    send_bulk(&asked, &bulk);
+    ok(asked.errand.err);
+    ck_assert(lines[0].returned);
+    free_lines(&bulk);
+    JOB_AUTO job = row(behind);
+    struct id after[AFTER_MAX];
+    ck_assert_uint_eq(extras_after(job->extras, after), 1);
+    ck_assert(id_equal(after[0], holder));
+    ck_assert_int_eq(job->state, JOB_BLOCKED);
+    for (int i = 0; i < 2; i++)
+        succeed(0, start_next(0));
+    TURN_UNTIL(state_of(behind) == JOB_SUCCEEDED);
+    assert_nothing_left();
+}
+END_TEST
+
+static struct job *job_keyed(const char *key)
+{
+    struct job *job = new_job(PRIORITY_DEFAULT, DURABILITY_PROCESS);
+    snprintf(job->spec.idempotency_key, sizeof job->spec.idempotency_key, "%s", key);
+    return job;
+}
+
+START_TEST(a_line_that_may_not_be_inserted_is_taken_if_it_stands_already)
+{
+    struct id stands;
+    ok(submit_job(job_keyed("one"), &stands));
+    struct bulk_line lines[2] = {{.job = job_keyed("one"), .otherwise = ERR_QUEUE_FULL},
+                                 {.job = job_keyed("two"), .otherwise = ERR_QUEUE_FULL}};
+    struct bulk bulk = {.lines = lines, .count = 2};
+    struct asked asked;
+    send_bulk(&asked, &bulk);
+    ok(asked.errand.err);
+    ck_assert(lines[0].err == ERR_OK && lines[0].replayed && id_equal(lines[0].original, stands));
+    ck_assert_int_eq(lines[1].err, ERR_QUEUE_FULL);
+    ck_assert(!in_store(lines[1].job->spec.id));
+    free_lines(&bulk);
+    succeed(0, start_next(0));
+    assert_nothing_left();
+}
+END_TEST
+
+START_TEST(nobody_waits_for_a_batch_without_jobs)
+{
+    struct id holder;
+    ok(submit_job(job_unique("taken", CONFLICT_REJECT), &holder));
+    struct bulk_line lines[2] = {{.job = job_unique("taken", CONFLICT_REJECT)}, {.err = ERR_OK}};
+    struct bulk bulk = {.lines = lines, .count = 2, .batch = id_new()};
+    struct id wanted = bulk.batch;
+    struct asked asked;
+    lines[1].job = job_after(wanted);
+    lines[1].job->spec.flags |= JOB_FLAG_FOLLOWER;
+    send_bulk(&asked, &bulk);
+    ok(asked.errand.err);
+    ck_assert_int_eq(lines[0].err, ERR_DUPLICATE_JOB);
+    ck_assert_int_eq(lines[1].err, ERR_UNKNOWN_DEPENDENCY);
+    ck_assert(id_equal(lines[1].original, wanted));
+    free_lines(&bulk);
+    succeed(0, start_next(0));
+    assert_nothing_left();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("dispatcher_together");
@@ -330,6 +403,9 @@ int main(void)
     tcase_add_test(tcase, of_an_atomic_request_nothing_is_stored_if_one_line_cannot_be);
     tcase_add_test(tcase, of_any_other_the_rest_is_stored_and_the_line_named);
     tcase_add_test(tcase, lines_are_inserted_in_the_order_that_is_given);
+    tcase_add_test(tcase, who_waits_for_a_line_that_stood_already_waits_for_what_stands);
+    tcase_add_test(tcase, a_line_that_may_not_be_inserted_is_taken_if_it_stands_already);
+    tcase_add_test(tcase, nobody_waits_for_a_batch_without_jobs);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }

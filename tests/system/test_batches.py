@@ -109,6 +109,20 @@ def test_a_follower_runs_once_all_have_succeeded(client):
     assert mail["started_at"] >= total["finished_at"]
 
 
+def test_a_follower_of_nobody_is_refused(client):
+    assert client.post("/v1/queues/lead/pause").status_code == 200
+    lead = echo("lead", queue="lead", unique={"key": "lead", "on_conflict": "return"})
+    first = accepted(client, [lead, echo(1, after=["@batch"])])
+    before = count(client)
+    refused(bulk(client, [lead, echo(2, after=["@batch"])]), 422, "unknown_dependency", "line 2: ", "@batch", "stood already")
+    lead["unique"]["on_conflict"] = "reject"
+    lines = statuses(bulk(client, [lead, echo(3, after=["@batch"])], "?atomic=false"))
+    assert [one["status"] for one in lines] == [409, 422] and "@batch" in lines[1]["detail"]
+    assert count(client) == before
+    client.post("/v1/queues/lead/resume")
+    assert client.wait(first["ids"][1])["state"] == "succeeded"
+
+
 @pytest.mark.parametrize("policy, state", [("cancel", "cancelled"), ("fail", "failed"), ("run", "succeeded")])
 def test_a_follower_of_a_batch_that_failed_does_as_its_policy_says(client, policy, state):
     jobs = [echo(1), {"task": "fail", "args": {"message": "no", "retryable": False}}, {"task": "sleep", "args": {"seconds": 0.3}}]
