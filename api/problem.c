@@ -43,11 +43,12 @@ static const char *const HINTS[ERR_COUNT] = {
     [ERR_UNKNOWN_SCHEDULE] = "GET /v1/schedules lists the schedules; PUT /v1/schedules/NAME makes one",
     [ERR_UNKNOWN_DEPENDENCY] = "leave it out of after, or submit first what is to be waited for",
     [ERR_UNKNOWN_BATCH] = "the id of a batch stands in the answer to POST /v1/jobs/bulk, and in its jobs",
-    [ERR_CYCLE] = "take one of these out of after: the jobs of a graph start with one that waits for no other",
+    [ERR_CYCLE] =
+        "take one of these out of after: the jobs of a graph start with one that waits for no other",
     [ERR_DUPLICATE_JOB] = "wait for that job with GET /v1/jobs/{id}?wait=30, or choose another on_conflict",
+    [ERR_CONFLICT] = "GET it again, and change it as it is now",
     [ERR_UNCONFIRMED] = "name what is meant, or send confirm",
     [ERR_NOT_NOW] = "GET /v1/jobs/{id} says in which state it is",
-    [ERR_DUPLICATE_JOB] = "wait for the end of that job, or cancel it",
     [ERR_QUEUE_FULL] = "send the request again after Retry-After seconds, or raise max_depth: PATCH "
                        "/v1/queues/{queue}",
     [ERR_TOO_LATE] = "send the request again after Retry-After seconds, or with a longer start_within",
