@@ -96,8 +96,8 @@ bool store_releases_wait(const struct store *store);
  *      {"id":"…","batch":true,"state":"failed","jobs":3,"succeeded":2,"failed":1,"cancelled":0}]
  * One that is gone: {"id":"…","state":null}. A result with which the whole would be larger than the most that
  * was set by store_inputs_most (bytes; at first there is no limit) is left out and says "omitted":true
- * instead. A batch of which jobs have not ended, since they run again, is "running". Only store_load does this
- * by itself: the rest would read them for many jobs at a time. */
+ * instead. A batch of which jobs have not ended, since they run again, is "running". Only store_load does
+ * this by itself: the rest would read them for many jobs at a time. */
 enum err store_inputs(struct store *store, struct job *job) MUST_USE;
 void store_inputs_most(struct store *store, size_t bytes);
 
