@@ -15,6 +15,17 @@ static inline void submit_answered(struct sim_job *job, int number, enum err err
         broken("job %d is refused: %s", number, err_code(err));
 }
 
+/* A line that stood already is waited for as what stands. */
+static inline void wait_for_what_stands(const struct request *request, size_t line)
+{
+    struct sim_job *job = &jobs[request->job + (int)line];
+    for (uint32_t i = 0; i < job->after_count; i++) {
+        int before = job->after[i] - request->job;
+        if (before >= 0 && before < (int)request->bulk.count && request->lines[before].returned)
+            job->after[i] = job_of(request->lines[before].original);
+    }
+}
+
 /* All of it or nothing; or, if it is not atomic, line by line. */
 static inline void bulk_answered(struct request *request)
 {
@@ -25,6 +36,8 @@ static inline void bulk_answered(struct request *request)
         int number = request->job + (int)i;
         jobs[number].accepted = err == ERR_OK && !stands;
         jobs[number].gone = !jobs[number].accepted;
+        if (jobs[number].accepted)
+            wait_for_what_stands(request, i);
         bool other_refused = err == ERR_UNKNOWN_DEPENDENCY && request->any_unique; /* one that it names */
         if (err != ERR_OK && err != ERR_DUPLICATE_JOB && !other_refused)
             broken("job %d is refused: %s", number, err_code(err));
@@ -254,12 +267,29 @@ static inline void ask_submit(int number)
     committer_give(&committer, work);
 }
 
+/* Those of its parents that come in the same request. */
+static inline void name_befores(struct request *request, size_t line)
+{
+    const struct sim_job *job = &jobs[request->job + (int)line];
+    size_t count = request->first[line];
+    for (uint32_t i = 0; i < job->after_count; i++) {
+        if (job->after[i] >= request->job)
+            request->befores[count++] = (size_t)(job->after[i] - request->job);
+    }
+    request->first[line + 1] = count;
+}
+
 /* The jobs from `number` on, in one request. */
 static inline void ask_bulk(int number, uint32_t count)
 {
     struct request *request = new_request(ERRAND_BULK, number);
     struct bulk *bulk = &request->bulk;
-    *bulk = (struct bulk){.lines = request->lines, .count = count, .atomic = percent(70)};
+    *bulk = (struct bulk){.lines = request->lines,
+                          .count = count,
+                          .first = request->first,
+                          .befores = request->befores,
+                          .atomic = percent(70)};
+    request->first[0] = 0;
     if (percent(60))
         batches[batch_count++] = bulk->batch = id_new();
     for (uint32_t i = 0; i < count; i++) {
@@ -268,6 +298,7 @@ static inline void ask_bulk(int number, uint32_t count)
         job->spec.batch = jobs[number + (int)i].batch = bulk->batch;
         request->any_unique = request->any_unique || jobs[number + (int)i].unique > 0;
         request->lines[i] = (struct bulk_line){.job = job};
+        name_befores(request, i);
         trace_submit((int)(request - requests), number + (int)i);
     }
     request->errand.bulk = bulk;

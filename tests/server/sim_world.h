@@ -147,6 +147,7 @@ struct request {
     struct store_patch patch;
     struct bulk bulk; /* of jobs from `job` on */
     struct bulk_line lines[BULK];
+    size_t first[BULK + 1], befores[BULK * PARENTS]; /* bulk's */
     bool any_unique;
 };
 
