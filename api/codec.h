@@ -61,6 +61,11 @@ enum err codec_schedule_job(const struct config *config, const struct catalogue 
 enum err codec_schedule_put(const struct config *config, const struct catalogue *catalogue,
                             const struct buf *body, struct buf *definition, struct problem *problem) MUST_USE;
 
+/* The same for a PATCH: what is not sent stays as `now` has it. */
+enum err codec_schedule_patch(const struct config *config, const struct catalogue *catalogue,
+                              const struct buf *body, const struct schedule *now, struct buf *definition,
+                              struct problem *problem) MUST_USE;
+
 /* The document of a schedule. now_ms: what the time is. */
 void codec_schedule(struct buf *out, const struct schedule *schedule, int64_t now_ms);
 

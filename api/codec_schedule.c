@@ -246,12 +246,49 @@ static bool has(const struct json_scan *scan, const char *name)
     return false;
 }
 
+/* What was made of the members, if it can be. */
+static enum err finish(const struct config *config, const struct catalogue *catalogue,
+                       const struct schedule_definition *made, struct buf *definition,
+                       struct problem *problem)
+{
+    JOB_AUTO job = NULL;
+    if (made->job.at[0] != '{')
+        refuse(problem, "job", (struct json_span){made->job.at, made->job.bytes},
+               "an object, as for POST /v1/jobs");
+    else if (problem->err == ERR_OK &&
+             codec_schedule_job(config, catalogue, made->job, &job, problem) != ERR_OK)
+        return problem->err;
+    if (problem->err == ERR_OK)
+        schedule_definition_write(definition, made);
+    if (definition->failed)
+        problem_set(problem, ERR_NO_MEMORY, "Memory could not be allocated");
+    return problem->err;
+}
+
+enum err codec_schedule_patch(const struct config *config, const struct catalogue *catalogue,
+                              const struct buf *body, const struct schedule *now, struct buf *definition,
+                              struct problem *problem)
+{
+    static const char EXAMPLE[] = "{\"cron\":\"0 4 * * *\"}";
+    struct json_scan scan;
+    struct schedule_definition made = now->definition;
+    made.paused = schedule_paused(now);
+    if (!read_object(body, &scan, EXAMPLE, problem))
+        return problem->err;
+    if (scan.member_count == 0) {
+        problem_hint(problem, "send, say, %s", EXAMPLE);
+        problem_add(problem, ERR_INVALID_FIELD, PLACE_POINTER, "", "the body must say what is to be changed");
+    }
+    for (size_t i = 0; i < scan.member_count && i < JSON_MAX_MEMBERS; i++)
+        take_member(&scan.members[i], &made, problem);
+    return finish(config, catalogue, &made, definition, problem);
+}
+
 enum err codec_schedule_put(const struct config *config, const struct catalogue *catalogue,
                             const struct buf *body, struct buf *definition, struct problem *problem)
 {
     static const char EXAMPLE[] = "{\"cron\":\"0 3 * * *\",\"job\":{\"task\":\"NAME\"}}";
     struct json_scan scan;
-    JOB_AUTO job = NULL;
     struct schedule_definition made = {.timezone = "UTC", .catch_up = CATCH_UP_ONE};
     if (!read_object(body, &scan, EXAMPLE, problem))
         return problem->err;
@@ -259,18 +296,9 @@ enum err codec_schedule_put(const struct config *config, const struct catalogue 
         take_member(&scan.members[i], &made, problem);
     if (!has(&scan, "cron"))
         miss(problem, "cron", EXAMPLE);
-    if (made.job.at == NULL)
-        miss(problem, "job", EXAMPLE);
-    else if (made.job.at[0] != '{')
-        refuse(problem, "job", (struct json_span){made.job.at, made.job.bytes},
-               "an object, as for POST /v1/jobs");
-    else if (problem->err == ERR_OK &&
-             codec_schedule_job(config, catalogue, made.job, &job, problem) != ERR_OK)
-        return problem->err;
-    if (problem->err == ERR_OK)
-        schedule_definition_write(definition, &made);
-    if (definition->failed)
-        problem_set(problem, ERR_NO_MEMORY, "Memory could not be allocated");
+    if (made.job.at != NULL)
+        return finish(config, catalogue, &made, definition, problem);
+    miss(problem, "job", EXAMPLE);
     return problem->err;
 }
 

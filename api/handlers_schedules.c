@@ -93,6 +93,9 @@ static enum answer refused(struct request *request, enum err err, const struct s
 {
     if (err == ERR_UNKNOWN_SCHEDULE)
         return handler_look(request, LOOK_SCHEDULES, answer_unknown);
+    if (err == ERR_CONFLICT && change->expects.at != NULL)
+        return problem_answer(request, err, NULL, "the schedule %s was changed by somebody else meanwhile",
+                              change->name);
     if (err == ERR_CONFLICT)
         return problem_answer(request, err,
                               "change it there and reload (SIGHUP); it can be paused, resumed and triggered "
@@ -130,26 +133,37 @@ static enum answer change_done(struct request *request)
     return handler_look(request, LOOK_SCHEDULES, change->created ? answer_created : answer_found);
 }
 
-static enum answer change(struct request *request, enum schedule_verb verb, struct text body)
+static enum answer change(struct request *request, enum schedule_verb verb, struct text body,
+                          struct text expects)
 {
     struct schedule_change *asked = request_new(request, sizeof *asked);
     if (asked == NULL)
         return problem_plain(request, ERR_NO_MEMORY);
-    *asked = (struct schedule_change){.verb = verb, .body = body};
+    *asked = (struct schedule_change){.verb = verb, .body = body, .expects = expects};
     text_copy(asked->name, sizeof asked->name, request->capture, strlen(request->capture));
     request->then = change_done;
     await_schedule(request, asked);
     return SUSPENDED;
 }
 
-/* The definition lives as long as the request. */
-static enum answer put(struct request *request, const struct buf *definition)
+/* A copy that lives as long as the request; at NULL without memory. */
+static struct text keep(struct request *request, const char *at, size_t bytes)
 {
-    char *copy = request_alloc(request, definition->bytes);
-    if (copy == NULL)
+    char *copy = request_alloc(request, bytes);
+    if (copy != NULL)
+        memcpy(copy, at, bytes);
+    return (struct text){copy, bytes};
+}
+
+/* expects NULL: whatever it is now. */
+static enum answer put(struct request *request, const struct buf *definition, const struct text *expects)
+{
+    struct text body = keep(request, definition->data, definition->bytes), before = {0};
+    if (expects != NULL)
+        before = keep(request, expects->at, expects->bytes);
+    if (body.at == NULL || (expects != NULL && before.at == NULL))
         return problem_plain(request, ERR_NO_MEMORY);
-    memcpy(copy, definition->data, definition->bytes);
-    return change(request, SCHEDULE_PUT, (struct text){copy, definition->bytes});
+    return change(request, SCHEDULE_PUT, body, before);
 }
 
 enum answer put_schedule(struct request *request)
@@ -167,7 +181,31 @@ enum answer put_schedule(struct request *request)
     enum err err = codec_schedule_put(front_config(request->front), ref->catalogue, &request->body,
                                       &definition, &problem);
     front_catalogue_drop(ref);
-    return err != ERR_OK ? problem_reply(request, &problem) : put(request, &definition);
+    return err != ERR_OK ? problem_reply(request, &problem) : put(request, &definition, NULL);
+}
+
+/* It was looked at; what it is to be takes its place only if it is still that. */
+static enum answer patch_found(struct request *request)
+{
+    PROBLEM_AUTO problem = {0};
+    BUF_AUTO definition = {0};
+    const struct schedule *now = schedules_find(found(request), request->capture);
+    if (now == NULL)
+        return answer_unknown(request);
+    struct catalogue_ref *ref = front_catalogue(request->front);
+    if (ref == NULL)
+        return problem_plain(request, ERR_STARTING);
+    enum err err = codec_schedule_patch(front_config(request->front), ref->catalogue, &request->body, now,
+                                        &definition, &problem);
+    front_catalogue_drop(ref);
+    if (err != ERR_OK)
+        return problem_reply(request, &problem);
+    return put(request, &definition, now->from_file ? NULL : &now->text);
+}
+
+enum answer patch_schedule(struct request *request)
+{
+    return handler_look(request, LOOK_SCHEDULES, patch_found);
 }
 
 /* A name that none can have is not cut down to one that some have. */
@@ -175,7 +213,7 @@ static enum answer change_named(struct request *request, enum schedule_verb verb
 {
     if (!job_name_ok(request->capture))
         return handler_look(request, LOOK_SCHEDULES, answer_unknown);
-    return change(request, verb, (struct text){0});
+    return change(request, verb, (struct text){0}, (struct text){0});
 }
 
 enum answer delete_schedule(struct request *request)

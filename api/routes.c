@@ -92,6 +92,8 @@ const struct route routes[] = {
     {"PUT", "/v1/schedules/{schedule}", put_schedule, "putSchedule", "", ROUTE_BODY, SCOPE_ADMIN,
      "Make or replace a schedule",
      "-X PUT --json '{\"cron\":\"0 3 * * *\",\"job\":{\"task\":\"echo\"}}' %s/v1/schedules/nightly"},
+    {"PATCH", "/v1/schedules/{schedule}", patch_schedule, "patchSchedule", "", ROUTE_BODY, SCOPE_ADMIN,
+     "Change some of a schedule", "-X PATCH --json '{\"cron\":\"0 4 * * *\"}' %s/v1/schedules/nightly"},
     {"DELETE", "/v1/schedules/{schedule}", delete_schedule, "deleteSchedule", "", 0, SCOPE_ADMIN,
      "Remove a schedule", "-X DELETE %s/v1/schedules/nightly"},
     {"POST", "/v1/schedules/{schedule}/pause", pause_schedule, "pauseSchedule", "", 0, SCOPE_ADMIN,

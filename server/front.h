@@ -74,9 +74,11 @@ struct schedule_change {
         SCHEDULE_TRIGGER
     } verb;
     char name[NAME_BYTES];
-    struct text body; /* PUT: its definition, canonical JSON (dispatcher/schedules.h); borrowed */
-    bool created;     /* PUT: there was none of that name */
-    struct id job;    /* TRIGGER: what was submitted */
+    struct text body;    /* PUT: its definition, canonical JSON (dispatcher/schedules.h); borrowed */
+    struct text expects; /* PUT: only if its definition is this one now, else CONFLICT (or UNKNOWN_SCHEDULE);
+                            borrowed. at NULL: whatever it is */
+    bool created;        /* PUT: there was none of that name */
+    struct id job;       /* TRIGGER: what was submitted */
     char why[SCHEDULE_ERROR_BYTES]; /* TRIGGER: what is wrong with the job that it would submit */
 };
 

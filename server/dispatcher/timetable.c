@@ -42,6 +42,11 @@ static bool is_busy(const struct dispatcher *dispatcher, const char *name)
 
 /* --- of the file --- */
 
+static bool is_text(const struct text *a, const struct text *b)
+{
+    return a->bytes == b->bytes && memcmp(a->at, b->at, a->bytes) == 0;
+}
+
 /* The first difference between what the file gives and what is in force: `wanted`, or `gone`. */
 static bool find_difference(const struct timetable *timetable, const struct schedule **wanted,
                             const struct schedule **gone)
@@ -49,8 +54,7 @@ static bool find_difference(const struct timetable *timetable, const struct sche
     *wanted = *gone = NULL;
     for (const struct schedule *at = timetable->file.first; at != NULL; at = at->next) {
         const struct schedule *now = schedules_find(&timetable->in_force, at->name);
-        if (now != NULL && now->from_file && now->text.bytes == at->text.bytes &&
-            memcmp(now->text.at, at->text.at, at->text.bytes) == 0)
+        if (now != NULL && now->from_file && is_text(&now->text, &at->text))
             continue;
         *wanted = at;
         return true;
@@ -154,8 +158,10 @@ static enum err begin_change(struct dispatcher *dispatcher, struct work *work)
     const struct schedule *old = schedules_find(&timetable->in_force, change->name);
     bool file = (old != NULL && old->from_file) || schedules_find(&timetable->file, change->name) != NULL;
     struct schedule *to;
-    if (old == NULL && change->verb != SCHEDULE_PUT)
+    if (old == NULL && (change->verb != SCHEDULE_PUT || change->expects.at != NULL))
         return ERR_UNKNOWN_SCHEDULE;
+    if (change->expects.at != NULL && !is_text(&old->text, &change->expects))
+        return ERR_CONFLICT;
     if (file && (change->verb == SCHEDULE_PUT || change->verb == SCHEDULE_DROP))
         return ERR_CONFLICT;
     change->created = old == NULL;

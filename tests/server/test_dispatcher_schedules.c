@@ -451,6 +451,27 @@ START_TEST(a_change_waits_for_what_is_being_kept)
 }
 END_TEST
 
+START_TEST(a_definition_is_replaced_only_if_it_is_what_was_expected)
+{
+    static const char WEEKLY[] = "{\"cron\":\"0 3 * * 0\",\"job\":{\"task\":\"echo\"}}";
+    struct changed changed;
+    send_change(&changed, SCHEDULE_PUT, "nightly", WEEKLY);
+    changed.change.expects = (struct text){"x", 1};
+    TURN_UNTIL(answered(&changed.asked));
+    ck_assert_int_eq(changed.asked.errand.err, ERR_UNKNOWN_SCHEDULE);
+    ok(put(""));
+    send_change(&changed, SCHEDULE_PUT, "nightly", WEEKLY);
+    changed.change.expects = (struct text){"x", 1};
+    TURN_UNTIL(answered(&changed.asked));
+    ck_assert_int_eq(changed.asked.errand.err, ERR_CONFLICT);
+    send_change(&changed, SCHEDULE_PUT, "nightly", WEEKLY);
+    changed.change.expects = nightly()->text;
+    TURN_UNTIL(answered(&changed.asked));
+    ok(changed.asked.errand.err);
+    ck_assert_str_eq(nightly()->definition.cron, "0 3 * * 0");
+}
+END_TEST
+
 START_TEST(nobody_changes_what_is_not_there)
 {
     ck_assert_int_eq(change(SCHEDULE_DROP, "nobody", NULL), ERR_UNKNOWN_SCHEDULE);
@@ -584,6 +605,7 @@ int main(void)
     tcase_add_test(tests, while_the_server_ends_nothing_fires);
     tcase_add_test(tests, changes_are_kept);
     tcase_add_test(tests, a_change_waits_for_what_is_being_kept);
+    tcase_add_test(tests, a_definition_is_replaced_only_if_it_is_what_was_expected);
     tcase_add_test(tests, nobody_changes_what_is_not_there);
     tcase_add_test(tests, a_trigger_makes_a_job_and_leaves_the_schedule_as_it_is);
     tcase_add_test(tests, the_file_gives_changes_and_takes);

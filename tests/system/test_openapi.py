@@ -306,6 +306,9 @@ def test_live_answers_of_every_route_match_their_schemas(document, server, clien
     call("PUT", "/v1/schedules/{schedule}", 200, nightly, one)
     call("PUT", "/v1/schedules/{schedule}", 422, {"cron": "x", "job": {"task": "nope"}}, one)
     call("PUT", "/v1/schedules/{schedule}", 404, nightly, {"schedule": "a%20b"})
+    call("PATCH", "/v1/schedules/{schedule}", 200, {"cron": "0 4 * * *"}, one)
+    call("PATCH", "/v1/schedules/{schedule}", 422, {"crom": "0 4 * * *"}, one)
+    call("PATCH", "/v1/schedules/{schedule}", 404, {"cron": "0 4 * * *"}, nobody)
     call("GET", "/v1/schedules", 200)
     for verb, status in (("pause", 200), ("resume", 200), ("trigger", 202)):
         call("POST", "/v1/schedules/{schedule}/" + verb, status, values=one)

@@ -85,6 +85,21 @@ def test_a_replaced_definition_goes_on_counting(client):
     remove(client, "changing")
 
 
+def test_a_patch_changes_what_it_names(client):
+    before = put(client, "patched", "0 3 1 1 *", {"task": "echo"}, overlap="queue")
+    verb(client, "patched", "pause")
+    answer = client.patch("/v1/schedules/patched", {"timezone": "Asia/Kathmandu"})
+    assert answer.status_code == 200, answer.text
+    after = answer.json()
+    assert (after["timezone"], after["paused"]) == ("Asia/Kathmandu", True)
+    assert [after[key] for key in ("cron", "overlap", "catch_up", "job")] == [before[key] for key in ("cron", "overlap", "catch_up", "job")]
+    assert client.patch("/v1/schedules/patched", {"paused": False}).json()["next_at"].endswith("-12-31T21:15:00.000Z")
+    assert client.patch("/v1/schedules/patched", {}).status_code == 422
+    assert client.patch("/v1/schedules/patched", {"job": 5}).json()["errors"][0]["pointer"] == "/job"
+    assert client.patch("/v1/schedules/patchd", {"cron": "@daily"}).status_code == 404
+    remove(client, "patched")
+
+
 def test_a_pause_is_kept_and_the_times_in_it_are_over(start_server):
     server = start_server(workers_count=1)
     put(server.client, "held", SECOND, {"task": "echo"})
@@ -380,6 +395,7 @@ def test_the_file_gives_schedules(start_server, tmp_path):
     assert schedule(client, "filed")["origin"] == "file"
     assert client.wait(schedule(client, "filed")["last_job"])["args"] == {"n": 7}
     for answer in (client.put("/v1/schedules/filed", {"cron": "@daily", "job": JOB}),
+                   client.patch("/v1/schedules/filed", {"cron": "@daily"}),
                    client.request("DELETE", "/v1/schedules/filed")):
         assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
         assert "SIGHUP" in answer.json()["hint"]
