@@ -82,6 +82,13 @@ void await_set(struct request *request, struct setting *setting)
     front_set(request->front, &request->errand);
 }
 
+void await_schedule(struct request *request, struct schedule_change *change)
+{
+    prepare(request, ERRAND_SCHEDULE, (struct id){0}, NULL);
+    request->errand.schedule = change;
+    front_schedule(request->front, &request->errand);
+}
+
 void await_bulk(struct request *request, struct bulk *bulk)
 {
     prepare(request, ERRAND_BULK, bulk->batch, NULL);

@@ -15,9 +15,10 @@
 void await_submit(struct request *request, struct job *job, enum err otherwise);
 /* CANCEL, RETRY or FORGET, of a job that stands already. */
 void await_errand(struct request *request, enum errand_kind kind, struct id id);
-/* Patch, setting, look and bulk must outlive the errand. */
+/* Patch, setting, change, look and bulk must outlive the errand. */
 void await_patch(struct request *request, struct store_patch *patch);
 void await_set(struct request *request, struct setting *setting);
+void await_schedule(struct request *request, struct schedule_change *change);
 void await_look(struct request *request, struct id id, struct look *look);
 void await_bulk(struct request *request, struct bulk *bulk);
 

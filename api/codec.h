@@ -13,6 +13,7 @@
 #include "json.h"
 #include "job.h"
 #include "problem.h"
+#include "schedules.h"
 
 /* What a submit brings. All borrowed, except that the bytes of a large body may be taken. */
 struct submission {
@@ -50,6 +51,22 @@ enum err codec_action(const struct buf *body, struct action *action, struct buf 
  * comma in front of each. view NULL: nothing is known of it, nothing is limited. `limits` is put first into
  * the object of limits (members, without a comma at either end), or is NULL. */
 void codec_lane(struct buf *out, unsigned whom, const struct lane_view *view, const struct text *limits);
+
+/* What POST /v1/jobs would make of `body`, if it may be the job of a schedule; faults lie below /job. *job is
+ * owned by the caller. */
+enum err codec_schedule_job(const struct config *config, const struct catalogue *catalogue, struct text body,
+                            struct job **job, struct problem *problem) MUST_USE;
+
+/* The body of a PUT of a schedule into its definition as it is kept. */
+enum err codec_schedule_put(const struct config *config, const struct catalogue *catalogue,
+                            const struct buf *body, struct buf *definition, struct problem *problem) MUST_USE;
+
+/* The document of a schedule. now_ms: what the time is. */
+void codec_schedule(struct buf *out, const struct schedule *schedule, int64_t now_ms);
+
+/* The times that the body of a preview asks for. */
+enum err codec_preview(struct buf *out, const struct buf *body, int64_t now_ms,
+                       struct problem *problem) MUST_USE;
 
 /* What a blocked job waits for, as far as it is listed, and how much more there is. */
 enum { WAITS_LISTED = 20 };

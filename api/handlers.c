@@ -91,6 +91,7 @@ static enum answer looked(struct request *request)
     enum err err = request->errand.err;
     enum answer answer = err != ERR_OK ? problem_plain(request, err) : request->answer(request);
     free(look->views);
+    schedules_free(&look->schedules);
     return answer;
 }
 

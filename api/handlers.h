@@ -26,6 +26,9 @@ handler_fn list_queues, get_queue;
 /* handlers_settings.c */
 handler_fn patch_queue, pause_queue, resume_queue, drain_queue, patch_task, pause_task, resume_task,
     pause_all, resume_all, drain_all;
+/* handlers_schedules.c */
+handler_fn list_schedules, get_schedule, put_schedule, delete_schedule, pause_schedule, resume_schedule,
+    trigger_schedule, preview_schedule;
 /* handlers_tasks.c */
 handler_fn list_tasks, get_task;
 /* handlers_stats.c */

@@ -1,3 +1,4 @@
+#include "compose.h"
 #include "http_private.h"
 #include "problem.h"
 #include "routes.h"
@@ -224,4 +225,4 @@ static void service_stop(void *http)
     stop_first(http, ((struct http *)http)->loop_count);
 }
 
-const struct front_http http_service = {.start = service_start, .stop = service_stop};
+const struct front_http http_service = {.start = service_start, .stop = service_stop, .compose = compose_job};

@@ -104,7 +104,7 @@ struct request {
 
     /* Where it is handled. */
     const struct route *route;
-    const char *capture; /* what {id} or {task} stands for */
+    const char *capture; /* what {id}, {task} and so on stand for */
     struct front *front;
     struct store_reader *reader; /* the loop's own */
 

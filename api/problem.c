@@ -40,10 +40,13 @@ static const char *const HINTS[ERR_COUNT] = {
     [ERR_UNKNOWN_JOB] = "ids stand in the answer to a submit and in GET /v1/jobs",
     [ERR_NO_SUCH_ATTEMPT] = "GET /v1/jobs/{id}/attempts lists the attempts",
     [ERR_UNKNOWN_QUEUE] = "GET /v1/queues lists the queues",
+    [ERR_UNKNOWN_SCHEDULE] = "GET /v1/schedules lists the schedules; PUT /v1/schedules/NAME makes one",
     [ERR_UNKNOWN_DEPENDENCY] = "leave it out of after, or submit first what is to be waited for",
     [ERR_UNKNOWN_BATCH] = "the id of a batch stands in the answer to POST /v1/jobs/bulk, and in its jobs",
-    [ERR_CYCLE] = "take one of these out of after: the jobs of a graph start with one that waits for no other",
+    [ERR_CYCLE] =
+        "take one of these out of after: the jobs of a graph start with one that waits for no other",
     [ERR_DUPLICATE_JOB] = "wait for that job with GET /v1/jobs/{id}?wait=30, or choose another on_conflict",
+    [ERR_CONFLICT] = "GET it again, and change it as it is now",
     [ERR_UNCONFIRMED] = "name what is meant, or send confirm",
     [ERR_NOT_NOW] = "GET /v1/jobs/{id} says in which state it is",
     [ERR_QUEUE_FULL] = "send the request again after Retry-After seconds, or raise max_depth: PATCH "
@@ -94,6 +97,8 @@ static void put_fault(struct problem *problem, enum err err, enum problem_place 
     BUF_AUTO path = {0};
     if (problem->line > 0 && place == PLACE_POINTER)
         buf_printf(&path, "/%zu", problem->line);
+    if (problem->base != NULL && place == PLACE_POINTER)
+        buf_put(&path, problem->base);
     buf_put(&path, where);
     out->failed = out->failed || path.failed;
     buf_printf(out, "%s{\"%s\":", problem->count++ > 0 ? "," : "", PLACES[place]);

@@ -103,6 +103,11 @@ void front_set(struct front *front, struct errand *errand)
     ask(front, errand, WORK_SET);
 }
 
+void front_schedule(struct front *front, struct errand *errand)
+{
+    ask(front, errand, WORK_SCHEDULE);
+}
+
 void front_look(struct front *front, struct errand *errand)
 {
     ask(front, errand, WORK_LOOK);
@@ -397,6 +402,12 @@ static void open_store(struct front *front)
     LOG(STORE_OPEN, LOG_INT("ms", (clock_mono_ns() - begun) / NS_PER_MS));
 }
 
+static enum err compose(void *context, struct text body, struct job **job, struct buf *why)
+{
+    struct front *front = context;
+    return front->setup->http->compose(front, body, job, why);
+}
+
 static void start(struct front *front)
 {
     const struct front_setup *setup = front->setup;
@@ -413,7 +424,8 @@ static void start(struct front *front)
                                     .waiters = &front->waiters,
                                     .metrics = front->metrics,
                                     .committer = &front->committer,
-                                    .supervisor_wake_fd = setup->supervisor_wake_fd};
+                                    .supervisor_wake_fd = setup->supervisor_wake_fd,
+                                    .compose = {compose, front}};
     if (dispatcher_init(&front->dispatcher, &with) != ERR_OK)
         give_up("out of memory", FRONT_EXIT_FATAL);
     if (recovery_take_over(&front->dispatcher) != ERR_OK)

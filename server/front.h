@@ -18,6 +18,7 @@
 #include "job.h"
 #include "limit.h"
 #include "metrics.h"
+#include "schedules.h"
 #include "scoreboard.h"
 #include "store.h"
 #include "why.h"
@@ -62,7 +63,8 @@ struct bulk {
 };
 
 /* ERRAND_SCHEDULE. Lent to the server until notify. DROP, PAUSE, RESUME and TRIGGER of a name that does not
- * exist: ERR_UNKNOWN_SCHEDULE; PUT and DROP of one that the file gives: ERR_CONFLICT. */
+ * exist: ERR_UNKNOWN_SCHEDULE; PUT and DROP of one that the file gives: ERR_CONFLICT. TRIGGER, if the job
+ * cannot be submitted: what POST /v1/jobs would say, and `why`. */
 struct schedule_change {
     enum schedule_verb {
         SCHEDULE_PUT,
@@ -75,6 +77,7 @@ struct schedule_change {
     struct text body; /* PUT: its definition, canonical JSON (dispatcher/schedules.h); borrowed */
     bool created;     /* PUT: there was none of that name */
     struct id job;    /* TRIGGER: what was submitted */
+    char why[SCHEDULE_ERROR_BYTES]; /* TRIGGER: what is wrong with the job that it would submit */
 };
 
 /* ERRAND_SET. Lent to the server until notify. */
@@ -87,12 +90,13 @@ struct setting {
 
 /* ERRAND_LOOK. Lent to the server until notify; what it fills is owned by the caller. */
 struct look {
-    enum look_kind { LOOK_WHY, LOOK_QUEUES, LOOK_TASKS } kind;
+    enum look_kind { LOOK_WHY, LOOK_QUEUES, LOOK_TASKS, LOOK_SCHEDULES } kind;
     struct why why;          /* LOOK_WHY, of errand.id: ERR_OK, ERR_UNKNOWN_JOB if it has no slot and its lane
                                 (filled in by the caller from the stored job, with its seq) is not known */
     struct lane_view *views; /* LOOK_QUEUES, LOOK_TASKS: [count], by name; free() it */
     size_t count;
-    bool paused, draining; /* the whole */
+    bool paused, draining;      /* the whole */
+    struct schedules schedules; /* LOOK_SCHEDULES: copies of all; schedules_free() it */
 };
 
 /* One request's business with the server. Owned by the HTTP side; lent to the server until notify. */
@@ -121,7 +125,8 @@ struct errand {
      * LOOK: OK, UNKNOWN_JOB, NO_MEMORY.
      * BULK: OK (what its lines say), of an atomic one the error of the line `failed`; STORE_FULL,
      *         STORE_FAILED, DRAINING.
-     * SCHEDULE: OK (recorded, in force), UNKNOWN_SCHEDULE, CONFLICT, STORE_FULL, STORE_FAILED. */
+     * SCHEDULE: OK (recorded, in force), UNKNOWN_SCHEDULE, CONFLICT, STORE_FULL, STORE_FAILED; TRIGGER also
+     *         what a submit has. */
     enum err err;
     bool replayed; /* SUBMIT: the idempotency key stood already; `original` is that job */
     bool returned; /* SUBMIT: `original` holds its uniqueness key, and is what is wanted instead */

@@ -1,5 +1,7 @@
 #include "work.h"
 
+#include "schedules.h"
+
 #include <stdlib.h>
 
 struct work *work_new(enum work_kind kind)
@@ -20,6 +22,7 @@ void work_free(struct work *work)
     free(work->loads);
     free(work->lanes);
     free(work->ids);
+    fire_free(work->fire);
     job_free(work->job);
     job_free(work->replaced);
     free(work);

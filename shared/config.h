@@ -181,7 +181,7 @@ struct queue_config {
 /* One entry of schedules[]. */
 struct schedule_config {
     char name[NAME_BYTES];
-    char *cron, *timezone;     /* not checked here */
+    char *cron, *timezone;     /* both valid after config_load */
     int64_t overlap, catch_up; /* enum overlap, enum catch_up */
     bool paused;
     char *job; /* the body of a submit, JSON; an object with a task, otherwise not checked here */

@@ -1,8 +1,10 @@
 #include "config_private.h"
 
 #include "cpus.h"
+#include "cron.h"
 #include "nearest.h"
 #include "segment.h"
+#include "zone.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -331,6 +333,38 @@ static enum err check_pools(struct loader *loader)
     return ERR_CONFIG;
 }
 
+/* Of the job only the form is known here: which tasks there are is found out later. */
+static enum err check_schedule(struct loader *loader, const struct schedule_config *schedule)
+{
+    BUF_AUTO why = {0};
+    struct cron cron;
+    struct zone *zone;
+    char nearest[ZONE_NAME_BYTES];
+    bool fires = cron_parse(schedule->cron, &cron, &why) == ERR_OK;
+    if (fires && zone_open(schedule->timezone, &zone) == ERR_OK) {
+        zone_close(zone);
+        return ERR_OK;
+    }
+    enum err err = refuse_entry(loader, "schedule", schedule->name, schedule->line, schedule->column);
+    if (!fires) {
+        buf_printf(loader->message, "has cron \"%s\": ", schedule->cron);
+        buf_add(loader->message, why.data, why.bytes);
+        return err;
+    }
+    buf_printf(loader->message, "has timezone %s, which is not known", schedule->timezone);
+    if (zone_nearest(schedule->timezone, nearest) != NULL)
+        buf_printf(loader->message, "; did you mean %s?", nearest);
+    return err;
+}
+
+static enum err check_schedules(struct loader *loader)
+{
+    enum err err = ERR_OK;
+    for (size_t i = 0; err == ERR_OK && i < loader->config->schedule_count; i++)
+        err = check_schedule(loader, &loader->config->schedules[i]);
+    return err;
+}
+
 enum err config_check(struct loader *loader)
 {
     enum err err = config_auth_check(loader);
@@ -350,5 +384,7 @@ enum err config_check(struct loader *loader)
         err = check_pools(loader);
     if (err == ERR_OK)
         err = check_queues(loader);
+    if (err == ERR_OK)
+        err = check_schedules(loader);
     return err;
 }

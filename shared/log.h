@@ -51,6 +51,10 @@ enum log_format { LOG_AUTO, LOG_TEXT_LINES, LOG_JSON_LINES };
     V(JOB_FORGET, "job.forget", INFO, "a finished job was deleted on request")                               \
     V(JOB_CHANGE, "job.change", INFO, "a waiting job was changed on request")                                \
     V(LIMITS_SET, "limits.set", INFO, "limits or pauses were set on request")                                \
+    V(SCHEDULE_FIRE, "schedule.fire", DEBUG, "a schedule made a job")                                        \
+    V(SCHEDULE_SKIP, "schedule.skip", INFO, "times of a schedule passed without a job")                      \
+    V(SCHEDULE_FAIL, "schedule.fail", WARN, "a schedule could not make its job")                             \
+    V(SCHEDULE_SET, "schedule.set", INFO, "a schedule was set, paused, resumed or removed")                  \
     V(STORE_RETAIN, "store.retain", DEBUG, "jobs or results whose time was over were deleted")               \
     V(BOX_CHARGE, "box.charge", WARN, "these jobs ran when everything died")                                 \
     V(BOX_KILL, "box.kill", WARN, "a process left over from an earlier life was killed")                     \

@@ -66,4 +66,5 @@ void configure(struct dispatcher *dispatcher, const struct config *config)
     lineup->key_concurrency = config->jobs_key_concurrency;
     change_join(dispatcher);
     change_settle(dispatcher);
+    timetable_configure(dispatcher, config);
 }

@@ -18,6 +18,8 @@ enum err dispatcher_init(struct dispatcher *dispatcher, const struct dispatcher_
                                       .metrics = setup->metrics,
                                       .committer = setup->committer,
                                       .supervisor_wake_fd = setup->supervisor_wake_fd,
+                                      .compose = setup->compose,
+                                      .timetable = {.next_ms = INT64_MAX},
                                       .live = {CELL_END, CELL_END, 0, 0},
                                       .exposed = {CELL_END, CELL_END, 0, 1},
                                       .next_gate_ns = INT64_MAX,
@@ -40,6 +42,8 @@ enum err dispatcher_init(struct dispatcher *dispatcher, const struct dispatcher_
 
 void dispatcher_fini(struct dispatcher *dispatcher)
 {
+    schedules_free(&dispatcher->timetable.in_force);
+    schedules_free(&dispatcher->timetable.file);
     arena_fini(&dispatcher->arena);
     lineup_fini(&dispatcher->lineup);
     free(dispatcher->cells);
@@ -86,6 +90,15 @@ static void take_in(struct dispatcher *dispatcher, struct work *work)
         else
             change_set(dispatcher, work);
         break;
+    case WORK_FIRE:
+        fire_done(dispatcher, work);
+        break;
+    case WORK_SCHEDULE:
+        if (work->answered)
+            timetable_changed(dispatcher, work);
+        else
+            timetable_change(dispatcher, work);
+        break;
     case WORK_LOOK:
         look_asked(dispatcher, work);
         break;
@@ -119,8 +132,6 @@ static void take_in(struct dispatcher *dispatcher, struct work *work)
     case WORK_RELEASE:
         fetch_released(dispatcher, work);
         break;
-    case WORK_FIRE:
-    case WORK_SCHEDULE:
     case WORK_SWEEP:
     case WORK_RETAIN:
         work_free(work);
@@ -151,6 +162,7 @@ static int64_t wait_ms(const struct dispatcher *dispatcher)
     if (!dispatcher->expiry_running)
         least = sooner(least, dispatcher->next_expiry_ms - now_ms);
     least = sooner(least, dispatcher->next_memory_expiry_ms - now_ms);
+    least = sooner(least, dispatcher->timetable.next_ms - now_ms);
     if (dispatcher->next_gate_ns !=
         INT64_MAX) /* rounded up: a gate that is looked at too early is still closed */
         least = sooner(least, (dispatcher->next_gate_ns - clock_mono_ns()) / NS_PER_MS + 1);
@@ -165,6 +177,7 @@ void dispatcher_step(struct dispatcher *dispatcher)
     deaths_resolve(dispatcher);
     landing_collect(dispatcher);
     cancel_refuse_parked(dispatcher);
+    fire_ask(dispatcher);
     publish_ready(dispatcher);
     fetch_ask(dispatcher); /* after it: what publishing found missing is asked for at once */
 }

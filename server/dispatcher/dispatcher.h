@@ -15,6 +15,7 @@
  *     change      a waiting job is changed on request; limits and pauses are set
  *     replace     a waiting job gives way to a newer one with the same uniqueness key
  *     look        why a job does not run, where queues and tasks stand
+ *     fire        schedules: which are due, the jobs that they make, what is changed about them
  *     finished    what is asked of a finished job: run again, be forgotten
  *     recovery    a new front on a live segment; charging the black box
  *
@@ -29,6 +30,7 @@
 #include "committer.h"
 #include "hot.h"
 #include "lineup.h"
+#include "schedules.h"
 #include "slots.h"
 #include "trays.h"
 #include "verdict.h"
@@ -50,6 +52,8 @@ enum {
     DUE_BATCH = 512,
     EXPIRY_BATCH = 256,
     RELEASE_BATCH = 512,
+    REFRESH_MS = 10000, /* the times of schedules are computed anew */
+    FIRE_AGAIN_MS = 250,
     STALL_MS = 100,
     TURN_WAIT_MS = 500,
     SCAN_EVERY_MS = 100
@@ -83,6 +87,25 @@ struct pool_flow {
     int64_t ended;            /* attempts that ended, so far */
     int64_t sampled, sampled_ns;
     double per_ms; /* smoothed: rises at once, falls slowly */
+};
+
+/* Makes a job of the body of a submit (front_http.compose). */
+struct compose {
+    enum err (*make)(void *context, struct text body, struct job **job, struct buf *why);
+    void *context;
+};
+
+/* What the dispatcher knows of schedules (fire.c). One change at a time, so that each starts from what the
+ * one before it left; what the file wants is brought about first. */
+struct timetable {
+    struct schedules in_force;
+    struct schedules file; /* as the file gives them */
+    bool unsettled;        /* in_force may differ from that */
+    int64_t settle_ms;     /* real time: not before that, since the store was full */
+    struct work *changes;  /* asked for by request, oldest first */
+    bool changing;         /* one is being kept */
+    int64_t next_ms;       /* real time: nothing is due before; INT64_MAX: nothing */
+    int64_t refreshed_ns;
 };
 
 struct dispatcher {
@@ -129,6 +152,8 @@ struct dispatcher {
         *on_way; /* PATCHes, RETRYs, REPLACEs that the committer has: they may bring a job into a slot */
     struct work *settings; /* that wait for the one that is being kept, oldest first */
     bool setting_running;
+    struct compose compose;
+    struct timetable timetable;
     bool any_parked; /* some cell may have cancels that wait for its landing */
     int64_t scanned_ns;
     bool scan_now;
@@ -142,6 +167,7 @@ struct dispatcher_setup {
     struct metrics *metrics;
     struct committer *committer;
     int supervisor_wake_fd;
+    struct compose compose; /* needed once there are schedules */
 };
 
 enum err dispatcher_init(struct dispatcher *dispatcher, const struct dispatcher_setup *setup) MUST_USE;
@@ -283,6 +309,24 @@ enum err change_load_settings(struct dispatcher *dispatcher, struct store_reader
 /* replace.c */
 void replace_asked(struct dispatcher *dispatcher, struct work *work);
 void replace_answered(struct dispatcher *dispatcher, struct work *work);
+
+/* fire.c */
+void fire_ask(struct dispatcher *dispatcher); /* for every schedule whose time has come */
+void fire_done(struct dispatcher *dispatcher, struct work *work);
+void fire_trigger(struct dispatcher *dispatcher, struct work *work);
+
+/* timetable.c */
+void timetable_change(struct dispatcher *dispatcher, struct work *work);
+void timetable_changed(struct dispatcher *dispatcher, struct work *work);
+/* The next change, if none is under way. */
+void timetable_go_on(struct dispatcher *dispatcher);
+/* What the file gives, from now on. */
+void timetable_configure(struct dispatcher *dispatcher, const struct config *config);
+/* What was kept in earlier lives. */
+enum err timetable_load(struct dispatcher *dispatcher, struct store_reader *reader) MUST_USE;
+enum err timetable_look(const struct dispatcher *dispatcher, struct schedules *copies) MUST_USE;
+/* When the schedule is to be looked at next (real time). */
+int64_t timetable_wakes_ms(const struct schedule *schedule);
 
 /* look.c */
 void look_asked(struct dispatcher *dispatcher, struct work *work);

@@ -205,11 +205,21 @@ void look_asked(struct dispatcher *dispatcher, struct work *work)
     look->draining = atomic_load_explicit(&dispatcher->lineup.closed, memory_order_relaxed);
     look->count = 0;
     enum err err = ERR_OK;
-    if (look->kind == LOOK_WHY)
+    switch (look->kind) {
+    case LOOK_WHY:
         look_why(dispatcher, &look->why);
-    else
-        err = look->kind == LOOK_QUEUES ? look_queues(dispatcher, look) : look_tasks(dispatcher, look);
-    if (err == ERR_OK && look->kind != LOOK_WHY)
+        break;
+    case LOOK_QUEUES:
+        err = look_queues(dispatcher, look);
+        break;
+    case LOOK_TASKS:
+        err = look_tasks(dispatcher, look);
+        break;
+    case LOOK_SCHEDULES:
+        err = timetable_look(dispatcher, &look->schedules);
+        break;
+    }
+    if (err == ERR_OK && look->count > 0)
         qsort(look->views, look->count, sizeof *look->views, by_name);
     work_answer(work, err);
 }

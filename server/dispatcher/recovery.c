@@ -94,6 +94,8 @@ enum err recovery_take_over(struct dispatcher *dispatcher)
             ring_clear(segment_ring(dispatcher->segment, pool, level));
     struct store_reader *reader = store_own_reader(dispatcher->committer->store);
     enum err err = change_load_settings(dispatcher, reader);
+    if (err == ERR_OK)
+        err = timetable_load(dispatcher, reader);
     if (err != ERR_OK)
         return err;
     configure(dispatcher, dispatcher->config);

@@ -52,10 +52,11 @@ static _Noreturn void store_broken(enum err err, const char *what)
 
 static enum durability level_of(const struct work *work)
 {
-    if (work->kind == WORK_SUBMIT || work->kind == WORK_LAND || work->kind == WORK_REPLACE)
+    if (work->kind == WORK_SUBMIT || work->kind == WORK_LAND || work->kind == WORK_REPLACE ||
+        (work->kind == WORK_FIRE && work->job != NULL))
         return (enum durability)work->job->spec.durability;
     bool asked = work->kind == WORK_CANCEL || work->kind == WORK_RETRY || work->kind == WORK_FORGET ||
-                 work->kind == WORK_PATCH || work->kind == WORK_SET;
+                 work->kind == WORK_PATCH || work->kind == WORK_SET || work->kind == WORK_SCHEDULE;
     return asked ? DURABILITY_FULL : DURABILITY_PROCESS;
 }
 

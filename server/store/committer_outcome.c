@@ -87,7 +87,11 @@ void committer_hand_out(struct committer *committer, struct work *work)
         hand_back(committer, work, work->op.patch.err);
         break;
     case WORK_SET:
+    case WORK_SCHEDULE:
         hand_back(committer, work, ERR_OK);
+        break;
+    case WORK_FIRE:
+        hand_back(committer, work, work->job != NULL ? work->op.submit.err : ERR_OK);
         break;
     case WORK_LAND:
     case WORK_DUE:
@@ -110,9 +114,6 @@ void committer_hand_out(struct committer *committer, struct work *work)
     case WORK_REPLACE:
         hand_back(committer, work, work->op.replace.submit.err);
         break;
-    case WORK_FIRE:
-    case WORK_SCHEDULE:
-        CHECK_NEVER("not yet"); /* BASE */
     case WORK_BULK:
         CHECK_NEVER("a bulk request is no part of a group");
     case WORK_SWEEP:
@@ -143,15 +144,14 @@ void committer_refuse(struct committer *committer, struct work *work, enum err e
     case WORK_PATCH:
     case WORK_SET:
     case WORK_REPLACE:
+    case WORK_FIRE:
+    case WORK_SCHEDULE:
         hand_back(committer, work, err);
         break;
     case WORK_RETAIN:
         retention_done(work->retain, err);
         work_free(work);
         break;
-    case WORK_FIRE:
-    case WORK_SCHEDULE:
-        CHECK_NEVER("not yet"); /* BASE */
     case WORK_RELEASE:
     case WORK_DUE:
     case WORK_EXPIRED:

@@ -4,6 +4,7 @@
 #include "clock.h"
 #include "extras.h"
 #include "retention.h"
+#include "schedules.h"
 
 #include <stdlib.h>
 
@@ -204,6 +205,84 @@ static enum err run_set(const struct committer *committer, struct work *work)
                              (struct text){body.data, body.bytes});
 }
 
+/* The row of a schedule, as it is with `job` (NULL: as it is). */
+static enum err keep_schedule(const struct committer *committer, const struct fire *fire,
+                              const struct job *job)
+{
+    BUF_AUTO body = {0};
+    struct schedule to = *fire->to; /* a second try after a rollback counts from the same */
+    if (job != NULL)
+        schedule_made(&to, fire->due_ms, job->spec.id, fire->open, fire->open_count);
+    else if (fire->overlapped)
+        to.skipped++;
+    struct store_schedule row = schedule_row(&to, &body);
+    return body.failed ? ERR_NO_MEMORY : store_schedule_put(committer->store, &row);
+}
+
+/* A blocked job has no slot, so nobody else need be asked. Else two that wait for the same job would begin
+ * together, if the dispatcher that is about to cancel one of them dies. */
+static enum err end_blocked(const struct committer *committer, struct fire *fire)
+{
+    JOB_AUTO job = NULL;
+    job_free(fire->replaced); /* of a first try */
+    fire->replaced = NULL;
+    if (!fire->replace || fire->before_count == 0)
+        return ERR_OK;
+    enum err err = store_get(store_own_reader(committer->store), fire->before[0], &job);
+    if (err != ERR_OK || job->state != JOB_BLOCKED)
+        return err == ERR_UNKNOWN_JOB ? ERR_OK : err;
+    struct store_end end = {.id = fire->before[0], .ending = END_CANCEL, .now_ms = clock_real_ms()};
+    err = store_end(committer->store, &end);
+    fire->replaced = end.job;
+    return err;
+}
+
+static enum err find_open(const struct committer *committer, struct fire *fire)
+{
+    enum err err = ERR_OK;
+    fire->open_count = 0;
+    for (size_t i = 0; err == ERR_OK && i < fire->before_count; i++) {
+        bool open;
+        err = store_is_open(committer->store, fire->before[i], &open);
+        if (err == ERR_OK && open)
+            fire->open[fire->open_count++] = fire->before[i];
+    }
+    return err;
+}
+
+/* The job, and how far its schedule has come, in one transaction: neither is ever there without the other. */
+static enum err run_fire(const struct committer *committer, struct work *work)
+{
+    struct fire *fire = work->fire;
+    struct job *job = work->job;
+    enum err err = end_blocked(committer, fire);
+    if (err == ERR_OK)
+        err = find_open(committer, fire);
+    fire->overlapped = job != NULL && !fire->wait && fire->open_count > 0;
+    work->op.submit = (struct store_submit){.job = job};
+    if (fire->overlapped)
+        job = NULL;
+    if (err == ERR_OK && job != NULL)
+        err = store_next_seq(committer->store, &job->spec.seq);
+    if (err == ERR_OK && job != NULL) {
+        job->state = JOB_QUEUED;
+        job->spec.stored = 1;
+        job->spec.after_policy = fire->open_count > 0 ? AFTER_RUN : AFTER_CANCEL;
+        work->op.submit.after = fire->open;
+        work->op.submit.after_count = fire->open_count;
+        err = store_submit(committer->store, &work->op.submit);
+    }
+    return err != ERR_OK || fire->to == NULL ? err : keep_schedule(committer, fire, job);
+}
+
+static enum err run_schedule(const struct committer *committer, struct work *work)
+{
+    struct store_schedule gone = {.name = work->fire->name};
+    if (work->fire->to != NULL)
+        return keep_schedule(committer, work->fire, NULL);
+    return store_schedule_put(committer->store, &gone);
+}
+
 enum err committer_run(const struct committer *committer, struct work *work)
 {
     switch (work->kind) {
@@ -238,7 +317,9 @@ enum err committer_run(const struct committer *committer, struct work *work)
     case WORK_RELEASE:
         return run_release(committer, work);
     case WORK_FIRE:
+        return run_fire(committer, work);
     case WORK_SCHEDULE:
+        return run_schedule(committer, work);
     case WORK_BULK:
     case WORK_LOOK:
     case WORK_LOAD:

@@ -176,6 +176,12 @@ _Static_assert(JOB_QUEUED == 0 && JOB_RETRYING == 2 && JOB_SUCCEEDED == 3 && JOB
     S(SETTING_PUT, "INSERT OR REPLACE INTO settings (kind, name, body) VALUES (?, ?, ?)")                    \
     S(SETTING_DROP, "DELETE FROM settings WHERE kind = ? AND name = ?")                                      \
     S(SETTINGS, "SELECT kind, name, body FROM settings ORDER BY kind, name")                                 \
+    S(SCHEDULE_PUT,                                                                                          \
+      "INSERT OR REPLACE INTO schedules (name, body, next_ms, last_ms, last_job, made, skipped) "            \
+      "VALUES (?, ?, ?, ?, ?, ?, ?)")                                                                        \
+    S(SCHEDULE_DROP, "DELETE FROM schedules WHERE name = ?")                                                 \
+    S(SCHEDULES,                                                                                             \
+      "SELECT name, body, next_ms, last_ms, last_job, made, skipped FROM schedules ORDER BY name")           \
     S(COUNT_ADD, "INSERT INTO counts (queue, task, state, jobs) VALUES (?, ?, ?, ?) "                        \
                  "ON CONFLICT DO UPDATE SET jobs = jobs + excluded.jobs")                                    \
     S(META_SET, "UPDATE meta SET value = ? WHERE name = ?")                                                  \

@@ -134,8 +134,8 @@ START_TEST(only_probes_and_the_version_are_free)
         bool is_free = strcmp(routes[i].path, "/livez") == 0 || strcmp(routes[i].path, "/readyz") == 0 ||
                        strcmp(routes[i].path, "/version") == 0;
         ck_assert_msg((routes[i].scope == SCOPE_NONE) == is_free, "%s", routes[i].name);
-        ck_assert_msg(is_free || (routes[i].scope == SCOPE_READ) == (strcmp(routes[i].method, "GET") == 0),
-                      "%s", routes[i].name);
+        bool reads = strcmp(routes[i].method, "GET") == 0 || strcmp(routes[i].name, "previewSchedule") == 0;
+        ck_assert_msg(is_free || (routes[i].scope == SCOPE_READ) == reads, "%s", routes[i].name);
         ck_assert(!is_free || (routes[i].flags & ROUTE_BODY) == 0); /* http_guard counts on it */
     }
 }

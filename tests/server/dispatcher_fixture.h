@@ -23,6 +23,7 @@ static struct dispatcher dispatcher;
 static struct store_reader *reader;
 static bool committing;
 static int wake_fd;
+static struct compose composing; /* what makes the jobs of schedules; set before rig_up, if at all */
 
 /* --- a front's life --- */
 
@@ -38,7 +39,8 @@ static inline void front_prepare(void)
     ok(hot_init(&hot, segment.shape.slot_count));
     waiters_init(waiters);
     committer_init(&committer, store, metrics, count_load, &dispatcher);
-    struct dispatcher_setup setup = {&config, &segment, &hot, waiters, metrics, &committer, wake_fd};
+    struct dispatcher_setup setup = {&config, &segment,   &hot,    waiters,
+                                     metrics, &committer, wake_fd, composing};
     ok(dispatcher_init(&dispatcher, &setup));
     ok(recovery_take_over(&dispatcher));
 }
@@ -82,6 +84,7 @@ static inline void front_dies(void)
     free_inbox(&dispatcher.inbox);
     free_list(dispatcher.deferred);
     free_list(dispatcher.settings);
+    free_list(dispatcher.timetable.changes);
     for (uint32_t i = 0; i < segment.shape.slot_count; i++)
         free_list(dispatcher.cells[i].parked);
     dispatcher_fini(&dispatcher);

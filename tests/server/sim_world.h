@@ -220,7 +220,7 @@ static inline void front_begins(void)
 {
     ok(hot_init(&hot, segment.shape.slot_count));
     committer_init(&committer, store, metrics, dispatcher_give, &dispatcher);
-    struct dispatcher_setup setup = {&config, &segment, &hot, waiters, metrics, &committer, wake_fd};
+    struct dispatcher_setup setup = {&config, &segment, &hot, waiters, metrics, &committer, wake_fd, {0}};
     ok(dispatcher_init(&dispatcher, &setup));
     ok(recovery_take_over(&dispatcher));
 }

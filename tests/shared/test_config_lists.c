@@ -349,6 +349,16 @@ START_TEST(schedules_that_cannot_be_are_refused)
     refused_yaml("schedules: [{name: a, job: {task: t}}]", ":1:13: a schedule must have a cron");
     refused_yaml("schedules: [{name: a, cron: x}]", ":1:13: a schedule must have a job");
     refused_yaml("schedules: [{cron: x, job: {task: t}}]", ":1:13: a schedule must have a name");
+    refused_yaml("schedules: [{name: a, cron: 0 3 * *, job: {task: t}}]",
+                 ":1:13: the schedule a has cron \"0 3 * *\": the expression has 4 fields: it must be five "
+                 "(minute, hour, day of the month, month, day of the week), or six with the second first");
+    refused_yaml(
+        "schedules: [{name: a, cron: 0 3 30 2 *, job: {task: t}}]",
+        ":1:13: the schedule a has cron \"0 3 30 2 *\": it would never fire: no day is day of the month "
+        "\"30\" in the month \"2\" and day of the week \"*\"");
+    refused_yaml("schedules: [{name: a, cron: 0 3 * * *, timezone: Europ/Berlin, job: {task: t}}]",
+                 ":1:13: the schedule a has timezone Europ/Berlin, which is not known; did you mean "
+                 "Europe/Berlin?");
     refused_in("schedules", "cron: x, job: {task: t}, overlap: skp",
                ":2:47: schedules[].overlap must be skip, queue or replace, not \"skp\"; did you mean skip?");
 }

@@ -44,6 +44,10 @@ class Client:
             options["headers"] = {"Content-Type": "application/json", **options.get("headers", {})}
         return self.request("POST", path, **options)
 
+    def put(self, path, body):
+        text = body if isinstance(body, (bytes, str)) else json.dumps(body)
+        return self.request("PUT", path, data=text, headers={"Content-Type": "application/json"})
+
     def patch(self, path, body):
         text = body if isinstance(body, (bytes, str)) else json.dumps(body)
         return self.request("PATCH", path, data=text, headers={"Content-Type": "application/json"})

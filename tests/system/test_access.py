@@ -78,7 +78,7 @@ def routes():
 
 
 def call(client, method, path, token=None, **headers):
-    path = path.replace("{id}", UNKNOWN).replace("{task}", "echo").replace("{queue}", "default")
+    path = path.replace("{id}", UNKNOWN).replace("{task}", "echo").replace("{queue}", "default").replace("{schedule}", "nobody")
     if token:
         headers["Authorization"] = f"Bearer {token}"
     if method == "GET":
@@ -88,7 +88,9 @@ def call(client, method, path, token=None, **headers):
     if method == "PATCH":
         body = json.dumps({"priority": 5} if "/jobs/" in path else {"concurrency": None})
         return client.request("PATCH", path, data=body, headers={"Content-Type": "application/json", **headers})
-    bare = ("/cancel", "/retry", "/pause", "/drain", "/resume")
+    if method == "PUT":
+        return client.request("PUT", path, data="{}", headers={"Content-Type": "application/json", **headers})
+    bare = ("/cancel", "/retry", "/pause", "/drain", "/resume", "/trigger")
     body = {"task": "echo"} if path == "/v1/jobs" else None if path.endswith(bare) else {}
     return client.post(path, body, headers=headers)
 

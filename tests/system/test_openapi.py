@@ -140,6 +140,8 @@ class Checker:
             answer = self.client.request(method, url + query, **options)
         elif body is not None and method == "PATCH":
             answer = self.client.patch(url + query, body)
+        elif body is not None and method == "PUT":
+            answer = self.client.put(url + query, body)
         elif body is not None:
             answer = self.client.post(url + query, body, **options)
         else:
@@ -295,6 +297,25 @@ def test_live_answers_of_every_route_match_their_schemas(document, server, clien
     for verb in ("pause", "resume"):
         call("POST", "/v1/tasks/{task}/" + verb, 200, values={"task": "echo"})
         call("POST", "/v1/tasks/{task}/" + verb, 404, values={"task": "nope"})
+
+    # Schedules.
+    one, nobody = {"schedule": "nightly"}, {"schedule": "nobody"}
+    nightly = {"cron": "0 3 * * *", "timezone": "Europe/Berlin", "overlap": "queue", "catch_up": "all",
+               "job": {"task": "echo", "args": [1], "expires_in": 60}}
+    call("PUT", "/v1/schedules/{schedule}", 201, nightly, one)
+    call("PUT", "/v1/schedules/{schedule}", 200, nightly, one)
+    call("PUT", "/v1/schedules/{schedule}", 422, {"cron": "x", "job": {"task": "nope"}}, one)
+    call("PUT", "/v1/schedules/{schedule}", 404, nightly, {"schedule": "a%20b"})
+    call("GET", "/v1/schedules", 200)
+    for verb, status in (("pause", 200), ("resume", 200), ("trigger", 202)):
+        call("POST", "/v1/schedules/{schedule}/" + verb, status, values=one)
+        call("POST", "/v1/schedules/{schedule}/" + verb, 404, values=nobody)
+        call("GET", "/v1/schedules/{schedule}", 200, values=one)
+    call("GET", "/v1/schedules/{schedule}", 404, values=nobody)
+    call("POST", "/v1/schedules/preview", 200, {"cron": "0 3 29 2 *", "timezone": "Asia/Kolkata", "count": 2})
+    call("POST", "/v1/schedules/preview", 422, {"cron": "0 3 30 2 *"})
+    call("DELETE", "/v1/schedules/{schedule}", 204, values=one)
+    call("DELETE", "/v1/schedules/{schedule}", 404, values=one)
     call("GET", "/v1/stats", 200)
     call("POST", "/v1/jobs/{id}/cancel", 200, values={"id": queued})
     call("GET", "/v1/jobs/{id}/result", 500, values={"id": queued})

@@ -1,0 +1,216 @@
+/* /v1/schedules: what the dispatcher holds of them, and what is to be changed. */
+#include "await.h"
+#include "clock.h"
+#include "codec.h"
+#include "handlers.h"
+#include "nearest.h"
+
+#include <string.h>
+
+/* ------------------------------------------------------------------------------------------------------
+ * reading */
+
+static const struct schedules *found(const struct request *request)
+{
+    return &request->errand.look->schedules;
+}
+
+static enum answer answer_list(struct request *request)
+{
+    struct buf *out = reply_json(request, 200);
+    int64_t now_ms = clock_real_ms();
+    PUT(out, "{\"items\":[");
+    for (const struct schedule *at = found(request)->first; at != NULL; at = at->next) {
+        codec_schedule(out, at, now_ms);
+        buf_put(out, at->next != NULL ? ",\n" : "");
+    }
+    PUT(out, "]}\n");
+    return ANSWERED;
+}
+
+enum answer list_schedules(struct request *request)
+{
+    return handler_look(request, LOOK_SCHEDULES, answer_list);
+}
+
+static enum answer answer_unknown(struct request *request)
+{
+    enum { KNOWN_MOST = 256 };
+    const char *known[KNOWN_MOST];
+    size_t count = 0;
+    for (const struct schedule *at = found(request)->first; at != NULL && count < KNOWN_MOST; at = at->next)
+        known[count++] = at->name;
+    const char *near = nearest_name(request->capture, known, count);
+    if (near != NULL)
+        return problem_answer(request, ERR_UNKNOWN_SCHEDULE, NULL,
+                              "there is no schedule \"%.64s\"; did you mean \"%s\"?", request->capture, near);
+    return problem_answer(request, ERR_UNKNOWN_SCHEDULE, NULL, "there is no schedule \"%.64s\"",
+                          request->capture);
+}
+
+static enum answer answer_one(struct request *request, int status)
+{
+    const struct schedule *schedule = schedules_find(found(request), request->capture);
+    if (schedule == NULL)
+        return answer_unknown(request);
+    struct buf *out = reply_json(request, status);
+    codec_schedule(out, schedule, clock_real_ms());
+    PUT(out, "\n");
+    return ANSWERED;
+}
+
+static enum answer answer_found(struct request *request)
+{
+    return answer_one(request, 200);
+}
+
+static enum answer answer_created(struct request *request)
+{
+    return answer_one(request, 201);
+}
+
+enum answer get_schedule(struct request *request)
+{
+    return handler_look(request, LOOK_SCHEDULES, answer_found);
+}
+
+/* ------------------------------------------------------------------------------------------------------
+ * changes */
+
+static enum answer answer_triggered(struct request *request, struct id id)
+{
+    enum err err = await_read(request, id);
+    if (err != ERR_OK)
+        return handler_job_error(request, id, err);
+    handler_location(request, id);
+    struct buf *out = reply_json(request, 202);
+    codec_job(out, request->job, true);
+    PUT(out, "\n");
+    return ANSWERED;
+}
+
+static enum answer refused(struct request *request, enum err err, const struct schedule_change *change)
+{
+    if (err == ERR_UNKNOWN_SCHEDULE)
+        return handler_look(request, LOOK_SCHEDULES, answer_unknown);
+    if (err == ERR_CONFLICT)
+        return problem_answer(request, err,
+                              "change it there and reload (SIGHUP); it can be paused, resumed and triggered "
+                              "by request",
+                              "the schedule %s stands in the configuration file", change->name);
+    if (err == ERR_DUPLICATE_JOB) {
+        char id[ID_TEXT_BYTES];
+        id_format(change->job, id);
+        handler_location(request, change->job);
+        return problem_answer(request, err, NULL, "the job %s holds the same uniqueness key", id);
+    }
+    if (change->why[0] != '\0')
+        return problem_answer(request, err, NULL, "%s", change->why);
+    return problem_plain(request, err);
+}
+
+static enum answer change_done(struct request *request)
+{
+    if (request->errand_wake.open)
+        return SUSPENDED;
+    const struct schedule_change *change = request->errand.schedule;
+    if (request->errand.err != ERR_OK)
+        return refused(request, request->errand.err, change);
+    switch (change->verb) {
+    case SCHEDULE_DROP:
+        request->reply.status = 204;
+        return ANSWERED;
+    case SCHEDULE_TRIGGER:
+        return answer_triggered(request, change->job);
+    case SCHEDULE_PUT:
+    case SCHEDULE_PAUSE:
+    case SCHEDULE_RESUME:
+        break;
+    }
+    return handler_look(request, LOOK_SCHEDULES, change->created ? answer_created : answer_found);
+}
+
+static enum answer change(struct request *request, enum schedule_verb verb, struct text body)
+{
+    struct schedule_change *asked = request_new(request, sizeof *asked);
+    if (asked == NULL)
+        return problem_plain(request, ERR_NO_MEMORY);
+    *asked = (struct schedule_change){.verb = verb, .body = body};
+    text_copy(asked->name, sizeof asked->name, request->capture, strlen(request->capture));
+    request->then = change_done;
+    await_schedule(request, asked);
+    return SUSPENDED;
+}
+
+/* The definition lives as long as the request. */
+static enum answer put(struct request *request, const struct buf *definition)
+{
+    char *copy = request_alloc(request, definition->bytes);
+    if (copy == NULL)
+        return problem_plain(request, ERR_NO_MEMORY);
+    memcpy(copy, definition->data, definition->bytes);
+    return change(request, SCHEDULE_PUT, (struct text){copy, definition->bytes});
+}
+
+enum answer put_schedule(struct request *request)
+{
+    PROBLEM_AUTO problem = {0};
+    BUF_AUTO definition = {0};
+    if (!job_name_ok(request->capture))
+        return problem_answer(request, ERR_UNKNOWN_SCHEDULE, NULL,
+                              "\"%.64s\" cannot be the name of a schedule: that is 1 to 63 letters, digits, "
+                              "dots, _ or -, and no dot first",
+                              request->capture);
+    struct catalogue_ref *ref = front_catalogue(request->front);
+    if (ref == NULL)
+        return problem_plain(request, ERR_STARTING);
+    enum err err = codec_schedule_put(front_config(request->front), ref->catalogue, &request->body,
+                                      &definition, &problem);
+    front_catalogue_drop(ref);
+    return err != ERR_OK ? problem_reply(request, &problem) : put(request, &definition);
+}
+
+/* A name that none can have is not cut down to one that some have. */
+static enum answer change_named(struct request *request, enum schedule_verb verb)
+{
+    if (!job_name_ok(request->capture))
+        return handler_look(request, LOOK_SCHEDULES, answer_unknown);
+    return change(request, verb, (struct text){0});
+}
+
+enum answer delete_schedule(struct request *request)
+{
+    return change_named(request, SCHEDULE_DROP);
+}
+
+enum answer pause_schedule(struct request *request)
+{
+    return change_named(request, SCHEDULE_PAUSE);
+}
+
+enum answer resume_schedule(struct request *request)
+{
+    return change_named(request, SCHEDULE_RESUME);
+}
+
+enum answer trigger_schedule(struct request *request)
+{
+    if (front_draining(request->front))
+        return problem_plain(request, ERR_DRAINING);
+    return change_named(request, SCHEDULE_TRIGGER);
+}
+
+/* -------------------------------------------------------------------------------------------------------
+ * preview */
+
+enum answer preview_schedule(struct request *request)
+{
+    PROBLEM_AUTO problem = {0};
+    BUF_AUTO body = {0};
+    if (codec_preview(&body, &request->body, clock_real_ms(), &problem) != ERR_OK)
+        return problem_reply(request, &problem);
+    struct buf *out = reply_json(request, 200);
+    buf_add(out, body.data, body.bytes);
+    PUT(out, "\n");
+    return ANSWERED;
+}
