@@ -141,8 +141,10 @@ static void step(bool commit)
 {
     round_number++;
     check_idleness(commit);
-    if (commit)
+    if (commit) {
         committer_step(&committer);
+        check_skips();
+    }
     dispatcher_step(&dispatcher);
     note_fronts();
     for (uint32_t i = 0; i < job_count && commit; i++)

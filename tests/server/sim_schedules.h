@@ -78,6 +78,23 @@ static inline void check_schedule_start(int number)
             broken("job %d starts while job %u runs, which is of the same schedule", number, i);
 }
 
+/* Of a schedule that skips, at most one job has not ended. */
+static inline void check_skips(void)
+{
+    for (uint32_t number = 0; number < schedule_count; number++) {
+        uint32_t open = 0;
+        for (uint32_t i = 0; i < job_count && schedules[number].overlap == OVERLAP_SKIP; i++) {
+            if (jobs[i].schedule != (int)number || jobs[i].retried || jobs[i].over ||
+                !came_into_being(&jobs[i])) /* over, and yet open: it is being run again */
+                continue;
+            JOB_AUTO row = row_of((int)i);
+            open += !job_is_terminal(row->state);
+        }
+        if (open > 1)
+            broken("%u jobs of schedule s%u have not ended, which skips times then", open, number);
+    }
+}
+
 /* It gave way to the next one of its schedule. */
 static inline bool ended_by_its_schedule(int number, const struct job *row)
 {
@@ -115,7 +132,8 @@ static inline void check_schedule(uint32_t number)
             if (jobs[k].schedule != (int)number || !jobs[k].accepted)
                 continue;
             JOB_AUTO other = row_of((int)k);
-            if (other->spec.scheduled_ms == row->spec.scheduled_ms && !jobs[i].patched && !jobs[k].patched)
+            if (other->spec.scheduled_ms == row->spec.scheduled_ms && row->spec.scheduled_ms != 0 &&
+                !jobs[i].patched && !jobs[k].patched)
                 broken("schedule s%u made jobs %u and %u for one time", number, k, i);
         }
     }
