@@ -1,7 +1,8 @@
 /* The dispatcher in a simulated world: the real dispatcher, committer and store, stepped on one thread, with
  * workers by hand and a clock that jumps to where something happens. Thousands of small scenarios, each drawn
- * from its seed: submissions, limits and their changes, pauses, cancels, patches, retries, deaths of workers
- * and of the front. sim_rules.h says what must hold.
+ * from its seed: submissions, limits and their changes, pauses, cancels, patches, retries, jobs that wait for
+ * others, uniqueness keys, bulk requests, schedules, deaths of workers and of the front. sim_rules.h says
+ * what must hold.
  *
  *     sim_dispatcher [--scenarios N] [--first S]    seeds S to S + N − 1 (FORKPOOL_SIM_SCENARIOS, 10000)
  *     sim_dispatcher --seed S [--trace]             that one
@@ -140,8 +141,10 @@ static void step(bool commit)
 {
     round_number++;
     check_idleness(commit);
-    if (commit)
+    if (commit) {
         committer_step(&committer);
+        check_skips();
+    }
     dispatcher_step(&dispatcher);
     note_fronts();
     for (uint32_t i = 0; i < job_count && commit; i++)
@@ -199,6 +202,7 @@ static void draw_job(struct sim_job *job, int64_t span_ms, bool memory, bool one
                             .pristine = true,
                             .may_since_ns = -1,
                             .bulk = -1,
+                            .schedule = -1,
                             .last = OUTCOME_NONE};
     if (percent(15))
         job->expires_ms = base_ms + job->sent_ns / NS_PER_MS + between(1, 500);
@@ -233,6 +237,7 @@ static void draw_world(void)
     for (uint32_t i = 0; i < job_count; i++)
         draw_job(&jobs[i], span_ms, memory, one_priority);
     draw_graph();
+    draw_schedules();
     memset(last_of_lane, 0, sizeof last_of_lane);
     memset(front_slots, 0, sizeof front_slots);
     forget_starts();
@@ -246,6 +251,7 @@ static void clear_store(void)
             store->reader.connection.db,
             "BEGIN; DELETE FROM jobs; DELETE FROM attempts; DELETE FROM settings; DELETE FROM counts;"
             "DELETE FROM edges; DELETE FROM releases; DELETE FROM uniques; DELETE FROM batches;"
+            "DELETE FROM schedules;"
             "COMMIT",
             NULL, NULL, &message) != SQLITE_OK)
         broken("the store cannot be emptied: %s", message);
@@ -302,6 +308,20 @@ static bool may_be_sent(uint32_t job)
 static bool fits_bulk(uint32_t job)
 {
     return may_be_sent(job) && jobs[job].durability != DURABILITY_MEMORY;
+}
+
+/* No more times; so far, each is accounted for. */
+static void end_schedules(void)
+{
+    for (uint32_t i = 0; i < schedule_count; i++) {
+        for (int turns = 0; schedule_in_force(i) != NULL && schedule_in_force(i)->busy; turns++) {
+            if (turns > 1000)
+                broken("schedule s%u is busy for ever", i);
+            step(true);
+        }
+        check_schedule(i);
+        ask_schedule(i, SCHEDULE_DROP);
+    }
 }
 
 static void submit_due(void)
@@ -415,20 +435,23 @@ static void run_scenario(uint64_t number)
         ask_limits(SETTING_QUEUE, i, 25);
     for (uint32_t i = 0; i < task_count; i++)
         ask_limits(SETTING_TASK, i, 25);
+    for (uint32_t i = 0; i < schedule_count; i++)
+        ask_schedule(i, SCHEDULE_PUT);
     uint32_t acts = below(40);
     bool fronts_die = percent(50);
-    int64_t act_ns = 0;
-    while (acts > 0) {
+    int64_t act_ns = 0, until_ns = schedule_count > 0 ? between(2000, 9000) * NS_PER_MS : 0;
+    while (acts > 0 || now_ns < until_ns) {
         submit_due();
         step(percent(75));
         workers_move();
-        if (act_ns <= now_ns) {
+        if (act_ns <= now_ns && acts > 0) {
             act(fronts_die);
             acts--;
-            act_ns = now_ns + between(0, percent(50) ? 10 : 100) * NS_PER_MS;
+            act_ns = now_ns + between(0, percent(50) ? 10 : until_ns > 0 ? 400 : 100) * NS_PER_MS;
         }
-        let_time_pass(act_ns);
+        let_time_pass(acts > 0 ? act_ns : INT64_MAX);
     }
+    end_schedules();
     resume_all();
     run_until_ended();
     check_nothing_left();
@@ -443,6 +466,7 @@ static void run_scenario(uint64_t number)
 static void begin_world(void)
 {
     log_set_level(LOG_LEVEL_COUNT);
+    composing = (struct compose){sim_compose, NULL};
     bool shared = access("/dev/shm", W_OK) == 0;
     snprintf(folder, sizeof folder, "%s/sim_dispatcher.XXXXXX", shared ? "/dev/shm" : "/tmp");
     if (mkdtemp(folder) == NULL)

@@ -78,6 +78,7 @@ static inline void retry_answered(struct sim_job *job, int number, enum err err)
 static inline void patch_made(struct sim_job *job, const struct store_patch *patch)
 {
     job->pristine = false;
+    job->patched = true;
     if (patch->has_priority)
         job->priority = patch->priority;
     if (patch->has_run_at)
@@ -139,8 +140,13 @@ static inline void sim_answer(struct errand *errand)
             broken("limits are refused: %s", err_code(errand->err));
         set_made(&request->setting);
         break;
-    case ERRAND_FORGET:
     case ERRAND_SCHEDULE:
+        if (errand->err != ERR_OK && errand->err != ERR_UNKNOWN_SCHEDULE)
+            broken("a schedule is refused: %s", err_code(errand->err));
+        if (request->change.verb == SCHEDULE_PUT)
+            note_first((uint32_t)atoi(request->change.name + 1));
+        break;
+    case ERRAND_FORGET:
     case ERRAND_LOOK:
         break;
     }
@@ -184,6 +190,7 @@ static inline void request_dropped(struct request *request)
         job_again(job);
     if (request->errand.kind == ERRAND_PATCH && row != NULL && !job->running) {
         job->pristine = false;
+        job->patched = true;
         job->priority = row->spec.priority;
         if (request->patch.has_run_at && row->spec.scheduled_ms == request->patch.run_at_ms)
             job->not_before_ms = request->patch.run_at_ms;
@@ -338,6 +345,29 @@ static inline void ask_patch(int job)
           : patch->has_run_at  ? 0
                                : -1);
     dispatcher_give(&dispatcher, work_for(request, WORK_PATCH));
+}
+
+static inline void ask_schedule(uint32_t number, enum schedule_verb verb)
+{
+    static const char *const OVERLAP_WORDS[] = {"skip", "queue", "replace"};
+    static const char *const CATCH_UP_WORDS[] = {"none", "one", "all"};
+    const struct sim_schedule *schedule = &schedules[number];
+    struct request *request = new_request(ERRAND_SCHEDULE, -1);
+    request->change.verb = verb;
+    strcpy(request->change.name, name_of('s', number));
+    if (verb == SCHEDULE_PUT) {
+        int bytes =
+            snprintf(request->definition, sizeof request->definition,
+                     "{\"cron\":\"*/%d * * * * *\",\"timezone\":\"UTC\",\"overlap\":\"%s\",\"catch_up\":"
+                     "\"%s\",\"job\":{\"task\":\"t%u\",\"queue\":\"q%u\",\"meta\":%u}}",
+                     schedule->step_s, OVERLAP_WORDS[schedule->overlap], CATCH_UP_WORDS[schedule->catch_up],
+                     schedule->task, schedule->queue, number);
+        request->change.body = (struct text){request->definition, (size_t)bytes};
+    }
+    request->errand.schedule = &request->change;
+    trace("request %d: %s schedule s%u %s", (int)(request - requests), verb == SCHEDULE_PUT ? "put" : "drop",
+          number, request->definition);
+    dispatcher_give(&dispatcher, work_for(request, WORK_SCHEDULE));
 }
 
 static inline struct request *new_setting(enum setting_kind kind, uint32_t number)

@@ -2,7 +2,7 @@
 #ifndef FORKPOOL_TESTS_SIM_RULES_H
 #define FORKPOOL_TESTS_SIM_RULES_H
 
-#include "sim_graph.h"
+#include "sim_schedules.h"
 
 /* A rate is metered when a job is published, and kept when jobs start. A job starts at most TAKE_BACK_MS
  * after that, unless the dispatcher comes late to take it back: its turns are at most JUMP_MS apart here. So
@@ -202,7 +202,7 @@ static inline bool may_run(const struct sim_job *job)
                         *scope = scope_limits(key_scope(job));
     int64_t in_queue = 0, of_task = 0, with_key = 0;
     if (!job->accepted || job->running || job->over || job->stop_asked || whole_paused ||
-        job->after_count > 0 || job->unique > 0 || limit_of(queue, LIMIT_PAUSED) == 1 ||
+        job->after_count > 0 || job->unique > 0 || job->schedule >= 0 || limit_of(queue, LIMIT_PAUSED) == 1 ||
         limit_of(task, LIMIT_PAUSED) == 1 || clock_real_ms() < job->not_before_ms || job->cancel_asked ||
         job->expires_ms > 0 || has_rate(queue, LIMIT_RATE) || has_rate(task, LIMIT_RATE) ||
         (job->key > 0 && has_rate(scope, LIMIT_KEY_RATE)))
@@ -252,10 +252,10 @@ static inline void check_idleness(bool commit)
 
 static inline void check_start(int number, const struct slot *slot)
 {
-    const struct sim_job *job = &jobs[number];
+    struct sim_job *job = &jobs[number];
     if (job->running)
         broken("job %d runs twice", number);
-    if (!job->accepted)
+    if (!came_into_being(job))
         broken("job %d starts and was not accepted", number);
     if (job->over)
         broken("job %d starts after its end (%s)", number, job->cancel_asked ? "cancelled" : "finished");
@@ -278,6 +278,7 @@ static inline void check_start(int number, const struct slot *slot)
         broken("expiry: job %d starts %d ms after it expired", number,
                (int)(clock_real_ms() - job->expires_ms));
     check_graph_start(number);
+    check_schedule_start(number);
     check_concurrency(job);
     check_rates(job);
     check_lane_order(job, slot->spec.seq);
@@ -288,8 +289,9 @@ static inline void check_start(int number, const struct slot *slot)
 
 static inline void check_row(int number)
 {
-    const struct sim_job *job = &jobs[number];
+    struct sim_job *job = &jobs[number];
     struct job *found = NULL;
+    (void)came_into_being(job);
     enum err err = store_get(store_own_reader(store), job->id, &found);
     if (!job->accepted) {
         if (err == ERR_OK)
@@ -315,7 +317,8 @@ static inline void check_row(int number)
                            : job->failed                    ? JOB_FAILED
                                                             : JOB_STATE_COUNT;
     if (right != JOB_STATE_COUNT ? found->state != right
-                                 : !expired && !cancelled && !ended_by_others(number, found))
+                                 : !expired && !cancelled && !ended_by_others(number, found) &&
+                                       !ended_by_its_schedule(number, found))
         broken("job %d ends as %s (%s) after %u runs, the last %s%s%s", number, job_state_text(found->state),
                found->attempt.error_code, job->runs, outcome_text(job->last),
                job->cancel_asked ? ", cancelled" : "", job->expires_ms > 0 ? ", expires" : "");

@@ -32,6 +32,8 @@ enum {
     PARENTS = 3,
     UNIQUES = 2,
     BULK = 8,
+    SCHEDULES = 2,
+    FIRED = 40, /* jobs that schedules make, besides */
     SLOTS = 64,
     MAX_CRASHES = 3,
     MAX_LOST = 20,
@@ -136,7 +138,9 @@ struct sim_job {
     uint32_t unique; /* 0: no uniqueness key */
     uint8_t after_policy, on_conflict;
     struct id batch; /* zero: none */
-    int bulk;        /* the request that brought it with others; −1: none */
+    int schedule;    /* that made it; −1: none */
+    bool patched;
+    int bulk; /* the request that brought it with others; −1: none */
 };
 
 struct request {
@@ -149,6 +153,8 @@ struct request {
     struct bulk_line lines[BULK];
     size_t first[BULK + 1], befores[BULK * PARENTS]; /* bulk's */
     bool any_unique;
+    struct schedule_change change;
+    char definition[256];
 };
 
 /* Starts that a rate counts. */
@@ -174,7 +180,16 @@ struct front_slot {
     uint64_t since_round; /* 0: it does not */
 };
 
-static struct sim_job jobs[JOBS];
+struct sim_schedule {
+    int step_s; /* it is due at each multiple of so many seconds */
+    enum overlap overlap;
+    enum catch_up catch_up;
+    uint32_t queue, task;
+    int64_t first_ms; /* its first time; 0: not known */
+};
+
+static struct sim_job jobs[JOBS + FIRED];
+static struct sim_schedule schedules[SCHEDULES];
 static struct request requests[REQUESTS];
 static struct sim_worker workers[WORKER_COUNT];
 static struct limits queue_limits[QUEUES], task_limits[TASKS];
@@ -187,7 +202,7 @@ static uint32_t queue_pool[QUEUES];
 static uint64_t round_number;
 static bool bulks_likely;
 static struct id batches[JOBS];
-static uint32_t batch_count;
+static uint32_t batch_count, schedule_count;
 static struct {
     int64_t seq;
     uint32_t queue, task, key, priority;
@@ -220,7 +235,8 @@ static inline void front_begins(void)
 {
     ok(hot_init(&hot, segment.shape.slot_count));
     committer_init(&committer, store, metrics, dispatcher_give, &dispatcher);
-    struct dispatcher_setup setup = {&config, &segment, &hot, waiters, metrics, &committer, wake_fd, {0}};
+    struct dispatcher_setup setup = {&config, &segment,   &hot,    waiters,
+                                     metrics, &committer, wake_fd, composing};
     ok(dispatcher_init(&dispatcher, &setup));
     ok(recovery_take_over(&dispatcher));
 }
@@ -231,6 +247,7 @@ static inline void front_ends(void)
     free_inbox(&dispatcher.inbox);
     free_list(dispatcher.deferred);
     free_list(dispatcher.settings);
+    free_list(dispatcher.timetable.changes);
     for (uint32_t i = 0; i < segment.shape.slot_count; i++)
         free_list(dispatcher.cells[i].parked);
     dispatcher_fini(&dispatcher);
