@@ -25,6 +25,7 @@ struct front {
     struct waiters waiters;
     struct committer committer;
     struct dispatcher dispatcher;
+    struct meters meters;
     struct checkpointer checkpointer;
     pthread_mutex_t catalogue_mutex;
     struct catalogue_ref *catalogue; /* one reference */
@@ -418,6 +419,7 @@ static void start(struct front *front)
     open_store(front);
     committer_init(&front->committer, front->store, front->metrics, dispatcher_give, &front->dispatcher);
     front->committer.ballast = &front->ballast;
+    bool metered = meters_open(setup->config->state_dir, &front->meters) == ERR_OK;
     struct dispatcher_setup with = {.config = setup->config,
                                     .segment = setup->segment,
                                     .hot = &front->hot,
@@ -425,7 +427,8 @@ static void start(struct front *front)
                                     .metrics = front->metrics,
                                     .committer = &front->committer,
                                     .supervisor_wake_fd = setup->supervisor_wake_fd,
-                                    .compose = {compose, front}};
+                                    .compose = {compose, front},
+                                    .meters = metered ? &front->meters : NULL};
     if (dispatcher_init(&front->dispatcher, &with) != ERR_OK)
         give_up("out of memory", FRONT_EXIT_FATAL);
     if (recovery_take_over(&front->dispatcher) != ERR_OK)

@@ -168,6 +168,7 @@ struct dispatcher_setup {
     struct committer *committer;
     int supervisor_wake_fd;
     struct compose compose; /* needed once there are schedules */
+    struct meters *meters;  /* NULL: none */
 };
 
 enum err dispatcher_init(struct dispatcher *dispatcher, const struct dispatcher_setup *setup) MUST_USE;
