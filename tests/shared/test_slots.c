@@ -1,5 +1,7 @@
 #include "segment_fixture.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 
 static struct slot *slot;
@@ -232,6 +234,52 @@ START_TEST(only_who_runs_can_be_dead)
 }
 END_TEST
 
+/* Rounds of one worker on one slot: it claims, mostly finishes, dies, is reaped; then the front looks anew. */
+enum { DEATH_ROUNDS = UNDER_TSAN ? 20000 : 200000 };
+static _Atomic int round_done; /* by the one who looks */
+
+static void *live_and_die(void *argument)
+{
+    uint64_t random = 7;
+    (void)argument;
+    for (int round = 1; round <= DEATH_ROUNDS; round++) {
+        uint16_t incarnation = (uint16_t)atomic_load(&segment.boards[2].incarnation);
+        put(SLOT_RUNNING, (uint32_t)round, 2, incarnation);
+        for (uint32_t pause = next_random(&random) % 64; pause > 0; pause--)
+            atomic_thread_fence(memory_order_seq_cst);
+        if (round % 16 != 0)
+            slot_finish(slot, 2, incarnation);
+        atomic_fetch_add(&segment.boards[2].incarnation, 1);
+        while (atomic_load(&round_done) < round)
+            sched_yield();
+    }
+    return NULL;
+}
+
+START_TEST(an_owner_that_finished_before_it_died_is_not_taken_for_dead)
+{
+    pthread_t thread;
+    atomic_store(&round_done, 0);
+    put(SLOT_FREE, 0, 0, 0);
+    ck_assert_int_eq(pthread_create(&thread, NULL, live_and_die, NULL), 0);
+    for (int round = 1; round <= DEATH_ROUNDS; round++) {
+        struct claim claim;
+        bool dead = false;
+        while (slot_claim_load(slot).generation != (uint32_t)round)
+            sched_yield();
+        do {
+            dead = slot_owner_dead(&segment, slot);
+            claim = slot_claim_load(slot);
+        } while (claim.state != SLOT_DONE && !dead);
+        ck_assert_msg(!dead || claim.state == SLOT_RUNNING, "round %d: dead, and finished", round);
+        if (claim.state == SLOT_DONE)
+            ck_assert(!slot_owner_dead(&segment, slot));
+        atomic_store(&round_done, round);
+    }
+    pthread_join(thread, NULL);
+}
+END_TEST
+
 /* --- arguments and results --- */
 
 START_TEST(arguments_lie_within_the_arena_or_are_corrupt)
@@ -381,6 +429,7 @@ int main(void)
     tcase_add_test(lives, an_owner_is_dead_once_its_incarnation_has_passed);
     tcase_add_test(lives, incarnations_wrap_at_16_bits);
     tcase_add_test(lives, only_who_runs_can_be_dead);
+    tcase_add_test(lives, an_owner_that_finished_before_it_died_is_not_taken_for_dead);
     if (tests_fork()) {
         tcase_add_checked_fixture(aborts, setup, close_segment);
         add_aborts(aborts, holding_aborts_unless_building, SLOT_BUILDING);
