@@ -343,16 +343,6 @@ static int tokens(void)
     return value;
 }
 
-START_TEST(tokens_that_lie_there_count)
-{
-    workers_wait(1);
-    sem_hint(&segment.header->work[0]);
-    submitted_job();
-    TURN_UNTIL(slots_in(SLOT_QUEUED) == 1);
-    ck_assert_int_eq(tokens(), 1);
-}
-END_TEST
-
 /* The dead one had been woken, or was to wake somebody: its token lies there, and the others sleep on. */
 START_TEST(the_token_of_a_dead_worker_does_not_count)
 {
@@ -421,7 +411,6 @@ int main(void)
     TCase *lost = tcase_create("tokens");
     tcase_add_checked_fixture(lost, warm_up, rig_down);
     tcase_set_timeout(lost, 60);
-    tcase_add_test(lost, tokens_that_lie_there_count);
     tcase_add_test(lost, the_token_of_a_dead_worker_does_not_count);
     tcase_add_test(lost, the_token_of_a_dead_front_does_not_count);
     tcase_add_test(lost, doubt_ends_when_no_token_is_left);
