@@ -142,6 +142,8 @@ byte worker_deaths, front_deaths, stops, cancels, urgents; /* that are still to 
 #else
 #define HEAD head
 #endif
+/* Workers are alike until the first one dies: let that be worker 0. */
+#define MAY_DIE(w) (worker_deaths > 0 && (w == 0 || life[0] != UP || incarnation[0] > 0))
 #define post_whole(value, wake) value++; wake
 #define ended(j) (row_state[j] != BLANK)
 
@@ -237,7 +239,7 @@ begin:  if
         :: atomic { looked -> waiting[w] = 0; looked = 0; goto begin }
         /* run_job: accepted under a newer catalogue */
         :: atomic {
-               !looked && worker_deaths > 0 -> worker_deaths--;
+               !looked && MAY_DIE(w) -> worker_deaths--;
                life[w] = ZOMBIE; exit_recycled[w] = 1; s = 0; g = 0; goto over
            }
         :: atomic { !looked -> ticket_slot[w] = s; ticket_gen[w] = g /* board_begin */
@@ -787,7 +789,12 @@ fill:   if
 post:   backlog = ANY(READY);
         if /* post_work, D1 */
         :: atomic {
-               again = backlog && WAITING_WORKERS + 1 > most; most = 0;
+#ifdef MUT_SPIN
+               again = backlog;
+#else
+               again = backlog && WAITING_WORKERS + 1 > most;
+#endif
+               most = 0;
                out = (tail - head < WAITING_WORKERS -> tail - head : WAITING_WORKERS);
                if
                :: out == 0 -> goto sleep
@@ -902,12 +909,12 @@ proctype killer()
 {
     byte clear;
     do
-    :: atomic { worker_deaths > 0 && life[0] == UP -> worker_deaths--; life[0] = STRUCK; work_asleep[0] = 0 }
+    :: atomic { MAY_DIE(0) && life[0] == UP -> worker_deaths--; life[0] = STRUCK; work_asleep[0] = 0 }
 #if WORKERS > 1
-    :: atomic { worker_deaths > 0 && life[1] == UP -> worker_deaths--; life[1] = STRUCK; work_asleep[1] = 0 }
+    :: atomic { MAY_DIE(1) && life[1] == UP -> worker_deaths--; life[1] = STRUCK; work_asleep[1] = 0 }
 #endif
 #if WORKERS > 2
-    :: atomic { worker_deaths > 0 && life[2] == UP -> worker_deaths--; life[2] = STRUCK; work_asleep[2] = 0 }
+    :: atomic { MAY_DIE(2) && life[2] == UP -> worker_deaths--; life[2] = STRUCK; work_asleep[2] = 0 }
 #endif
     :: atomic { front_deaths > 0 && front == UP -> front_deaths--; strike_front() }
     :: atomic {
