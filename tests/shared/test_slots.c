@@ -234,7 +234,8 @@ START_TEST(only_who_runs_can_be_dead)
 }
 END_TEST
 
-/* Rounds of one worker on one slot: it claims, mostly finishes, dies, is reaped; then the front looks anew. */
+/* Rounds of one worker on one slot: it claims, mostly finishes, dies, is reaped; then the front looks anew.
+ */
 enum { DEATH_ROUNDS = UNDER_TSAN ? 20000 : 200000 };
 static _Atomic int round_done; /* by the one who looks */
 
