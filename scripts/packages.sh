@@ -14,7 +14,7 @@ declare -A PACKAGES=(
     [run]="tzdata curl ca-certificates jq imagemagick"
     # To run every test.
     [test]="clang clang-format shellcheck curl imagemagick sqlite3 python3-pytest python3-requests python3-jsonschema
-            python3-croniter"
+            python3-croniter spin"
     # Pictures for examples/thumbnails.sh; it fetches them itself where they are not installed.
     [pictures]="desktop-base"
     # To measure.

@@ -89,6 +89,7 @@ enum err tray_reclaim(const struct segment *segment, uint32_t worker)
 uint64_t tray_used(const struct segment *segment, uint32_t worker)
 {
     const struct board *board = &segment->boards[worker];
+    /* A look: tray_put and tray_reclaim look for themselves. */
     return atomic_load_explicit(&board->tray_tail, memory_order_acquire) -
            atomic_load_explicit(&board->tray_head, memory_order_acquire);
 }

@@ -116,8 +116,19 @@ static void look_at_oneself(const struct worker *worker)
 
 /* --- jobs --- */
 
+/* `waiting` is set and nothing was found: the dispatcher is told if it keeps jobs back, which it does as long
+ * as it has not seen that we wait. */
+static void wait_for_work(const struct worker *worker)
+{
+    struct segment_header *header = worker->segment->header;
+    uint32_t pool = worker->setup->pool;
+    if (atomic_load_explicit(&header->backlog[pool], memory_order_relaxed) != 0) /* W2: after W1's fence */
+        sem_hint(&header->done);
+    sem_hint_wait(&header->work[pool], IDLE_WAIT_MS);
+}
+
 /* Waits for a job. False: drain. `waiting` is set before the last look, so that the dispatcher either sees it
- * or has published something that this look finds. */
+ * or has published something that this look finds, or has said that it keeps jobs back. */
 static bool take_job(const struct worker *worker, uint64_t *ticket)
 {
     bool idle = false;
@@ -131,7 +142,7 @@ static bool take_job(const struct worker *worker, uint64_t *ticket)
         atomic_thread_fence(memory_order_seq_cst);
         bool found = scan_rings(worker, ticket);
         if (!found && !draining(worker))
-            sem_hint_wait(&worker->segment->header->work[worker->setup->pool], IDLE_WAIT_MS);
+            wait_for_work(worker);
         atomic_store_explicit(&worker->board->waiting, 0, memory_order_relaxed);
         if (found)
             return true;

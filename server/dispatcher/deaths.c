@@ -141,6 +141,7 @@ static void resolve(struct dispatcher *dispatcher, uint32_t worker)
         if ((int16_t)((uint16_t)now - death.incarnation) <= 0)
             return;                  /* the death is written before the incarnation is raised */
         dispatcher->scan_now = true; /* it may have died between DONE and its completion */
+        dispatcher->flows[segment_pool_of(dispatcher->segment, worker)].doubtful = true;
         uint32_t slot = find_held(dispatcher, worker, death.incarnation);
         if (slot != CELL_END && death.cause != DEATH_DRAINED && death.cause != DEATH_RECYCLED) {
             charge(dispatcher, worker, slot, &death);

@@ -87,6 +87,7 @@ struct pool_flow {
     int64_t ended;            /* attempts that ended, so far */
     int64_t sampled, sampled_ns;
     double per_ms; /* smoothed: rises at once, falls slowly */
+    bool doubtful; /* somebody was killed who may have left a token while others sleep */
 };
 
 /* Makes a job of the body of a submit (front_http.compose). */

@@ -89,9 +89,11 @@ enum err recovery_take_over(struct dispatcher *dispatcher)
 {
     if (segment_verify(dispatcher->segment) != ERR_OK)
         dispatcher_corrupt("the segment's header", 0);
-    for (uint32_t pool = 0; pool < dispatcher->segment->shape.pool_count; pool++)
+    for (uint32_t pool = 0; pool < dispatcher->segment->shape.pool_count; pool++) {
+        dispatcher->flows[pool].doubtful = true; /* the earlier front may have died in the middle of a post */
         for (uint32_t level = 0; level < PRIORITY_COUNT; level++)
             ring_clear(segment_ring(dispatcher->segment, pool, level));
+    }
     struct store_reader *reader = store_own_reader(dispatcher->committer->store);
     enum err err = change_load_settings(dispatcher, reader);
     if (err == ERR_OK)

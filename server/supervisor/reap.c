@@ -127,7 +127,8 @@ void reap_settle(struct supervisor *supervisor)
         atomic_fetch_add_explicit(&board->restarts[child->death.cause], 1, memory_order_relaxed);
         if (!pools_standby_died(supervisor, i))
             set_backoff(supervisor, i);
-        /* The death first, then the incarnation (acquired by slot_owner_dead), then the posts. */
+        /* The death first, then the incarnation, then the posts. S9: release; all that the dead one wrote
+         * lies before it, for it was waited for. Pairs with S8 and deaths_resolve. */
         atomic_fetch_add_explicit(&board->incarnation, 1, memory_order_release);
         atomic_store_explicit(&board->status, child->respawn_ns > 0 ? WORKER_BACKOFF : WORKER_ABSENT,
                               memory_order_relaxed);
