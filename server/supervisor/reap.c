@@ -163,7 +163,10 @@ static void front_died(struct supervisor *supervisor, int status)
     CRASH_POINT(FRONT_REAPED);
     supervisor->front = 0;
     atomic_store_explicit(&supervisor->segment.header->front_pid, 0, memory_order_relaxed);
-    if (supervisor->front_stopping || code == FRONT_EXIT_FATAL || code == FRONT_EXIT_STORE) {
+    /* Killed from outside at the end of a drain: the next one finishes it. */
+    bool finish =
+        supervisor->front_stopping && code < 0 && !is_fault(signal) && now < supervisor->drain_until_ns;
+    if ((supervisor->front_stopping && !finish) || code == FRONT_EXIT_FATAL || code == FRONT_EXIT_STORE) {
         supervisor_stop(supervisor, supervisor->front_stopping && code == FRONT_EXIT_DRAINED ? 0
                                     : code > 0                                               ? code
                                                : FRONT_EXIT_FATAL);

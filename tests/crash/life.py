@@ -21,10 +21,10 @@ http: {{listen: "127.0.0.1:0"}}
 store: {{url: "sqlite://{folder}/state/forkpool.db", durability: process}}
 tasks_dir: {folder}/tasks
 pools: [{{name: default, workers: {workers}, max_jobs: 5}}]
-jobs: {{backoff_initial: 20ms, backoff_max: 20ms}}
+jobs: {{backoff_initial: 20ms, backoff_max: 20ms, kill_after: 50ms, max_result: 64KiB}}
 shutdown: {{drain: 100ms}}
 log: {{format: json}}
-memory: {{slots: 64, tray: 1MiB, arena: 4MiB}}
+memory: {{slots: 64, tray: 1MiB, arena: 16MiB}}
 """
 
 
