@@ -84,6 +84,7 @@
     P(CANCEL_SENT, FRONT, "12a", "the board names the job to be stopped")                                    \
     P(SETTING_KEPT, FRONT, "3", "a setting is kept, and not in force")                                       \
     P(PATCH_COLD, FRONT, "16", "a job to be changed has left its slot, its row is not changed")              \
+    P(LOGS_UNLINKED, FRONT, "18", "the logs of a forgotten job are unlinked, its debris is still noted")     \
     P(STORE_OPENED, FRONT, "20", "the store is open, the black box not charged")                             \
     P(BOX_CHARGED, FRONT, "20b", "the black box is charged, the slots are not looked at")                    \
     P(RINGS_CLEARED, FRONT, "6", "a new front has emptied the rings, the slots are not taken over")          \
@@ -129,6 +130,9 @@
     C(STORE_RELEASE, "store_release")                                                                        \
     C(STORE_RETRY, "store_retry")                                                                            \
     C(STORE_FORGET, "store_forget")                                                                          \
+    C(STORE_FORGET_OLD, "store_forget, of an old job")                                                       \
+    C(STORE_PRUNE, "store_prune")                                                                            \
+    C(STORE_DEBRIS_GONE, "store_debris_gone")                                                                \
     C(STORE_SETTING_PUT, "store_setting_put")                                                                \
     C(STORE_SWEEP_KEYS, "store_sweep_keys")                                                                  \
     C(STORE_LOAD, "store_load")                                                                              \

@@ -20,7 +20,8 @@ static int run(struct fp_job *job)
     (void)fp_inputs(job, &inputs);
     ledger_begin(&ledger);
     double ms = number(job, "once") > 0 && ledger.again ? 0 : number(job, "ms");
-    for (double slept = 0; slept < ms; slept += 5) {
+    int gate = (int)number(job, "gate");
+    for (double slept = 0; slept < ms && !ledger_gate_open(gate); slept += 5) {
         if (fp_cancelled(job) && number(job, "deaf") == 0) {
             close(ledger.lock);
             return fp_error(job, "stopped", "asked to stop");

@@ -4,7 +4,8 @@
  *
  *     ID ATTEMPT begin|overlap|end NONCE
  *
- * Arguments: {"ms": how long it runs, "once": only the first time that the job runs, "fail": so many attempts
+ * Arguments: {"ms": how long it runs, "once": only the first time that the job runs, "gate": only until
+ * the walk opens the gate of that number (plugin), "fail": so many attempts
  * fail, "crash": so many crash (plugin), "bytes": padding of the result, "deaf": does not stop when asked
  * to}.
  */
@@ -68,6 +69,13 @@ static inline char *ledger_end(struct ledger *ledger, size_t inputs, size_t pad)
     ledger_write(ledger, "end");
     close(ledger->lock);
     return result;
+}
+
+static inline bool ledger_gate_open(int gate)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s.gate%d", getenv("CRASH_LEDGER"), gate);
+    return access(path, F_OK) == 0;
 }
 
 static inline void ledger_sleep_ms(double ms)

@@ -21,7 +21,8 @@ http: {{listen: "127.0.0.1:0"}}
 store: {{url: "sqlite://{folder}/state/forkpool.db", durability: process}}
 tasks_dir: {folder}/tasks
 pools: [{{name: default, workers: {workers}, max_jobs: 5}}]
-jobs: {{backoff_initial: 20ms, backoff_max: 20ms, kill_after: 50ms, max_result: 64KiB}}
+jobs: {{backoff_initial: 20ms, backoff_max: 20ms, kill_after: 50ms, max_result: 64KiB, retain_results: 400ms}}
+tasks: [{{name: passing, path: {folder}/tasks/note, retain_succeeded: 50ms}}]
 shutdown: {{drain: 100ms}}
 log: {{format: json}}
 memory: {{slots: 64, tray: 1MiB, arena: 16MiB}}
@@ -109,6 +110,10 @@ class Life:
         for session in self.sessions:
             for pid in processes.session_members(session):
                 processes.kill(pid)
+
+    def open_gate(self, number):
+        """The jobs that wait for it may end."""
+        Path(f"{self.ledger}.gate{number}").touch()
 
     # ── requests ──
 

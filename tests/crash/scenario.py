@@ -18,6 +18,7 @@ class Scenario:
         self.ids = {}
         self.forgotten = set()
         self.batch = None
+        self.results = {}
 
     def run(self):
         self.life.start()
@@ -44,7 +45,10 @@ class Scenario:
         return job["id"]
 
     def state(self, job_id):
-        return self.life.get(f"/v1/jobs/{job_id}")["state"]
+        job = self.life.get(f"/v1/jobs/{job_id}")
+        if job["state"] == "succeeded" and job["result"]:
+            self.results[job_id] = (job["attempt"], job["result"])  # it is pruned soon
+        return job["state"]
 
     def ended(self, job_id):
         self.life.until(f"the end of {self.wanted[job_id][0]}", lambda: self.state(job_id) in TERMINAL)
@@ -62,6 +66,7 @@ class Scenario:
         self.submit("large", args={"bytes": 3000})
         self.submit("command", "note")
         self.submit("tagged", "note", args={"bytes": 2000}, tags=["a", "b"], meta={"k": "v"})
+        self.submit("passing", "passing")
         self.submit("retrying", args={"fail": 1})
         self.submit("crashing", args={"crash": 1})
         self.submit("deaf", args={"ms": 3000, "deaf": 1}, timeout=0.05, retry={"max_attempts": 1}, ends=("failed",))
@@ -69,7 +74,7 @@ class Scenario:
         self.submit("delayed", delay=0.15)
         unique = {"key": "only", "on_conflict": "return"}
         first = self.submit("unique", args={"ms": 20}, unique=unique)
-        self.submit("unique again", args={"ms": 20}, unique=unique)
+        self.ended(self.submit("unique again", args={"ms": 20}, unique=unique))
         self.ended(first)
         again = self.submit("unique later", unique={"key": "only"})
         if again == first:
@@ -98,14 +103,17 @@ class Scenario:
         dropped = self.submit("dropped", queue="slow", ends=("cancelled",))
         self.submit("expiring", queue="slow", expires_in=0.05, ends=("failed",))
         changed = self.submit("changed", queue="slow")
-        self.submit("first of one", queue="one", args={"ms": 60})
+        gate = {"ms": 3000, "gate": 1}
+        busy = [self.submit(f"busy {n}", args=gate, priority=6, queue="one" if n == 0 else "default")
+                for n in range(self.life.workers)]
         second = self.submit("second of one", queue="one")
-        busy = [self.submit(f"busy {n}", args={"ms": 60}, priority=6) for n in range(self.life.workers)]
+        self.life.until("all are busy", lambda: all(self.state(one) != "queued" for one in busy))
         low = self.submit("low", priority=0)
         self.submit("high", priority=9)
         self.act("PATCH", f"/v1/jobs/{low}", (200, 409), {"priority": 1})
         self.act("PATCH", f"/v1/jobs/{second}", (200, 409), {"priority": 7})
         self.act("PATCH", f"/v1/jobs/{changed}", (200,), {"tags": ["x"], "priority": 9})
+        self.life.open_gate(1)
         self.act("POST", f"/v1/jobs/{dropped}/cancel", (200, 409))
         self.ended(self.ids["expiring"])
         self.act("POST", "/v1/queues/slow/resume", (200,))
@@ -117,8 +125,16 @@ class Scenario:
         self.ended(victim)
         self.act("POST", f"/v1/jobs/{plain}/retry", (200, 202, 409))
         self.act("DELETE", f"/v1/jobs/{victim}", (204, 404))
-        self.forgotten.add(victim)
-        del self.wanted[victim]
+        self.forget(victim)
+        self.life.until("an old job is forgotten", lambda: self.is_gone(self.ids["passing"]))
+        self.forget(self.ids["passing"])
+
+    def forget(self, job_id):
+        self.forgotten.add(job_id)
+        del self.wanted[job_id]
+
+    def is_gone(self, job_id):
+        return self.life.ask("GET", f"/v1/jobs/{job_id}")[0] == 404
 
     def reload(self):
         """Enough jobs that workers are replaced, and a catalogue that is read again."""
@@ -135,11 +151,13 @@ class Scenario:
         return job_id
 
     def front_dies(self):
-        running = self.submit("over the front", args={"ms": 120})
+        running = self.submit("over the front", args={"ms": 3000, "gate": 2})
         self.life.until("it runs", lambda: self.state(running) != "queued")
         self.submit("waits over the front", queue="slow", delay=0.05)
         self.life.revive()
         self.life.kill_front()
+        self.submit("after the front", priority=9)  # answered by the next front
+        self.life.open_gate(2)
         self.ended(running)
 
     def drain_and_restart(self):
@@ -160,6 +178,7 @@ class Scenario:
         for job_id in self.wanted:
             self.ended(job_id)
         self.life.until("the pool is full, no slot is taken", self.at_rest)
+        self.life.until("an old result is pruned", self.is_pruned)
         runs, ends = self.read_ledger()
         for job_id, (name, states) in self.wanted.items():
             self.check_job(job_id, name, states, runs.get(job_id, {}), ends.get(job_id, {}))
@@ -176,6 +195,9 @@ class Scenario:
     def at_rest(self):
         stats = self.life.get("/v1/stats")
         return stats["slots"]["used"] == 0 and stats["arena"]["used"] == 0 and stats["workers"]["idle"] == self.life.workers
+
+    def is_pruned(self):
+        return self.life.ask("GET", f"/v1/jobs/{self.ids['large']}/result")[0] == 410
 
     def read_ledger(self):
         """Begins and ends by job and attempt: {id: {attempt: [nonce, …]}}."""
@@ -197,19 +219,18 @@ class Scenario:
             raise Unproved(f"{name} has an attempt twice: {recorded}")
         if not set(runs) <= set(recorded):
             raise Unproved(f"{name} ran as {sorted(runs)}, recorded is {recorded}")
-        if job["state"] == "succeeded" and job["result"]["nonce"] not in ends.get(job["attempt"], []):
-            raise Unproved(f"{name} has a result that no attempt {job['attempt']} wrote")
-        if job["state"] == "succeeded" and name != "plain":
-            self.check_once(name, job, ends)
+        if job["state"] == "succeeded":
+            self.check_result(job_id, name, job["attempt"], ends)
         twice = [attempt for attempt, begun in runs.items() if len(begun) > 1]
         if twice and not self.whole and "once" not in job["args"]:
             raise Unproved(f"{name} began attempt {twice} twice")
 
-    @staticmethod
-    def check_once(name, job, ends):
-        """After an attempt whose success is recorded, none runs."""
-        later = [attempt for attempt in ends if attempt > job["attempt"]]
-        if later:
-            raise Unproved(f"{name} ran again as {later} after attempt {job['attempt']} had succeeded")
-        if name == "child" and job["result"]["inputs"] == 0:
+    def check_result(self, job_id, name, attempt, ends):
+        """It was written by the attempt on record, and after that one none has ended."""
+        seen, result = self.results.get(job_id, (attempt, None))
+        if attempt not in ends or (result and result["nonce"] not in ends.get(seen, [])):
+            raise Unproved(f"{name} has a result that no attempt {attempt} wrote")
+        if max(ends) > attempt:
+            raise Unproved(f"{name} ran again as {max(ends)} after attempt {attempt} had succeeded")
+        if name == "child" and result and result["inputs"] == 0:
             raise Unproved("the child did not get what its parents returned")
