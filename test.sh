@@ -19,7 +19,7 @@ usage: ./test.sh [PHASE…]     without a phase: all of them, in this order
   lint     clang-format, shellcheck, no file over 600 lines
   system   the server as a whole, by pytest (arguments after -- go to pytest)
 
-Builds stay in build/, build-clang/, build-asan/ and build-tsan/; output in var/test-*.log.
+Builds stay in build/, build-clang/, build-asan/, build-tsan/ and build-crash/; output in var/test-*.log.
 TEXT
 }
 
@@ -91,7 +91,7 @@ phase_lint() {
 }
 
 phase_system() {
-    build release build &&
+    build release build && build crash build-crash forkpool crash_point_table crash_ledger crash_note &&
         /usr/bin/python3 -m pytest -p no:cacheprovider -q --durations=10 tests/system ${pytest_flags[@]+"${pytest_flags[@]}"} \
             2>&1 </dev/null | tee var/test-system.log
 }

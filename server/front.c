@@ -4,6 +4,7 @@
 #include "check.h"
 #include "checkpointer.h"
 #include "clock.h"
+#include "crash_point.h"
 #include "dispatcher.h"
 #include "log.h"
 #include "title.h"
@@ -47,6 +48,7 @@ void front_submit(struct front *front, struct errand *errand)
     }
     work->errand = errand;
     work->job = job_share(errand->job);
+    CRASH_POINT(SUBMIT_VALIDATED);
     committer_give(&front->committer, work);
 }
 
@@ -62,6 +64,7 @@ void front_bulk(struct front *front, struct errand *errand)
         return;
     }
     work->errand = errand;
+    CRASH_POINT(BULK_VALIDATED);
     committer_give(&front->committer, work);
 }
 
@@ -398,8 +401,10 @@ static void open_store(struct front *front)
     store_inputs_most(front->store, (size_t)config->jobs_max_inputs);
     id_raise(store_greatest_key(front->store));
     front->setup->box->header->store_id = store_identity(front->store);
+    CRASH_POINT(STORE_OPENED);
     if (recovery_charge(front->store, config) != ERR_OK)
         give_up("the black box could not be charged to the store", FRONT_EXIT_STORE);
+    CRASH_POINT(BOX_CHARGED);
     LOG(STORE_OPEN, LOG_INT("ms", (clock_mono_ns() - begun) / NS_PER_MS));
 }
 
@@ -441,6 +446,7 @@ static void start(struct front *front)
     refresh_catalogue(front);
     if (setup->http->start(front, setup->listen_fd, &front->http) != ERR_OK)
         give_up("HTTP could not be started", FRONT_EXIT_FATAL);
+    CRASH_POINT(FRONT_READY);
     atomic_store_explicit(&setup->segment->header->ready, 1, memory_order_release);
 }
 
@@ -480,7 +486,9 @@ static void finish(struct front *front)
     stop_http(front);
     committer_stop(&front->committer);
     checkpointer_stop(&front->checkpointer);
+    CRASH_POINT(FRONT_DRAINED);
     store_close(front->store);
+    CRASH_POINT(STORE_CLOSED);
 }
 
 _Noreturn void front_main(const struct front_setup *setup)
@@ -488,6 +496,7 @@ _Noreturn void front_main(const struct front_setup *setup)
     static struct front front;
     const struct config *config = setup->config;
     struct segment_header *header = setup->segment->header;
+    CRASH_PROCESS(FRONT);
     title_set("forkpool: front");
     log_init("front", (enum log_level)config->log_level, (enum log_format)config->log_format);
     set_signals();

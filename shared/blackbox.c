@@ -1,6 +1,7 @@
 #include "blackbox.h"
 
 #include "check.h"
+#include "crash_point.h"
 #include "log.h"
 
 #include <dirent.h>
@@ -176,6 +177,7 @@ enum err blackbox_create(const char *state_dir, uint32_t worker_count, struct bl
     box_path(state_dir, BLACKBOX_FILE, path);
     box_path(state_dir, BLACKBOX_OLD_FILE, old_path);
     retire_old(path, old_path);
+    CRASH_POINT(BOX_RETIRED);
     int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
     if (fd < 0 || write_box(fd, worker_count) != ERR_OK) {
         log_errno("write", path);
@@ -190,6 +192,7 @@ enum err blackbox_create(const char *state_dir, uint32_t worker_count, struct bl
         return ERR_SYSTEM;
     }
     point_into(box, mapped, worker_count);
+    CRASH_POINT(BOX_MADE);
     return ERR_OK;
 }
 

@@ -1,5 +1,7 @@
 #include "ring.h"
 
+#include "crash_point.h"
+
 enum err ring_push(struct ring *ring, uint64_t ticket)
 {
     uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed); /* ours alone */
@@ -7,6 +9,7 @@ enum err ring_push(struct ring *ring, uint64_t ticket)
     if (tail - head >= RING_CELLS)
         return ERR_FULL;
     atomic_store_explicit(&ring->cells[tail % RING_CELLS], ticket, memory_order_relaxed);
+    CRASH_POINT(PUBLISH_CELL);
     atomic_store_explicit(&ring->tail, tail + 1,
                           memory_order_release); /* R1: release, pairs with R2 in ring_peek */
     return ERR_OK;

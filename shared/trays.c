@@ -1,6 +1,7 @@
 #include "trays.h"
 
 #include "check.h"
+#include "crash_point.h"
 
 #include <string.h>
 
@@ -39,7 +40,8 @@ enum err tray_put(const struct segment *segment, uint32_t worker, uint64_t ticke
                                    .generation = ticket_generation(ticket),
                                    .worker = worker,
                                    .incarnation = incarnation};
-    memcpy(record + 1, result, bytes);
+    CRASH_POINT(TRAY_HEADER);
+    CRASH_COPY(TRAY_HALF, record + 1, result, bytes);
     *at = tail % room + sizeof *record;
     atomic_store_explicit(&board->tray_tail, tail + need,
                           memory_order_release); /* T3: release, pairs with T4 */

@@ -1,6 +1,7 @@
 #include "command.h"
 
 #include "check.h"
+#include "crash_point.h"
 #include "json.h"
 
 #include <inttypes.h>
@@ -157,9 +158,11 @@ static int64_t own_memory(const struct rusage *child)
 static int reap(struct command *command)
 {
     struct run *run = command->run;
+    CRASH_POINT(CHILD_ENDED);
     run->stopped = board_finish(run->board);
     bool heirs = run->stopped == STOP_NONE && command_has_heirs(command);
     kill(-command->pid, SIGKILL); /* what it left behind in its group; ESRCH if it never had one */
+    CRASH_POINT(CHILD_GROUP_KILLED);
     command_drain(command);
     if (heirs)
         task_log_write(&command->log, HEIRS_LINE, sizeof HEIRS_LINE - 1);
@@ -167,9 +170,11 @@ static int reap(struct command *command)
      * then. */
     atomic_store(&run->board->group, 0);
     atomic_store(run->box_group, 0);
+    CRASH_POINT(CHILD_UNGROUPED);
     int status = 0;
     struct rusage usage;
     CHECK(wait4(command->pid, &status, 0, &usage) == command->pid);
+    CRASH_POINT(CHILD_REAPED);
     run->attempt->cpu_us = to_us(usage.ru_utime) + to_us(usage.ru_stime);
     run->attempt->max_rss_bytes = own_memory(&usage);
     return status;

@@ -2,6 +2,7 @@
 
 #include "buf.h"
 #include "clock.h"
+#include "crash_point.h"
 #include "json.h"
 #include "plugin.h"
 
@@ -203,7 +204,9 @@ void kind_plugin_run(struct run *run)
     bool runnable = task != NULL && task->run != NULL;
     if (runnable)
         answer = call(&host, plugin, task);
+    CRASH_POINT(RAN);
     run->stopped = board_finish(run->board);
+    CRASH_POINT(FINISHING);
     run->attempt->cpu_us = cpu_us_now() - before;
     if (runnable)
         take_answer(&host, answer);

@@ -1,6 +1,7 @@
 #include "dispatcher.h"
 
 #include "clock.h"
+#include "crash_point.h"
 #include "log.h"
 #include "ring.h"
 
@@ -51,6 +52,7 @@ enum err change_make_cold(struct dispatcher *dispatcher, struct work *work)
         return ERR_NOT_NOW;
     cells_leave_ready(dispatcher, slot);
     admit_send_back(dispatcher, slot);
+    CRASH_POINT(PATCH_COLD);
     return ERR_OK;
 }
 
@@ -171,6 +173,7 @@ void change_set(struct dispatcher *dispatcher, struct work *work)
 void change_set_done(struct dispatcher *dispatcher, struct work *work)
 {
     const struct setting *setting = work->errand->setting;
+    CRASH_POINT(SETTING_KEPT);
     if (work->err == ERR_OK) {
         struct limits *limits = limits_of(dispatcher, setting->kind, setting->name);
         for (int i = 0; i < LIMIT_COUNT; i++)

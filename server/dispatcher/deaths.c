@@ -2,6 +2,7 @@
 
 #include "check.h"
 #include "clock.h"
+#include "crash_point.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -129,6 +130,7 @@ static void charge(struct dispatcher *dispatcher, uint32_t worker, uint32_t numb
     verdict_apply(job, &limits, clock_real_ms(), (uint64_t)id_random(id_new()));
     dispatcher->death_slots[worker] = number;
     landing_send(dispatcher, number, job, before, true); /* committed before it is requeued */
+    CRASH_POINT(CHARGED);
 }
 
 /* The oldest unacknowledged death of a worker. One at a time: it is acknowledged once its job has landed. */
@@ -149,6 +151,8 @@ static void resolve(struct dispatcher *dispatcher, uint32_t worker)
         }
         if (slot != CELL_END)
             give_back(dispatcher, slot);
+        if (slot != CELL_END)
+            CRASH_POINT(GIVEN_BACK);
         board_ack_death(board);
     }
 }
@@ -165,6 +169,8 @@ void deaths_landed(struct dispatcher *dispatcher, uint32_t number)
         if (dispatcher->death_slots[i] != number)
             continue;
         dispatcher->death_slots[i] = CELL_END;
+        CRASH_POINT(REQUEUED);
         board_ack_death(&dispatcher->segment->boards[i]);
+        CRASH_POINT(DEATH_ACKED);
     }
 }

@@ -2,6 +2,7 @@
 
 #include "check.h"
 #include "clock.h"
+#include "crash_point.h"
 #include "log.h"
 
 #include <stdlib.h>
@@ -104,6 +105,7 @@ static void land_done(struct dispatcher *dispatcher, uint32_t number)
     verdict_apply(job, &limits, clock_real_ms(), random_bits());
     metrics_observe(dispatcher->metrics, HISTOGRAM_JOB_WAIT, slot->wait_ns);
     metrics_observe(dispatcher->metrics, HISTOGRAM_JOB_RUN, slot->run_ns);
+    CRASH_POINT(LANDING);
     landing_send(dispatcher, number, job, before, true);
 }
 
@@ -244,7 +246,9 @@ static void leave_slot(struct dispatcher *dispatcher, struct work *work)
     if (waiter != NULL)
         CHECK(own_texts(job) == ERR_OK);
     admit_release(dispatcher, work->slot);
+    CRASH_POINT(RELEASED);
     landing_notify(waiter, job);
+    CRASH_POINT(WAITERS_TOLD);
     if (job_is_terminal(job->state)) /* who came in between saw the slot, which still read as running */
         landing_notify(waiters_take(dispatcher->waiters, job->spec.id), NULL);
     if (job->state == JOB_RETRYING)
@@ -261,6 +265,7 @@ static void requeue(struct dispatcher *dispatcher, struct work *work)
      * leaves a slot that its successor frees; the row, queued, is loaded again. Never is one death charged
      * twice. */
     CHECK(claim.state == SLOT_RUNNING && slot_move(slot, claim, building));
+    CRASH_POINT(REQUEUE_BUILDING);
     slot->spec = work->job->spec;
     admit_mark_stored(dispatcher, work->slot);
     slot_hold(slot);
@@ -287,6 +292,7 @@ void landing_outcome(struct dispatcher *dispatcher, struct work *work)
     struct job *job = work->job;
     CHECK(work->err == ERR_OK && dispatcher->cells[number].place == CELL_LANDING);
     dispatcher->landing_count--;
+    CRASH_POINT(LANDED);
     bool cancelled_late = atomic_load_explicit(&dispatcher->segment->slots[number].cancel_requested,
                                                memory_order_relaxed) != 0 &&
                           !job->cancel_requested;

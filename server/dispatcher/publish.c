@@ -2,6 +2,7 @@
 
 #include "check.h"
 #include "clock.h"
+#include "crash_point.h"
 #include "ring.h"
 #include "scoreboard.h"
 
@@ -15,7 +16,9 @@ enum { SAMPLE_MS = 2, GROW_MS = 20 };
 static bool push(struct dispatcher *dispatcher, uint32_t number, uint32_t pool, uint32_t level)
 {
     struct slot *slot = &dispatcher->segment->slots[number];
+    CRASH_POINT(PUBLISH_READY);
     uint32_t generation = slot_publish(slot); /* P1: QUEUED first, then the cell and the tail (ring_push) */
+    CRASH_POINT(PUBLISH_QUEUED);
     cells_go_live(dispatcher, number);
     return ring_push(segment_ring(dispatcher->segment, pool, level), ticket_pack(number, generation)) ==
            ERR_OK;
@@ -26,6 +29,7 @@ bool publish_take_back(struct dispatcher *dispatcher, uint32_t number)
     const struct cell *cell = &dispatcher->cells[number];
     if (!slot_unpublish(&dispatcher->segment->slots[number]))
         return false;
+    CRASH_POINT(TAKEN_BACK);
     dispatcher->stale[cell->pool] |= (uint16_t)(1u << cell->level); /* its ticket still lies there */
     lineup_wait(dispatcher->cells[number].lane, 1);
     cells_leave_live(dispatcher, number, -1);
@@ -130,6 +134,7 @@ static void post_work(struct dispatcher *dispatcher, uint32_t pool)
     flow->doubtful = flow->doubtful && there > 0;
     for (uint64_t i = there > 0 && !flow->doubtful ? (uint64_t)there : 0; i < wanted; i++)
         sem_hint(work);
+    CRASH_POINT(PUBLISH_POSTED);
 }
 
 /* --- what goes out --- */
@@ -149,6 +154,7 @@ static void publish_one(struct dispatcher *dispatcher, struct lane *lane, uint32
         fetch_want(dispatcher, lane, false);
     if (!push(dispatcher, slot, pool, level))
         rebuild(dispatcher, pool, level); /* RING_CELLS exceeds every window: there is room afterwards */
+    CRASH_POINT(PUBLISH_TAIL);
 }
 
 /* The window is that of this level and those above, so that urgent work is published however much less urgent
