@@ -18,7 +18,7 @@ static enum err stand(struct store *store, struct id id, uint8_t *standing)
     enum err err = store_glance(store, id, &glance);
     if (glance.found) {
         CHECK(glance.state < JOB_STATE_COUNT);
-        *standing = STANDINGS[glance.state];
+        *standing = (uint8_t)STANDINGS[glance.state];
         return err;
     }
     *standing = STANDING_UNKNOWN;
