@@ -3,7 +3,7 @@
  *
  * A small segment with a job in each state is damaged by the input, a series of
  *
- *     what (1 byte), where (2 bytes), how many (1 byte), the bytes
+ *     what (1 byte), where (2 bytes), how many (1 byte; from 128 on: one byte, over and over), the bytes
  *
  * of which the first byte of the input says how many come before the take-over; the others come one between
  * two steps.
@@ -197,7 +197,9 @@ static void damage(struct input *input)
     struct part parts[PARTS];
     uint8_t what = input_byte(input);
     size_t where = (size_t)input_byte(input) << 8 | input_byte(input);
-    struct input bytes = input_take(input, input_byte(input) % 32);
+    uint8_t length = input_byte(input);
+    struct input bytes = input_take(input, length & 128 ? 1 : length % 32);
+    size_t count = length & 128 ? 8 * (size_t)(length % 32) : bytes.bytes;
     list_parts(parts);
     struct part part = parts[what % PARTS];
     if (what & 128) { /* the claim word's state alone */
@@ -208,8 +210,8 @@ static void damage(struct input *input)
     }
     if (part.bytes > 65536)
         where *= part.bytes / 65536 + 1;
-    for (size_t i = 0; i < bytes.bytes; i++)
-        part.at[(where + i) % part.bytes] = bytes.data[i];
+    for (size_t i = 0; i < count && bytes.bytes > 0; i++)
+        part.at[(where + i) % part.bytes] = bytes.data[i % bytes.bytes];
 }
 
 /* --- a front's life --- */

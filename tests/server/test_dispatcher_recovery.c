@@ -382,9 +382,24 @@ static void bad_worker(struct slot *slot)
     slot_set(slot, (struct claim){slot_claim_load(slot).generation, SLOT_RUNNING, 77, 1}); /* no such board */
 }
 
-static void (*const DAMAGES[])(struct slot *slot) = {bad_state,  bad_priority,  bad_durability,
-                                                     bad_args,   same_id_twice, same_args_twice,
-                                                     bad_header, bad_worker};
+static void endless_key(struct slot *slot)
+{
+    memset(slot->spec.concurrency_key, 'x', KEY_BYTES);
+}
+
+static void endless_queue(struct slot *slot)
+{
+    memset(slot->spec.queue, 'x', NAME_BYTES);
+}
+
+static void lane_of_another_level(struct slot *slot)
+{
+    slot->spec.priority = PRIORITY_DEFAULT + 1;
+}
+
+static void (*const DAMAGES[])(struct slot *slot) = {
+    bad_state,  bad_priority, bad_durability, bad_args,      same_id_twice,        same_args_twice,
+    bad_header, bad_worker,   endless_key,    endless_queue, lane_of_another_level};
 enum { DAMAGE_COUNT = sizeof DAMAGES / sizeof DAMAGES[0] };
 
 /* A new front in a process of its own; its exit status. */
