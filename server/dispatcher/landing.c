@@ -115,6 +115,8 @@ static void take_completions(struct dispatcher *dispatcher)
     for (uint32_t i = 0; i < dispatcher->segment->shape.worker_count; i++) {
         uint64_t ticket;
         int taken = 0;
+        if (board_overfull(&dispatcher->segment->boards[i]))
+            dispatcher_corrupt("a board", CELL_END);
         while (board_take_completion(&dispatcher->segment->boards[i], &ticket)) {
             if (++taken == COMPLETIONS)
                 dispatcher->scan_now = true; /* the ring was full: more may be done than it could say */

@@ -186,9 +186,12 @@ def main():
             continue
         target = maker.removeprefix("make_")
         made, kept = ROOT / "var" / "fuzz" / target / "made", SEEDS / target
+        shutil.rmtree(made, ignore_errors=True)
         for folder in (made, kept):
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=True)
+        for path in kept.iterdir():
+            if not path.name.startswith("found-"):  # those stay: each was a bug
+                path.unlink()
         for text in make():
             if len(text) <= MOST_BYTES:
                 (made / hashlib.sha256(text).hexdigest()[:16]).write_bytes(text)
@@ -197,7 +200,8 @@ def main():
                        cwd=made.parent)
         found = sorted(kept.iterdir(), key=lambda path: (-path.stat().st_size, path.name))
         for path in set(found) - {found[i * len(found) // MOST] for i in range(MOST)}:
-            path.unlink()
+            if not path.name.startswith("found-"):
+                path.unlink()
         print(f"{target}: {len(list(made.iterdir()))} made, {len(list(kept.iterdir()))} kept, "
               f"{sum(path.stat().st_size for path in kept.iterdir())} bytes")
 
