@@ -137,6 +137,16 @@ bool board_read_death(const struct board *board, struct death *death)
     return true;
 }
 
+bool board_overfull(const struct board *board)
+{
+    return atomic_load_explicit(&board->deaths_written, memory_order_relaxed) -
+                   atomic_load_explicit(&board->deaths_read, memory_order_relaxed) >
+               DEATHS ||
+           atomic_load_explicit(&board->completions_written, memory_order_relaxed) -
+                   atomic_load_explicit(&board->completions_read, memory_order_relaxed) >
+               COMPLETIONS;
+}
+
 void board_ack_death(struct board *board)
 {
     atomic_fetch_add_explicit(&board->deaths_read, 1,

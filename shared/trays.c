@@ -68,7 +68,7 @@ enum err tray_reclaim(const struct segment *segment, uint32_t worker)
     uint64_t head = atomic_load_explicit(&board->tray_head, memory_order_relaxed);
     uint64_t tail =
         atomic_load_explicit(&board->tray_tail, memory_order_acquire); /* T4: acquire, pairs with T3 */
-    if (tail - head > room)
+    if (tail - head > room || head % CACHE_LINE != 0)
         return ERR_CORRUPT;
     while (head != tail) {
         const struct tray_record *record = record_at(segment, worker, head);

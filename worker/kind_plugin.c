@@ -68,7 +68,7 @@ static int host_result(struct fp_job *job, const char *json, size_t bytes)
     struct host *host = job->host;
     struct json_scan scan;
     struct json_fault fault;
-    if (bytes <= INT64_MAX && (int64_t)bytes > host->run->max_result) {
+    if (bytes > (uint64_t)host->run->max_result) {
         run_fail(host->run, ERR_RESULT_TOO_LARGE, false,
                  "the result has %zu bytes, max_result is %" PRId64 TOO_LARGE_ADVICE, bytes,
                  host->run->max_result);

@@ -130,7 +130,9 @@ static void wait_for_work(const struct worker *worker)
     uint32_t pool = worker->setup->pool;
     if (atomic_load_explicit(&header->backlog[pool], memory_order_relaxed) != 0) /* W2: after W1's fence */
         sem_hint(&header->done);
+    CRASH_POINT(WAITING);
     sem_hint_wait(&header->work[pool], IDLE_WAIT_MS);
+    CRASH_POINT(WOKEN);
 }
 
 /* Waits for a job. False: drain. `waiting` is set before the last look, so that the dispatcher either sees it

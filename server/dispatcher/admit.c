@@ -112,12 +112,13 @@ static enum err fill_slot(struct dispatcher *dispatcher, const struct job *job, 
 void admit_adopt(struct dispatcher *dispatcher, uint32_t number)
 {
     const struct slot *slot = &dispatcher->segment->slots[number];
-    if (slot->spec.priority >= PRIORITY_COUNT || slot->spec.durability >= DURABILITY_COUNT ||
-        hot_find(dispatcher->hot, slot->spec.id) != HOT_NONE || slot->spec.lane < 0 ||
+    if (!landing_spec_sound(&slot->spec) || hot_find(dispatcher->hot, slot->spec.id) != HOT_NONE ||
         (slot_arena_bytes(slot) > 0 &&
          arena_claim(&dispatcher->arena, slot->args_at, slot_arena_bytes(slot)) != ERR_OK))
         dispatcher_corrupt("a slot", number);
     index_slot(dispatcher, &slot->spec, number);
+    if (dispatcher->cells[number].lane->level != slot->spec.priority)
+        dispatcher_corrupt("a lane", number);
 }
 
 void admit_mark_stored(struct dispatcher *dispatcher, uint32_t number)

@@ -138,6 +138,8 @@ static void resolve(struct dispatcher *dispatcher, uint32_t worker)
 {
     struct board *board = &dispatcher->segment->boards[worker];
     struct death death;
+    if (board_overfull(board))
+        dispatcher_corrupt("a board", CELL_END);
     while (dispatcher->death_slots[worker] == CELL_END && board_read_death(board, &death)) {
         uint32_t now = atomic_load_explicit(&board->incarnation, memory_order_acquire);
         if ((int16_t)((uint16_t)now - death.incarnation) <= 0)

@@ -252,6 +252,8 @@ void landing_collect(struct dispatcher *dispatcher);
 void landing_outcome(struct dispatcher *dispatcher, struct work *work);
 /* A job built from a slot: args and result borrow shared memory. Ends the front if the slot is impossible. */
 struct job *landing_job(struct dispatcher *dispatcher, uint32_t slot);
+/* Whether a spec in shared memory can be: its texts end, its enumerations are ones. */
+bool landing_spec_sound(const struct job_spec *spec);
 /* Tells each of a list of waiters; job NULL: they read the store. Borrows job. */
 void landing_notify(struct waiter *waiter, struct job *job);
 /* Hands the verdict to the committer. Takes job; before: its attempt counter in the store. */
