@@ -1,6 +1,7 @@
 """Servers short of memory, or with a clock that jumps: what tests/system/strain.c does, and walks over allocations."""
 
 import mmap
+import signal
 import struct
 import time
 
@@ -97,11 +98,54 @@ class Walk:
         until(self.server.full_strength, 20, "full strength")
 
 
-def submit(server, body, path="/v1/jobs", timeout=20):
-    """The id of what was acknowledged, as a list: nothing, if it was refused."""
-    answer = requests.post(server.url + path, json=body, timeout=timeout)
+REFUSALS = (413, 500, 503, 507)
+
+
+def submit(server, body, path="/v1/jobs", **options):
+    """The ids of what was acknowledged, as a list: nothing, if it was refused."""
+    answer = requests.post(server.url + path, timeout=20, **({"json": body} if not options else {"data": body, **options}))
     if answer.status_code in (200, 202):
         document = answer.json()
-        return [document["id"]] if "id" in document else []
-    assert answer.status_code in (413, 500, 503, 507), (answer.status_code, answer.text)
+        return document["ids"] if "ids" in document else [document["id"]]
+    assert answer.status_code in REFUSALS, (answer.status_code, answer.text)
     return []
+
+
+def _bulk(server):
+    lines = ['{"task":"echo","ref":"a"}'] + ['{"task":"echo","args":%d,"after":["@a"]}' % n for n in range(4)]
+    return submit(server, "\n".join(lines), "/v1/jobs/bulk", headers={"Content-Type": "application/x-ndjson"})
+
+
+def _read(server, *paths):
+    for path in paths:
+        try:
+            answer = requests.get(server.url + path, timeout=20)
+            assert answer.status_code == 200 or answer.status_code in REFUSALS, (path, answer.status_code, answer.text)
+        except requests.RequestException:
+            server.wait_ready(30)
+
+
+def _reload(server):
+    lines = len(server.events())
+    server.process.send_signal(signal.SIGHUP)
+    until(lambda: len(server.events()) > lines, 10, "something in the log after SIGHUP")
+    time.sleep(0.1)
+
+
+# name: (title of the processes, what is done)
+WALKS = {
+    "submit": ("front", lambda server: submit(server, {"task": "echo", "args": 1})),
+    "run": ("front", lambda server: submit(server, {"task": "echo", "args": 1}, "/v1/jobs?wait=10")),
+    "work": ("worker", lambda server: submit(server, {"task": "echo", "args": 1}, "/v1/jobs?wait=10")),
+    "command": ("worker", lambda server: submit(server, {"task": "chatty", "args": 1}, "/v1/jobs?wait=10")),
+    "bulk": ("front", _bulk),
+    "lists": ("front", lambda server: _read(server, "/v1/jobs?limit=3", "/v1/jobs?state=failed&limit=3")),
+    "status": ("front", lambda server: _read(server, "/v1/stats", "/v1/workers", "/v1/queues", "/v1/tasks", "/metrics")),
+    "reload": ("supervisor", _reload),
+}
+STRIDE = 1.4
+
+
+def walk_of(name, server, strain):
+    role, action = WALKS[name]
+    return Walk(server, strain, role, lambda: action(server))
