@@ -126,10 +126,9 @@ def test_a_start_that_is_short_of_memory_says_so_or_is_ready(start_server, tmp_p
     [("pwrite", errno.EINTR, "forkpool.db", 3), ("pread", errno.EINTR, "forkpool.db", 3)],
     [("short", 3, "pipe:"), ("read", errno.EINTR, "pipe:", 2), ("write", errno.EINTR, "pipe:", 2)],
     [("short", 2, "/logs/"), ("write", errno.EINTR, "/logs/", 2)],
-    [("short", 5, "socket:"), ("recv", errno.EINTR, "socket:", 3), ("send", errno.EINTR, "socket:", 3)],
+    [("recv", errno.EINTR, "socket:", 3), ("send", errno.EINTR, "socket:", 3), ("sendmsg", errno.EINTR, "socket:", 3)],
     [("open", errno.EMFILE, "/logs/")],
     [("write", errno.EIO, "/logs/")],
-    [("sendmsg", errno.EAGAIN, "socket:", 2), ("send", errno.EAGAIN, "socket:", 2)],
 ], ids=lambda lines: f"{lines[0][0]}-{lines[0][2].strip('/:')}")
 def test_calls_that_fall_short_or_are_interrupted_are_no_fault(faulty, lines):
     server, faults = faulty
@@ -199,15 +198,13 @@ def test_a_store_that_cannot_be_read_or_written_ends_the_server_and_keeps_what_i
         if answer.status_code == 202:
             acknowledged.append(answer.json()["id"])
         time.sleep(0.02)
-    if call == "pwrite":
-        assert server.ended() == 74
-        faults.off()
+    try:
+        assert server.ended(3 if call == "pread" else 20) == 74
+    except subprocess.TimeoutExpired:
+        assert call == "pread", "what it needed was in memory"
+    faults.off()
+    if server.process is None:
         server.start()
-    else:
-        faults.off()
-        if server.process.poll() is not None:
-            assert server.ended() == 74
-            server.start()
     for job in done + acknowledged:
         assert server.client.wait(job)["state"] == "succeeded"
     server.stop()
@@ -237,7 +234,7 @@ def test_what_waits_for_a_time_comes_when_the_clock_says_so_and_nothing_spins(st
     server, strain = strained
     later = server.client.submit("echo", "later", delay=1800)["id"]
     soon = server.client.submit("echo", "soon", delay=1)["id"]
-    gone = server.client.submit("echo", "gone", delay=7200, expires_in=3000)["id"]
+    gone = server.client.submit("echo", "gone", delay=2000, expires_in=2500)["id"]
     strain.shift(-3600)  # `soon` is an hour away now
     assert idles(server.front(), 1.5)
     assert server.client.job(soon)["state"] == "scheduled"
@@ -326,11 +323,13 @@ def test_damage_that_comes_while_it_runs_is_an_error_and_no_false_answer(start_s
     processes.kill(server.front())  # so that nothing of the file is in anybody's memory
     server.wait_ready()
     path = server.state / "forkpool.db"
-    until(lambda: b"needle 030" in path.read_bytes(), 5, "the log was copied into the file")
+    until(lambda: b"needle 059" in path.read_bytes(), 5, "the log was copied into the file")
+    data = path.read_bytes()
     with open(path, "r+b") as file:
-        at = path.read_bytes().index(b"needle 030") // 4096 * 4096
-        file.seek(at)
-        file.write(b"\xff" * 4096)
+        for at in range(0, len(data), 4096):  # leaves of the table of jobs; longer values have pages of their own
+            if data[at] == 0x0d and b"needle 0" in data[at:at + 4096]:
+                file.seek(at)
+                file.write(b"\xff" * 4096)
     seen = set()
     for job in jobs:
         try:
