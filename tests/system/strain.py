@@ -7,6 +7,7 @@ import time
 
 import requests
 
+import processes
 from client import TERMINAL
 from processes import until
 from server import BUILD
@@ -132,6 +133,13 @@ def _reload(server):
     time.sleep(0.1)
 
 
+def _replace(server, pids):
+    for pid in pids:
+        processes.kill(pid)
+    server.wait_ready(30)
+    until(server.full_strength, 20, "full strength")
+
+
 # name: (title of the processes, what is done)
 WALKS = {
     "submit": ("front", lambda server: submit(server, {"task": "echo", "args": 1})),
@@ -142,6 +150,10 @@ WALKS = {
     "lists": ("front", lambda server: _read(server, "/v1/jobs?limit=3", "/v1/jobs?state=failed&limit=3")),
     "status": ("front", lambda server: _read(server, "/v1/stats", "/v1/workers", "/v1/queues", "/v1/tasks", "/metrics")),
     "reload": ("supervisor", _reload),
+    "probe": ("probe", _reload),
+    "refresh": ("front", _reload),
+    "fronts": ("front", lambda server: _replace(server, server.fronts())),
+    "workers": ("worker", lambda server: _replace(server, server.workers())),
 }
 STRIDE = 1.4
 

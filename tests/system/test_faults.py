@@ -142,11 +142,13 @@ def test_calls_that_fall_short_or_are_interrupted_are_no_fault(faulty, lines):
     assert integrity(server) == [("ok",)]
 
 
-@pytest.mark.parametrize(("call", "number"), [("vfork", errno.EAGAIN), ("pipe", errno.EMFILE)])
+@pytest.mark.parametrize(("call", "number"), [("vfork", errno.EAGAIN), ("pipe", errno.EMFILE),
+                                              ("memfd", errno.ENFILE)])
 def test_a_command_that_cannot_be_started_is_tried_again(faulty, call, number):
     server, faults = faulty
+    before = server.client.submit("echo", 1, wait=10)["id"]  # so it has inputs: a memfd
     faults.on((call, number, "worker"))
-    job = server.client.submit("chatty", 1, retry={"max_attempts": 30})["id"]
+    job = server.client.submit("chatty", 1, after=[before], retry={"max_attempts": 30})["id"]
     until(lambda: server.client.job(job)["attempt"] > 0 or server.client.job(job)["lost"] > 0, 10, "a first attempt")
     faults.off()
     assert server.client.wait(job)["result"] == "done"
