@@ -61,7 +61,7 @@ def idles(pid, seconds=1.0):
     """That process does next to nothing for a while."""
     before = cpu_seconds(pid)
     time.sleep(seconds)
-    return cpu_seconds(pid) - before < 0.3 * seconds
+    return cpu_seconds(pid) - before < 0.1 * seconds
 
 
 # ── memory that runs out ──
@@ -71,7 +71,7 @@ def idles(pid, seconds=1.0):
 def test_each_allocation_may_fail_and_nothing_is_lost(strained, name):
     server, strain = strained
     walk = walk_of(name, server, strain)
-    assert walk.run(most=250, stride=STRIDE) >= 3, "no allocation failed"
+    assert walk.run(most=250, stride=STRIDE) >= 1, "no allocation failed"
     assert walk.longest < 15, "a request hung"
     assert server.client.submit("echo", 1, wait=20)["result"] == 1
     server.terminate()
@@ -183,6 +183,25 @@ def test_without_descriptors_clients_wait_and_the_front_does_not_spin(faulty):
         faults.off()
         assert raw.answer()[0] == 200
     assert server.front() == front
+    server.stop()
+
+
+def test_once_there_are_descriptors_again_clients_are_served_though_nobody_has_gone(faulty):
+    server, faults = faulty
+    request = "GET /version HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    held, late = [server.raw() for _ in range(40)], []
+    for raw in held:  # idle connections in each of the loops
+        raw.send(request)
+        assert raw.answer()[0] == 200
+    faults.on(("accept", errno.EMFILE, "front"))
+    for _ in range(8):
+        late.append(server.raw(5))
+        late[-1].send(request)
+    time.sleep(0.5)
+    faults.off()
+    assert [raw.answer()[0] for raw in late] == [200] * 8
+    for raw in held + late:
+        raw.socket.close()
     server.stop()
 
 
