@@ -218,8 +218,15 @@ struct front_http {
     enum err (*compose)(struct front *front, struct text body, struct job **job, struct buf *why);
 };
 
-/* The front process. Exit statuses that the supervisor understands. */
-enum { FRONT_EXIT_DRAINED = 0, FRONT_EXIT_FATAL = 78, FRONT_EXIT_CORRUPT = 70, FRONT_EXIT_STORE = 74 };
+/* The front process. Exit statuses that the supervisor understands; after any other it is replaced, so after
+ * AGAIN, which says that it was short of memory or threads: the next one may find them. */
+enum {
+    FRONT_EXIT_DRAINED = 0,
+    FRONT_EXIT_CORRUPT = 70,
+    FRONT_EXIT_STORE = 74,
+    FRONT_EXIT_AGAIN = 75,
+    FRONT_EXIT_FATAL = 78
+};
 
 struct front_setup {
     const struct config *config;

@@ -42,11 +42,13 @@ static struct work *next_of(const struct work *work)
     return work_of(work->node.next);
 }
 
+/* Memory that ran out says nothing against the store: another front goes on. */
 static _Noreturn void store_broken(enum err err, const char *what)
 {
-    LOG(SERVER_FAIL, LOG_TEXT("reason", "the store failed"), LOG_TEXT("code", err_code(err)),
-        LOG_TEXT("operation", what));
-    _exit(FRONT_EXIT_STORE);
+    bool again = err == ERR_NO_MEMORY;
+    LOG(SERVER_FAIL, LOG_TEXT("reason", again ? "out of memory: the front is replaced" : "the store failed"),
+        LOG_TEXT("code", err_code(err)), LOG_TEXT("operation", what));
+    _exit(again ? FRONT_EXIT_AGAIN : FRONT_EXIT_STORE);
 }
 
 /* --- groups --- */
