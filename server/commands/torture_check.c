@@ -1,0 +1,306 @@
+#include "torture_private.h"
+
+#include "clock.h"
+#include "store.h"
+#include "witness.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { PAGE = 500, LOOK_BACK_S = 10 };
+
+struct checking {
+    struct evidence evidence;
+    struct verdict *verdict;
+    struct store_reader *reader;
+    size_t *by_id; /* places of entries, from 0, by id and then in order. Owned */
+};
+
+/* --- the ledger by id --- */
+
+static const struct evidence *sorting; /* for qsort */
+
+static int by_id(const void *a, const void *b)
+{
+    size_t one = *(const size_t *)a, two = *(const size_t *)b;
+    int order = memcmp(&sorting->entries[one].id, &sorting->entries[two].id, sizeof(struct id));
+    return order != 0 ? order : (one > two) - (one < two);
+}
+
+static enum err sort_entries(struct checking *checking)
+{
+    size_t count = checking->evidence.entry_count;
+    checking->by_id = malloc((count + 1) * sizeof *checking->by_id);
+    if (checking->by_id == NULL)
+        return ERR_NO_MEMORY;
+    for (size_t i = 0; i < count; i++)
+        checking->by_id[i] = i;
+    sorting = &checking->evidence;
+    qsort(checking->by_id, count, sizeof *checking->by_id, by_id);
+    return ERR_OK;
+}
+
+/* The place in by_id of the first record of that job, or of where it would be. */
+static size_t first_of(const struct checking *checking, struct id id)
+{
+    size_t low = 0, high = checking->evidence.entry_count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (memcmp(&checking->evidence.entries[checking->by_id[middle]].id, &id, sizeof id) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static const struct entry *entry_at(const struct checking *checking, size_t place, struct id id)
+{
+    if (place >= checking->evidence.entry_count)
+        return NULL;
+    const struct entry *entry = &checking->evidence.entries[checking->by_id[place]];
+    return id_equal(entry->id, id) ? entry : NULL;
+}
+
+/* --- the rows --- */
+
+static bool has_written(const struct checking *checking, struct id id, struct text result)
+{
+    const struct entry *entry;
+    for (size_t place = first_of(checking, id); (entry = entry_at(checking, place, id)) != NULL; place++)
+        if (strcmp(entry->what, "end") == 0 && result.bytes == strlen(entry->nonce) + 2 &&
+            memcmp(result.at + 1, entry->nonce, result.bytes - 2) == 0)
+            return true;
+    return false;
+}
+
+static enum err check_result(struct checking *checking, const struct job *bare, const char *id)
+{
+    struct job *job;
+    enum err err = store_get(checking->reader, bare->spec.id, &job);
+    if (err != ERR_OK)
+        return err;
+    struct text result = job->result.at != NULL ? job->result : (struct text){"", 0};
+    if (!has_written(checking, bare->spec.id, result))
+        verdict_add(checking->verdict, FAULT_NONCE, "%s: its result %.*s", id,
+                    result.bytes < 64 ? (int)result.bytes : 64, result.at);
+    job_free(job);
+    return ERR_OK;
+}
+
+static void check_end(struct checking *checking, const struct asked *asked, enum job_state state,
+                      const char *id)
+{
+    bool right =
+        asked->expect == EXPECT_ANY || state == (asked->expect == EXPECT_FAILED ? JOB_FAILED : JOB_SUCCEEDED);
+    if (!right)
+        verdict_add(checking->verdict, FAULT_END, "%s, request %u, a %s one: %s", id, asked->number,
+                    torture_kind_texts[asked->kind], job_state_text(state));
+    else if (asked->ended && asked->told != state)
+        verdict_add(checking->verdict, FAULT_END, "%s: an answer said %s, the store says %s", id,
+                    job_state_text(asked->told), job_state_text(state));
+}
+
+static enum err check_row(struct checking *checking, const struct job *job)
+{
+    struct verdict *verdict = checking->verdict;
+    char id[ID_TEXT_BYTES];
+    struct asked *asked = evidence_find(&checking->evidence, torture_key_number(job->spec.idempotency_key));
+    id_format(job->spec.id, id);
+    verdict->rows++;
+    verdict->ends[job->state]++;
+    if (asked == NULL || asked->refused || asked->returned) {
+        verdict_add(verdict, FAULT_INVENTED, "%s, with the key \"%s\"%s", id, job->spec.idempotency_key,
+                    asked == NULL ? "" : ", which was refused");
+        return ERR_OK;
+    }
+    asked->rows++;
+    asked->state = job->state;
+    if (asked->rows > 1 || (asked->acked && !id_equal(asked->id, job->spec.id)))
+        verdict_add(verdict, FAULT_DOUBLED, "%s, a further row of request %u", id, asked->number);
+    if (!job_is_terminal(job->state)) {
+        verdict_add(verdict, FAULT_STUCK, "%s, request %u, is %s", id, asked->number,
+                    job_state_text(job->state));
+        return ERR_OK;
+    }
+    check_end(checking, asked, job->state, id);
+    return job->state == JOB_SUCCEEDED ? check_result(checking, job, id) : ERR_OK;
+}
+
+static enum err check_rows(struct checking *checking)
+{
+    struct store_filter filter = {
+        .created_after_ms = -1, .created_before_ms = -1, .before_key = INT64_MAX, .limit = PAGE};
+    enum err err = ERR_OK;
+    while (err == ERR_OK && filter.before_key >= 0) {
+        struct job *jobs[PAGE];
+        size_t count;
+        int64_t next;
+        err = store_list(checking->reader, &filter, jobs, &count, &next);
+        for (size_t i = 0; err == ERR_OK && i < count; i++)
+            err = check_row(checking, jobs[i]);
+        for (size_t i = 0; i < count; i++)
+            job_free(jobs[i]);
+        filter.before_key = next;
+    }
+    return err;
+}
+
+/* --- the requests --- */
+
+static void check_lost(struct checking *checking, const struct asked *asked)
+{
+    char id[ID_TEXT_BYTES];
+    if (!asked->acked || asked->rows > 0)
+        return;
+    id_format(asked->id, id);
+    verdict_add(checking->verdict, FAULT_LOST, "%s, request %u", id, asked->number);
+}
+
+/* Whatever a job wrote that this one waits for stands before its first start. One that succeeded has written
+ * its end there. */
+static void check_order(struct checking *checking, const struct asked *asked)
+{
+    for (unsigned i = 0; i < asked->after_count && asked->first > 0; i++) {
+        const struct asked *before = evidence_find(&checking->evidence, asked->after[i]);
+        if (before == NULL)
+            continue;
+        bool open = before->rows > 0 && before->state == JOB_SUCCEEDED &&
+                    (before->done == 0 || before->done > asked->first);
+        if (open || before->last > asked->first)
+            verdict_add(checking->verdict, FAULT_EARLY,
+                        "request %u, while request %u, before it, had not ended", asked->number,
+                        before->number);
+    }
+}
+
+static void check_asked(struct checking *checking)
+{
+    for (size_t i = 0; i < checking->evidence.asked_count; i++) {
+        const struct asked *asked = &checking->evidence.asked[i];
+        if (!asked->known)
+            continue;
+        check_lost(checking, asked);
+        check_order(checking, asked);
+    }
+}
+
+/* --- the attempts --- */
+
+static void check_entries(struct checking *checking)
+{
+    for (size_t i = 0; i < checking->evidence.entry_count; i++) {
+        const struct entry *entry = &checking->evidence.entries[i];
+        char id[ID_TEXT_BYTES];
+        id_format(entry->id, id);
+        if (strcmp(entry->what, "overlap") == 0)
+            verdict_add(checking->verdict, FAULT_OVERLAP, "%s, attempt %u in process %d", id, entry->attempt,
+                        entry->pid);
+        else if (strcmp(entry->what, "clash") == 0)
+            verdict_add(checking->verdict, FAULT_CLASH, "%s, attempt %u in process %d", id, entry->attempt,
+                        entry->pid);
+    }
+}
+
+static void note_change(void *context, const struct witness_note *note)
+{
+    struct checking *checking = context;
+    char id[ID_TEXT_BYTES];
+    id_format(note->id, id);
+    verdict_add(checking->verdict, FAULT_CHANGED, "%s: %s → %s", id, job_state_text(note->before),
+                note->deleted ? "deleted" : job_state_text(note->after));
+}
+
+/* --- how soon a job runs again --- */
+
+static bool is_heavy(const struct blow *blow)
+{
+    return blow->victim == VICTIM_FRONT || blow->victim == VICTIM_SUPERVISOR || blow->victim == VICTIM_GROUP;
+}
+
+/* Rule, fixed beforehand: a death counts unless front or supervisor were struck within the second before it,
+ * or after it and before the next start. */
+static bool is_disturbed(const struct evidence *evidence, int64_t from_ns, int64_t to_ns)
+{
+    for (size_t i = 0; i < evidence->blow_count; i++) {
+        const struct blow *blow = &evidence->blows[i];
+        if (is_heavy(blow) && blow->at_ns >= from_ns - NS_PER_SEC && blow->at_ns <= to_ns)
+            return true;
+    }
+    return false;
+}
+
+/* The first entry that is not before that time. Records are nearly in the order of their clocks: good enough
+ * to begin a search. */
+static size_t entries_before(const struct evidence *evidence, int64_t at_ns)
+{
+    size_t low = 0, high = evidence->entry_count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (evidence->entries[middle].at_ns < at_ns)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* What that process ran then: its last record before, if that is a start. */
+static const struct entry *running_at(const struct evidence *evidence, const struct blow *blow)
+{
+    for (size_t i = entries_before(evidence, blow->at_ns); i > 0; i--) {
+        const struct entry *entry = &evidence->entries[i - 1];
+        if (entry->worker == blow->pid && entry->at_ns < blow->at_ns)
+            return strcmp(entry->what, "start") == 0 ? entry : NULL;
+        if (entry->at_ns < blow->at_ns - LOOK_BACK_S * NS_PER_SEC)
+            break;
+    }
+    return NULL;
+}
+
+static void measure_blow(struct checking *checking, const struct blow *blow)
+{
+    const struct entry *run = running_at(&checking->evidence, blow), *entry;
+    if (run == NULL)
+        return;
+    for (size_t place = first_of(checking, run->id); (entry = entry_at(checking, place, run->id)) != NULL;
+         place++)
+        if (entry->at_ns > blow->at_ns && strcmp(entry->what, "start") == 0) {
+            if (!is_disturbed(&checking->evidence, blow->at_ns, entry->at_ns))
+                samples_add(&checking->verdict->again, entry->at_ns - blow->at_ns);
+            return;
+        }
+}
+
+static void measure(struct checking *checking)
+{
+    for (size_t i = 0; i < checking->evidence.blow_count; i++) {
+        const struct blow *blow = &checking->evidence.blows[i];
+        if (blow->victim == VICTIM_WORKER && (blow->signal == BLOW_KILL || blow->signal == BLOW_SEGV))
+            measure_blow(checking, blow);
+    }
+}
+
+enum err torture_check(const char *folder, struct verdict *verdict)
+{
+    struct checking checking = {.verdict = verdict};
+    char url[TORTURE_PATH_BYTES];
+    torture_store_url(folder, url);
+    enum err err = evidence_read(folder, &checking.evidence, verdict);
+    if (err == ERR_OK)
+        err = sort_entries(&checking);
+    if (err == ERR_OK)
+        err = store_reader_open(url, &checking.reader);
+    if (err == ERR_OK)
+        err = check_rows(&checking);
+    if (err == ERR_OK) {
+        check_asked(&checking);
+        check_entries(&checking);
+        measure(&checking);
+        err = witness_read(url, note_change, &checking);
+    }
+    store_reader_close(checking.reader);
+    free(checking.by_id);
+    evidence_fini(&checking.evidence);
+    return err;
+}

@@ -1,0 +1,128 @@
+/* Which jobs a run asks for. All is chosen by the load's dice. */
+#include "torture_private.h"
+
+#include "torture_attempt.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { KEYS = 4, RECENT = 40, FAILS_MAX = 2 };
+
+static const unsigned SHARES[] = {
+#define K(name, text, share, end) share,
+    TORTURE_KINDS(K)
+#undef K
+};
+
+static const char *const CONFLICTS[] = {"reject", "return", "replace"};
+
+enum { CONFLICT_COUNT = sizeof CONFLICTS / sizeof CONFLICTS[0] };
+
+/* Of the last ones that were acknowledged; fewer if there are not so many. */
+static void choose_after(struct load *load, struct planned *job)
+{
+    unsigned wanted = dice_between(&load->dice, 1, TORTURE_AFTER_MAX), number = load->job_count;
+    for (unsigned i = 0; i < wanted; i++) {
+        number -= number > 1 + RECENT ? dice_between(&load->dice, 1, RECENT) : 1;
+        if (number == 0 || number >= load->job_count)
+            return;
+        if (load->jobs[number].acked)
+            job->after[job->after_count++] = number;
+    }
+}
+
+static void choose_work(struct load *load, struct planned *job, struct torture_order *order)
+{
+    order->work_ms = dice_below(&load->dice, 5);
+    switch (job->kind) {
+    case KIND_LONG:
+        order->work_ms = dice_between(&load->dice, 60, 400);
+        break;
+    case KIND_FLAKY:
+        order->fails = dice_between(&load->dice, 1, FAILS_MAX);
+        order->heir_ms = dice_below(&load->dice, 2) * 300;
+        break;
+    case KIND_HOPELESS:
+        order->hopeless = 1;
+        break;
+    case KIND_HEIR:
+        order->heir_ms = dice_between(&load->dice, 50, 400);
+        break;
+    case KIND_CANCELLED:
+        order->work_ms = dice_between(&load->dice, 20, 600);
+        job->cancel_ms = dice_between(&load->dice, 0, 500);
+        break;
+    case KIND_UNIQUE:
+        order->unique = job->unique = dice_between(&load->dice, 1, KEYS);
+        order->work_ms = dice_below(&load->dice, 60);
+        order->heir_ms = dice_below(&load->dice, 2) * 100;
+        job->conflict = dice_below(&load->dice, CONFLICT_COUNT);
+        break;
+    case KIND_AFTER:
+    case KIND_DEPENDENT:
+        choose_after(load, job);
+        break;
+    case KIND_DELAYED:
+        job->delay_ms = dice_between(&load->dice, 20, 1500);
+        break;
+    case KIND_QUICK:
+    case KIND_WAITED:
+    case KIND_COUNT:
+        break;
+    }
+}
+
+static bool make_room(struct load *load)
+{
+    if (load->job_count < load->job_room)
+        return true;
+    unsigned room = load->job_room * 2;
+    struct planned *jobs = realloc(load->jobs, room * sizeof *jobs);
+    if (jobs == NULL)
+        return false;
+    load->jobs = jobs;
+    load->job_room = room;
+    return true;
+}
+
+struct planned *plan_next(struct load *load)
+{
+    struct torture_order order = {.number = load->job_count};
+    struct planned job = {.kind = KIND_QUICK};
+    if (!make_room(load))
+        return NULL;
+    if (!load->calm)
+        job.kind = (enum torture_kind)dice_share(&load->dice, SHARES, KIND_COUNT);
+    choose_work(load, &job, &order);
+    job.priority = load->calm ? PRIORITY_DEFAULT : dice_below(&load->dice, PRIORITY_COUNT);
+    job.plugin =
+        load->instance->options->plugin != NULL && order.heir_ms == 0 && dice_below(&load->dice, 2) == 0;
+    torture_order_write(&order, job.args);
+    load->jobs[load->job_count] = job;
+    return &load->jobs[load->job_count++];
+}
+
+static void put_after(const struct load *load, const struct planned *job, struct buf *body)
+{
+    for (unsigned i = 0; i < job->after_count; i++)
+        buf_printf(body, "%s\"%s\"", i == 0 ? ",\"after\":[" : ",", load->jobs[job->after[i]].id);
+    if (job->after_count > 0)
+        buf_printf(body, "],\"after_policy\":\"%s\"", job->kind == KIND_AFTER ? "run" : "cancel");
+}
+
+void plan_body(const struct load *load, unsigned number, struct buf *body)
+{
+    const struct planned *job = &load->jobs[number];
+    buf_printf(body,
+               "{\"task\":\"%s\",\"args\":%s,\"priority\":%u,"
+               "\"retry\":{\"max_attempts\":1000,\"initial\":0.02,\"max\":0.1}",
+               job->plugin ? "torture_plugin" : "torture", job->args, job->priority);
+    if (job->unique > 0)
+        buf_printf(body, ",\"unique\":{\"key\":\"torture-%u\",\"on_conflict\":\"%s\"}", job->unique,
+                   CONFLICTS[job->conflict]);
+    if (job->delay_ms > 0)
+        buf_printf(body, ",\"delay\":%u.%03u", job->delay_ms / 1000, job->delay_ms % 1000);
+    put_after(load, job, body);
+    buf_put(body, "}");
+    buf_add(body, "", 1);
+}
