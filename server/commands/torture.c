@@ -352,7 +352,7 @@ int torture_main(int argc, char *const *argv)
         return status;
     if (run.options.plugin != NULL && realpath(run.options.plugin, run.program) != NULL)
         run.options.plugin = run.program;
-    log_set_level(LOG_LEVEL_ERROR); /* the store is opened here, too */
+    log_set_level(LOG_ERROR); /* the store is opened here, too */
     set_interrupts();
     status = EXIT_FAILURE;
     if (instance_prepare(&run.instance, &run.options) && load_init(&run.load, &run.instance)) {
