@@ -218,8 +218,9 @@ static bool is_heavy(const struct blow *blow)
     return blow->victim == VICTIM_FRONT || blow->victim == VICTIM_SUPERVISOR || blow->victim == VICTIM_GROUP;
 }
 
-/* Rule, fixed beforehand: a death counts unless front or supervisor were struck within the second before it,
- * or after it and before the next start. */
+/* Rule, fixed beforehand: a death counts if its job has the first priority, since others may have to wait for
+ * their place in line, and unless front or supervisor were struck within the second before it, or after it
+ * and before the next start. */
 static bool is_disturbed(const struct evidence *evidence, int64_t from_ns, int64_t to_ns)
 {
     for (size_t i = 0; i < evidence->blow_count; i++) {
@@ -260,13 +261,15 @@ static const struct entry *running_at(const struct evidence *evidence, const str
 
 static void measure_blow(struct checking *checking, const struct blow *blow)
 {
-    const struct entry *run = running_at(&checking->evidence, blow), *entry;
-    if (run == NULL)
+    struct evidence *evidence = &checking->evidence;
+    const struct entry *run = running_at(evidence, blow), *entry;
+    const struct asked *asked = run == NULL ? NULL : evidence_find(evidence, run->number);
+    if (asked == NULL || asked->priority != PRIORITY_COUNT - 1)
         return;
     for (size_t place = first_of(checking, run->id); (entry = entry_at(checking, place, run->id)) != NULL;
          place++)
         if (entry->at_ns > blow->at_ns && strcmp(entry->what, "start") == 0) {
-            if (!is_disturbed(&checking->evidence, blow->at_ns, entry->at_ns))
+            if (!is_disturbed(evidence, blow->at_ns, entry->at_ns))
                 samples_add(&checking->verdict->again, entry->at_ns - blow->at_ns);
             return;
         }

@@ -108,6 +108,20 @@ struct target {
     enum role role;
 };
 
+/* The command of any worker that runs one. */
+static bool find_child(struct killer *killer, const struct process *all, size_t count, struct target *target)
+{
+    struct target found[PROCESSES_MAX];
+    struct process child[1];
+    uint32_t fits = 0;
+    for (size_t i = 0; i < count; i++)
+        if (all[i].role == ROLE_WORKER && instance_children(all[i].pid, child, 1) > 0)
+            found[fits++] = (struct target){child[0].pid, all[i].pid, ROLE_OTHER};
+    if (fits > 0)
+        *target = found[dice_below(&killer->dice, fits)];
+    return fits > 0;
+}
+
 static bool find_target(struct killer *killer, enum torture_victim victim, struct target *target)
 {
     struct process all[PROCESSES_MAX];
@@ -119,12 +133,7 @@ static bool find_target(struct killer *killer, enum torture_victim victim, struc
     *target =
         (struct target){.parent = supervisor, .role = victim == VICTIM_FRONT ? ROLE_FRONT : ROLE_WORKER};
     target->pid = choose(killer, all, count, target->role);
-    if (victim == VICTIM_CHILD && target->pid > 0) {
-        count = instance_children(target->pid, all, PROCESSES_MAX);
-        *target = (struct target){.parent = target->pid, .role = ROLE_OTHER};
-        target->pid = choose(killer, all, count, ROLE_OTHER);
-    }
-    return target->pid > 0;
+    return victim == VICTIM_CHILD ? find_child(killer, all, count, target) : target->pid > 0;
 }
 
 /* ------------------------------------------------------------------------------------------ the kill */

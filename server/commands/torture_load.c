@@ -13,7 +13,7 @@
 enum {
     PATIENCE_S = 10, /* for an answer; then it is unknown */
     PAUSE_MS = 10,   /* before a request is repeated */
-    CARD_MS = 100,
+    CARD_MS = 25,
     TIDE_MS = 1500, /* how long one limit on open jobs holds */
     LOG_BYTES = TORTURE_PATH_BYTES + 32
 };
@@ -46,8 +46,8 @@ static void note_asked(struct load *load, unsigned number)
     for (unsigned i = 0; i < job->after_count; i++)
         bytes +=
             (size_t)snprintf(after + bytes, sizeof after - bytes, "%s%u", i == 0 ? "" : ",", job->after[i]);
-    load_note(load, DIARY_ASKED, "%u %s %s %s", number, torture_kind_texts[job->kind],
-              torture_expect_texts[EXPECTS[job->kind]], after);
+    load_note(load, DIARY_ASKED, "%u %s %s %u %s", number, torture_kind_texts[job->kind],
+              torture_expect_texts[EXPECTS[job->kind]], job->priority, after);
 }
 
 /* --------------------------------------------------------------------------------------- begin and end */
@@ -152,7 +152,7 @@ static bool may_submit(struct load *load, int64_t now)
     if (!load->pouring || (load->most > 0 && load->job_count > load->most))
         return false;
     if (load->calm)
-        load->limit = workers * 4;
+        load->limit = workers * 16;
     else if (now >= load->limit_until_ns) {
         load->limit =
             dice_between(&load->dice, 1, 4) == 1 ? workers * 30 : dice_between(&load->dice, 1, workers * 4);

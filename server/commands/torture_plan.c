@@ -94,7 +94,8 @@ struct planned *plan_next(struct load *load)
     if (!load->calm)
         job.kind = (enum torture_kind)dice_share(&load->dice, SHARES, KIND_COUNT);
     choose_work(load, &job, &order);
-    job.priority = load->calm ? PRIORITY_DEFAULT : dice_below(&load->dice, PRIORITY_COUNT);
+    job.priority =
+        dice_below(&load->dice, 2) == 0 ? PRIORITY_COUNT - 1 : dice_below(&load->dice, PRIORITY_COUNT);
     job.plugin =
         load->instance->options->plugin != NULL && order.heir_ms == 0 && dice_below(&load->dice, 2) == 0;
     torture_order_write(&order, job.args);

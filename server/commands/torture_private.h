@@ -34,8 +34,8 @@
 
 /* Kinds of jobs: name, text, share of all, how they have to end */
 #define TORTURE_KINDS(K)                                                                                     \
-    K(QUICK, "quick", 36, SUCCEEDED)                                                                         \
-    K(LONG, "long", 10, SUCCEEDED)                                                                           \
+    K(QUICK, "quick", 30, SUCCEEDED)                                                                         \
+    K(LONG, "long", 16, SUCCEEDED)                                                                           \
     K(FLAKY, "flaky", 8, SUCCEEDED)    /* fails once or twice */                                             \
     K(HOPELESS, "hopeless", 4, FAILED) /* fails for good */                                                  \
     K(HEIR, "heir", 8, SUCCEEDED)      /* leaves a child behind */                                           \
@@ -67,9 +67,9 @@ enum torture_expect {
 
 /* Whom to kill: name, text, ms until the next kill at least and at most */
 #define TORTURE_VICTIMS(V)                                                                                   \
-    V(WORKER, "worker", 30, 180)                                                                             \
-    V(CHILD, "child", 10, 120) /* of a worker: the command itself */                                         \
-    V(FRONT, "front", 150, 900)                                                                              \
+    V(WORKER, "worker", 5, 120)                                                                              \
+    V(CHILD, "child", 5, 80) /* of a worker: the command itself */                                           \
+    V(FRONT, "front", 30, 700)                                                                               \
     V(SUPERVISOR, "supervisor", 60, 2500)                                                                    \
     V(GROUP, "group", 60, 2500) /* everything at once; commands have groups of their own */
 
@@ -133,7 +133,7 @@ enum torture_fault {
 
 /* client.log: word, fields as scanf has them, and what it says */
 #define TORTURE_DIARY(D)                                                                                     \
-    D(ASKED, "asked")       /* number kind expect after(comma-separated numbers, or -) */                    \
+    D(ASKED, "asked")       /* number kind expect priority after(comma-separated numbers, or -) */           \
     D(REPEATED, "repeated") /* number: the same request with the same key */                                 \
     D(UNKNOWN, "unknown")   /* number: no answer */                                                          \
     D(ACKED, "acked")       /* number id */                                                                  \
@@ -201,7 +201,8 @@ struct verdict {
     size_t rows, ends[JOB_STATE_COUNT]; /* ends: rows by state */
     size_t starts, torn;
     size_t kills[VICTIM_COUNT][BLOW_COUNT];
-    struct samples again; /* ns from a worker's death to the next start of the job that it ran */
+    struct samples again; /* ns from a worker's death to the next start of its job, if that is one of the
+                             first priority */
 };
 void verdict_add(struct verdict *verdict, enum torture_fault fault, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -223,6 +224,7 @@ struct asked {
     unsigned number;
     enum torture_kind kind;
     enum torture_expect expect;
+    unsigned priority;
     unsigned after[TORTURE_AFTER_MAX], after_count;
     bool known, acked, refused, returned, ended;
     struct id id;         /* if acked */
