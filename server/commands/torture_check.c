@@ -116,8 +116,7 @@ static enum err check_row(struct checking *checking, const struct job *job)
     }
     asked->rows++;
     asked->state = job->state;
-    if (asked->rows > 1 || (asked->acked && !id_equal(asked->id, job->spec.id)))
-        verdict_add(verdict, FAULT_DOUBLED, "%s, a further row of request %u", id, asked->number);
+    asked->row = job->spec.id;
     if (!job_is_terminal(job->state)) {
         verdict_add(verdict, FAULT_STUCK, "%s, request %u, is %s", id, asked->number,
                     job_state_text(job->state));
@@ -148,13 +147,19 @@ static enum err check_rows(struct checking *checking)
 
 /* --- the requests --- */
 
-static void check_lost(struct checking *checking, const struct asked *asked)
+static void check_record(struct checking *checking, const struct asked *asked)
 {
-    char id[ID_TEXT_BYTES];
-    if (!asked->acked || asked->rows > 0)
-        return;
+    char id[ID_TEXT_BYTES], row[ID_TEXT_BYTES];
     id_format(asked->id, id);
-    verdict_add(checking->verdict, FAULT_LOST, "%s, request %u", id, asked->number);
+    id_format(asked->row, row);
+    if (asked->acked && asked->rows == 0)
+        verdict_add(checking->verdict, FAULT_LOST, "%s, request %u", id, asked->number);
+    else if (asked->rows > 1)
+        verdict_add(checking->verdict, FAULT_DOUBLED, "request %u has %zu rows, %s is one of them",
+                    asked->number, asked->rows, row);
+    else if (asked->acked && !id_equal(asked->id, asked->row))
+        verdict_add(checking->verdict, FAULT_DOUBLED, "request %u was acknowledged as %s, its row is %s",
+                    asked->number, id, row);
 }
 
 /* Whatever a job wrote that this one waits for stands before its first start. One that succeeded has written
@@ -180,7 +185,7 @@ static void check_asked(struct checking *checking)
         const struct asked *asked = &checking->evidence.asked[i];
         if (!asked->known)
             continue;
-        check_lost(checking, asked);
+        check_record(checking, asked);
         check_order(checking, asked);
     }
 }

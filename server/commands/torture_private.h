@@ -230,6 +230,7 @@ struct asked {
     struct id id;         /* if acked */
     enum job_state told;  /* if ended */
     size_t rows;          /* in the store */
+    struct id row;        /* of one of them */
     enum job_state state; /* of the row */
     size_t first, last,
         done; /* its records in the ledger, from 1: the first start, the last of any, the first end */

@@ -43,12 +43,12 @@ enum err witness_read(const char *url, witness_fn *visit, void *context)
     enum err err = store_reader_open(url, &reader);
     if (err != ERR_OK)
         return err;
-    if (sqlite3_prepare_v2(reader->connection.db, READ, -1, &statement, NULL) == SQLITE_OK)
-        while (sqlite3_step(statement) == SQLITE_ROW) {
-            struct witness_note note = read_note(statement);
-            visit(context, &note);
-        }
-    if (sqlite3_finalize(statement) != SQLITE_OK)
+    int code = sqlite3_prepare_v2(reader->connection.db, READ, -1, &statement, NULL);
+    while (code == SQLITE_OK && sqlite3_step(statement) == SQLITE_ROW) {
+        struct witness_note note = read_note(statement);
+        visit(context, &note);
+    }
+    if (code != SQLITE_OK || sqlite3_finalize(statement) != SQLITE_OK)
         err = store_sql_fail(&reader->connection, "witness");
     store_reader_close(reader);
     return err;
