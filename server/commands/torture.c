@@ -154,7 +154,7 @@ static void show(struct run *run, const char *phase, int64_t left_ns)
             (int)(left_ns / NS_PER_SEC), run->load.acked, run->killer.kills, verdict_total(&run->verdict));
 }
 
-/* Turns for that long, or until `over`. True if it was over. */
+/* Turns for that long, or until `over` (NULL: never). True if it was over. */
 static bool turn_until(struct run *run, const char *phase, double seconds, bool strike,
                        bool (*over)(struct run *))
 {
@@ -166,7 +166,7 @@ static bool turn_until(struct run *run, const char *phase, double seconds, bool 
         killer_turn(&run->killer, strike, &run->verdict);
         show(run, phase, end_ns - now);
     }
-    return over == NULL;
+    return false;
 }
 
 static bool is_up(struct run *run)
@@ -182,7 +182,13 @@ static bool has_settled(struct run *run)
 static bool storm_is_over(struct run *run)
 {
     return interrupted != 0 ||
-           (run->options.jobs > 0 && run->load.job_count > run->options.jobs && load_is_done(&run->load));
+           (run->load.most > 0 && run->load.job_count > run->load.most && load_is_done(&run->load));
+}
+
+static bool was_interrupted(struct run *run)
+{
+    (void)run;
+    return interrupted != 0;
 }
 
 static bool is_idle(struct run *run)
@@ -206,7 +212,7 @@ static double measure_calm(struct run *run, double seconds)
 {
     run->load.calm = run->load.pouring = true;
     int64_t from = run->load.card.jobs[JOB_SUCCEEDED], from_ns = run->load.card_ns;
-    turn_until(run, "without kills", seconds, false, NULL);
+    turn_until(run, "without kills", seconds, false, was_interrupted);
     int64_t to = run->load.card.jobs[JOB_SUCCEEDED], to_ns = run->load.card_ns;
     settle(run);
     run->load.calm = false;
@@ -217,9 +223,11 @@ static void storm(struct run *run)
 {
     int64_t from_ns = clock_mono_ns();
     run->load.pouring = true;
+    run->load.most = run->options.jobs == 0 ? 0 : run->load.job_count - 1 + run->options.jobs;
     turn_until(run, "killing", run->options.minutes * 60, true, storm_is_over);
     run->figures.seconds = (double)(clock_mono_ns() - from_ns) / 1e9;
     run->figures.kills = run->killer.kills;
+    run->load.most = 0;
     settle(run);
 }
 

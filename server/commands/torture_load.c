@@ -58,7 +58,6 @@ bool load_init(struct load *load, struct instance *instance)
     *load = (struct load){.instance = instance, .dice = {instance->options->seed}, .job_room = 1024};
     for (size_t i = 0; i <= LANES; i++)
         http_client_init(&load->lanes[i].client);
-    load->most = instance->options->jobs;
     load->job_count = 1;
     load->jobs = calloc(load->job_room, sizeof *load->jobs);
     snprintf(path, sizeof path, "%s/client.log", instance->folder);

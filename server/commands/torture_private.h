@@ -183,7 +183,7 @@ void samples_fini(struct samples *samples);
 struct torture_options {
     double minutes;
     uint64_t seed;
-    unsigned jobs; /* at most; 0: as many as there is time for */
+    unsigned jobs; /* at most, while it kills; 0: as many as there is time for */
     unsigned workers;
     enum torture_mix mix;
     enum durability durability;
@@ -357,7 +357,7 @@ struct load {
         int64_t at_ns;
     } due[DUE_MAX]; /* cancels */
     size_t due_count;
-    unsigned most;  /* jobs; 0: no limit */
+    unsigned most;  /* numbers up to this one may be asked; 0: all */
     unsigned limit; /* how many may be open */
     int64_t limit_until_ns, card_due_ns;
     bool calm;                    /* quick jobs alone */
