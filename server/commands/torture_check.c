@@ -64,24 +64,35 @@ static const struct entry *entry_at(const struct checking *checking, size_t plac
 
 /* --- the rows --- */
 
-static bool has_written(const struct checking *checking, struct id id, struct text result)
+/* "NONCExxx…" with as many x as were asked for. */
+static bool is_result(struct text result, const char *nonce, unsigned padding)
+{
+    size_t nonce_bytes = strlen(nonce), bytes = nonce_bytes + padding + 2, whole = nonce_bytes + 1;
+    if (result.bytes != bytes || memcmp(result.at + 1, nonce, nonce_bytes) != 0)
+        return false;
+    while (whole < bytes - 1 && result.at[whole] == 'x')
+        whole++;
+    return whole == bytes - 1;
+}
+
+static bool has_written(const struct checking *checking, struct id id, struct text result, unsigned padding)
 {
     const struct entry *entry;
     for (size_t place = first_of(checking, id); (entry = entry_at(checking, place, id)) != NULL; place++)
-        if (strcmp(entry->what, "end") == 0 && result.bytes == strlen(entry->nonce) + 2 &&
-            memcmp(result.at + 1, entry->nonce, result.bytes - 2) == 0)
+        if (strcmp(entry->what, "end") == 0 && is_result(result, entry->nonce, padding))
             return true;
     return false;
 }
 
-static enum err check_result(struct checking *checking, const struct job *bare, const char *id)
+static enum err check_result(struct checking *checking, const struct job *bare, const struct asked *asked,
+                             const char *id)
 {
     struct job *job;
     enum err err = store_get(checking->reader, bare->spec.id, &job);
     if (err != ERR_OK)
         return err;
     struct text result = job->result.at != NULL ? job->result : (struct text){"", 0};
-    if (!has_written(checking, bare->spec.id, result))
+    if (!has_written(checking, bare->spec.id, result, asked->padding))
         verdict_add(checking->verdict, FAULT_NONCE, "%s: its result %.*s", id,
                     result.bytes < 64 ? (int)result.bytes : 64, result.at);
     job_free(job);
@@ -123,7 +134,7 @@ static enum err check_row(struct checking *checking, const struct job *job)
         return ERR_OK;
     }
     check_end(checking, asked, job->state, id);
-    return job->state == JOB_SUCCEEDED ? check_result(checking, job, id) : ERR_OK;
+    return job->state == JOB_SUCCEEDED ? check_result(checking, job, asked, id) : ERR_OK;
 }
 
 static enum err check_rows(struct checking *checking)
@@ -194,16 +205,18 @@ static void check_asked(struct checking *checking)
 
 static void check_entries(struct checking *checking)
 {
+    static const struct {
+        const char *what;
+        enum torture_fault fault;
+    } SAID[] = {{"overlap", FAULT_OVERLAP}, {"clash", FAULT_CLASH}, {"garbled", FAULT_GARBLED}};
     for (size_t i = 0; i < checking->evidence.entry_count; i++) {
         const struct entry *entry = &checking->evidence.entries[i];
         char id[ID_TEXT_BYTES];
         id_format(entry->id, id);
-        if (strcmp(entry->what, "overlap") == 0)
-            verdict_add(checking->verdict, FAULT_OVERLAP, "%s, attempt %u in process %d", id, entry->attempt,
-                        entry->pid);
-        else if (strcmp(entry->what, "clash") == 0)
-            verdict_add(checking->verdict, FAULT_CLASH, "%s, attempt %u in process %d", id, entry->attempt,
-                        entry->pid);
+        for (size_t j = 0; j < sizeof SAID / sizeof SAID[0]; j++)
+            if (strcmp(entry->what, SAID[j].what) == 0)
+                verdict_add(checking->verdict, SAID[j].fault, "%s, attempt %u in process %d", id,
+                            entry->attempt, entry->pid);
     }
 }
 

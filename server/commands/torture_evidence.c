@@ -70,7 +70,8 @@ static void take_asked(struct reading *reading, unsigned number, const char *res
 {
     char kind[WORD_BYTES], expect[WORD_BYTES], after[LISTED_BYTES];
     struct asked *asked = make_asked(reading, number);
-    if (asked == NULL || sscanf(rest, "%15s %15s %u %63s", kind, expect, &asked->priority, after) != 4)
+    if (asked == NULL ||
+        sscanf(rest, "%15s %15s %u %u %63s", kind, expect, &asked->priority, &asked->padding, after) != 5)
         return;
     asked->known = true;
     asked->number = number;

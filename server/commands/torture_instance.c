@@ -97,7 +97,8 @@ static void put_quoted(FILE *file, const char *text)
     fwrite(quoted.data, 1, quoted.bytes, file);
 }
 
-/* Limits on crashes and losses are what kills would exhaust; everything else is as it is delivered. */
+/* Limits on crashes and losses are what kills would exhaust. Few slots, so that jobs also wait in the store.
+ */
 static bool write_configuration(const struct instance *instance)
 {
     const struct torture_options *options = instance->options;
@@ -110,10 +111,11 @@ static bool write_configuration(const struct instance *instance)
     fprintf(file, "http:\n  listen: 127.0.0.1:%u\nstore:\n  durability: %s\n  url: ", instance->port,
             durability_text(options->durability));
     put_quoted(file, url);
-    fprintf(file,
-            "\nworkers:\n  count: %u\nlog:\n  format: json\njobs:\n  max_crashes: 1000\n"
-            "  max_lost: 1000000\n  kill_after: 200ms\ntasks:\n  - name: torture\n    argv: [",
-            options->workers);
+    fprintf(
+        file,
+        "\nworkers:\n  count: %u\nmemory:\n  slots: 64\nlog:\n  format: json\njobs:\n  max_crashes: 1000\n"
+        "  max_lost: 1000000\n  kill_after: 200ms\ntasks:\n  - name: torture\n    argv: [",
+        options->workers);
     put_quoted(file, instance->program);
     fputs(", torture-attempt]\n", file);
     if (options->plugin != NULL) {

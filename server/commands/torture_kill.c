@@ -154,7 +154,7 @@ static void begin_watches(struct killer *killer, enum torture_victim victim, enu
     }
     killer->pool.since_ns = 0;
     killer->front.since_ns = victim == VICTIM_FRONT && blow == BLOW_KILL && quiet && up ? now : 0;
-    killer->start.since_ns = victim != VICTIM_FRONT && quiet && up ? now : 0;
+    killer->start.since_ns = victim != VICTIM_FRONT && kills && quiet && up ? now : 0;
     http_client_close(&killer->probe);
     killer->probing = false;
 }
@@ -168,6 +168,13 @@ static bool strike_at(enum torture_victim victim, enum torture_signal blow, cons
     return kill(-target->pid, NUMBERS[blow]) == 0;
 }
 
+/* A supervisor that has just begun would end of SIGHUP: it has not said yet that it wants to know. */
+static bool is_possible(const struct killer *killer, enum torture_signal blow)
+{
+    return !(blow == BLOW_STOP && killer->stopped_count == STOPPED_MAX) &&
+           !(blow == BLOW_HUP && killer->load->card_ns < killer->instance->started_ns);
+}
+
 static void strike(struct killer *killer, int64_t now)
 {
     enum torture_victim victim =
@@ -177,8 +184,7 @@ static void strike(struct killer *killer, int64_t now)
     struct target target;
     int pidfd = -1;
     killer->next_ns = now + rest * NS_PER_MS;
-    if (!find_target(killer, victim, &target) ||
-        (blow == BLOW_STOP && killer->stopped_count == STOPPED_MAX)) {
+    if (!find_target(killer, victim, &target) || !is_possible(killer, blow)) {
         killer->next_ns = now + DOWN_MS * NS_PER_MS;
         return;
     }
@@ -189,7 +195,7 @@ static void strike(struct killer *killer, int64_t now)
     }
     if (blow == BLOW_STOP)
         keep_stopped(killer, pidfd, victim == VICTIM_FRONT || victim == VICTIM_SUPERVISOR, now);
-    else if (victim == VICTIM_SUPERVISOR || victim == VICTIM_GROUP) {
+    else if ((victim == VICTIM_SUPERVISOR || victim == VICTIM_GROUP) && blow != BLOW_HUP) {
         killer->instance->felled = true;
         killer->instance->felled_ns = now;
     }

@@ -46,8 +46,8 @@ static void note_asked(struct load *load, unsigned number)
     for (unsigned i = 0; i < job->after_count; i++)
         bytes +=
             (size_t)snprintf(after + bytes, sizeof after - bytes, "%s%u", i == 0 ? "" : ",", job->after[i]);
-    load_note(load, DIARY_ASKED, "%u %s %s %u %s", number, torture_kind_texts[job->kind],
-              torture_expect_texts[EXPECTS[job->kind]], job->priority, after);
+    load_note(load, DIARY_ASKED, "%u %s %s %u %u %s", number, torture_kind_texts[job->kind],
+              torture_expect_texts[EXPECTS[job->kind]], job->priority, job->order.padding, after);
 }
 
 /* --------------------------------------------------------------------------------------- begin and end */
@@ -154,7 +154,7 @@ static bool may_submit(struct load *load, int64_t now)
         load->limit = workers * 16;
     else if (now >= load->limit_until_ns) {
         load->limit =
-            dice_between(&load->dice, 1, 4) == 1 ? workers * 30 : dice_between(&load->dice, 1, workers * 4);
+            dice_between(&load->dice, 1, 4) == 1 ? workers * 60 : dice_between(&load->dice, 1, workers * 4);
         load->limit_until_ns = now + TIDE_MS * NS_PER_MS;
     }
     return (unsigned)load->card.open + load->acked_since + load->unsettled < load->limit;
@@ -265,7 +265,7 @@ static void take_submit(struct load *load, struct lane *lane, int64_t now)
         return;
     }
     (void)text_of(lane, "code", code, sizeof code);
-    if (status == 409 && load->jobs[lane->number].unique > 0)
+    if (status == 409 && load->jobs[lane->number].order.unique > 0)
         load_note(load, DIARY_REFUSED, "%u", lane->number);
     else
         load_note(load, DIARY_ODD, "%u %d %s", lane->number, status, code);

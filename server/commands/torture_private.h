@@ -24,6 +24,7 @@
 #include "http_client.h"
 #include "ids.h"
 #include "job.h"
+#include "torture_attempt.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -38,6 +39,8 @@
     K(LONG, "long", 16, SUCCEEDED)                                                                           \
     K(FLAKY, "flaky", 8, SUCCEEDED)    /* fails once or twice */                                             \
     K(HOPELESS, "hopeless", 4, FAILED) /* fails for good */                                                  \
+    K(OVERDUE, "overdue", 3, FAILED)   /* works longer than its timeout */                                   \
+    K(LARGE, "large", 6, SUCCEEDED)    /* arguments and result of some KiB */                                \
     K(HEIR, "heir", 8, SUCCEEDED)      /* leaves a child behind */                                           \
     K(CANCELLED, "cancelled", 6, ANY)  /* a cancel is sent some time later */                                \
     K(UNIQUE, "unique", 8, ANY)        /* one of few keys; refused, returned or replaced */                  \
@@ -82,10 +85,11 @@ enum torture_victim {
 
 /* How: signal, share for a worker, child, front, supervisor, group. A stopped process goes on later. */
 #define TORTURE_SIGNALS(S)                                                                                   \
-    S(KILL, 68, 60, 78, 76, 100)                                                                             \
+    S(KILL, 68, 60, 72, 60, 100)                                                                             \
     S(STOP, 12, 20, 14, 16, 0)                                                                               \
-    S(SEGV, 10, 10, 8, 8, 0)                                                                                 \
-    S(TERM, 10, 10, 0, 0, 0)
+    S(SEGV, 10, 10, 14, 8, 0)                                                                                \
+    S(TERM, 10, 10, 0, 8, 0) /* the supervisor drains and ends */                                            \
+    S(HUP, 0, 0, 0, 8, 0)    /* the supervisor reads its configuration again and replaces the workers */
 
 enum torture_signal {
 #define S(name, ...) BLOW_##name,
@@ -117,6 +121,7 @@ enum torture_mix {
     F(OVERLAP, "overlapping attempts", "two attempts of one job at the same time")                           \
     F(STUCK, "stuck jobs", "no terminal state at the end")                                                   \
     F(NONCE, "unproved results", "a result that no attempt of the job has written")                          \
+    F(GARBLED, "garbled arguments", "not what was sent")                                                     \
     F(EARLY, "started too early", "before the jobs in its `after` had ended")                                \
     F(CLASH, "uniqueness broken", "two jobs with one uniqueness key ran at the same time")                   \
     F(END, "wrong ends", "ended otherwise than it had to, or than an answer said")                           \
@@ -133,7 +138,7 @@ enum torture_fault {
 
 /* client.log: word, fields as scanf has them, and what it says */
 #define TORTURE_DIARY(D)                                                                                     \
-    D(ASKED, "asked")       /* number kind expect priority after(comma-separated numbers, or -) */           \
+    D(ASKED, "asked")       /* number kind expect priority padding after(comma-separated numbers, or -) */   \
     D(REPEATED, "repeated") /* number: the same request with the same key */                                 \
     D(UNKNOWN, "unknown")   /* number: no answer */                                                          \
     D(ACKED, "acked")       /* number id */                                                                  \
@@ -224,7 +229,7 @@ struct asked {
     unsigned number;
     enum torture_kind kind;
     enum torture_expect expect;
-    unsigned priority;
+    unsigned priority, padding;
     unsigned after[TORTURE_AFTER_MAX], after_count;
     bool known, acked, refused, returned, ended;
     struct id id;         /* if acked */
@@ -327,12 +332,13 @@ struct report_card {
 
 struct planned {
     enum torture_kind kind;
-    unsigned unique, conflict; /* key, and which on_conflict */
+    unsigned conflict; /* which on_conflict */
     unsigned after[TORTURE_AFTER_MAX], after_count;
-    unsigned delay_ms, cancel_ms, priority;
+    unsigned delay_ms, timeout_ms, cancel_ms, priority;
     bool plugin;
     bool asked, acked;
-    char id[ID_TEXT_BYTES], args[96];
+    char id[ID_TEXT_BYTES];
+    struct torture_order order;
 };
 
 enum errand { ERRAND_NONE, ERRAND_SUBMIT, ERRAND_CANCEL, ERRAND_CARD };

@@ -14,7 +14,7 @@ static int is_stopped(void *argument)
 
 static int run(struct fp_job *job)
 {
-    char args[ORDER_BYTES], result[NONCE_BYTES + 2];
+    static char args[ORDER_BYTES + 2], result[ORDER_BYTES];
     size_t bytes;
     const char *text = fp_args(job, &bytes);
     snprintf(args, sizeof args, "%.*s", (int)bytes, text);
@@ -32,7 +32,7 @@ static int run(struct fp_job *job)
     case TORTURE_DONE:
         break;
     }
-    snprintf(result, sizeof result, "\"%s\"", attempt.nonce);
+    torture_result_write(&attempt, result);
     return fp_result(job, result, strlen(result));
 }
 

@@ -51,7 +51,7 @@ static const char *ledger(void)
 static enum torture_end run_job(const char *id, struct torture_order order, unsigned number,
                                 struct torture_attempt *attempt)
 {
-    char args[ORDER_BYTES];
+    static char args[ORDER_BYTES];
     torture_order_write(&order, args);
     *attempt = (struct torture_attempt){.id = id, .args = args, .attempt = number, .worker = 7};
     return torture_attempt_run(folder, attempt);
@@ -67,10 +67,14 @@ START_TEST(an_attempt_writes_its_start_and_its_end_and_returns_the_nonce)
 {
     struct torture_attempt attempt;
     char path[160], text[256] = "";
-    ck_assert_int_eq(run_job("job-a", (struct torture_order){.number = 5, .work_ms = 1}, 1, &attempt),
-                     TORTURE_DONE);
+    static char result[ORDER_BYTES];
+    ck_assert_int_eq(
+        run_job("job-a", (struct torture_order){.number = 5, .work_ms = 1, .padding = 3000}, 1, &attempt),
+        TORTURE_DONE);
     ck_assert_str_eq(ledger(), "start end ");
     ck_assert_uint_eq(strlen(attempt.nonce), NONCE_BYTES - 1);
+    torture_result_write(&attempt, result);
+    ck_assert_uint_eq(strlen(result), NONCE_BYTES - 1 + 2 + 3000);
     snprintf(path, sizeof path, "grep -c '^end job-a 5 1 %s ' %s/ledger", attempt.nonce, folder);
     FILE *found = popen(path, "re");
     ck_assert_ptr_nonnull(fgets(text, sizeof text, found));
@@ -144,19 +148,24 @@ static int at_once(void *argument)
 START_TEST(one_that_is_asked_to_stop_does)
 {
     struct torture_attempt attempt = {
-        .id = "job-a", .args = "\"1 60000 0 0 0 0\"", .attempt = 1, .stop = at_once};
+        .id = "job-a", .args = "\"1 2000 0 0 0 0 0 \"", .attempt = 1, .stop = at_once};
     ck_assert_int_eq(torture_attempt_run(folder, &attempt), TORTURE_AGAIN);
-    ck_assert_str_eq(ledger(), "start ");
+    ck_assert_str_eq(ledger(), "start fail ");
 }
 END_TEST
 
-START_TEST(what_is_no_job_of_torture_is_refused)
+START_TEST(arguments_that_are_not_whole_are_refused)
 {
     struct torture_attempt attempt = {.id = "job-a", .args = "{\"path\":\"/etc/hosts\"}", .attempt = 1};
     ck_assert_int_eq(torture_attempt_run(folder, &attempt), TORTURE_HOPELESS);
-    attempt.args = "\"1 0 0 0 0 0\"";
+    attempt.args = "\"1 0 0 0 0 0 3 xx\"";
+    ck_assert_int_eq(torture_attempt_run(folder, &attempt), TORTURE_HOPELESS);
+    attempt.args = "\"1 0 0 0 0 0 3 xxx";
+    ck_assert_int_eq(torture_attempt_run(folder, &attempt), TORTURE_HOPELESS);
+    ck_assert_str_eq(ledger(), "garbled garbled garbled ");
+    attempt.args = "\"1 0 0 0 0 0 3 xxx\"";
+    ck_assert_int_eq(torture_attempt_run(folder, &attempt), TORTURE_DONE);
     ck_assert_int_eq(torture_attempt_run(NULL, &attempt), TORTURE_HOPELESS);
-    ck_assert_str_eq(ledger(), "");
 }
 END_TEST
 
@@ -172,7 +181,7 @@ int main(void)
     tcase_add_test(tests, another_job_with_the_same_uniqueness_key_clashes_while_the_first_one_runs);
     tcase_add_test(tests, a_killed_attempt_leaves_a_start_and_no_lock);
     tcase_add_test(tests, one_that_is_asked_to_stop_does);
-    tcase_add_test(tests, what_is_no_job_of_torture_is_refused);
+    tcase_add_test(tests, arguments_that_are_not_whole_are_refused);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }

@@ -74,7 +74,7 @@ static void is_found(enum torture_fault expected)
 
 static void asked(unsigned number, const char *kind, const char *expect, const char *after)
 {
-    write_line("client.log", "asked 1 %u %s %s 9 %s\n", number, kind, expect, after);
+    write_line("client.log", "asked 1 %u %s %s 9 0 %s\n", number, kind, expect, after);
 }
 
 static void acked(unsigned number, struct id id)
@@ -319,6 +319,27 @@ START_TEST(a_result_with_the_nonce_of_another_job_is_unproved)
 }
 END_TEST
 
+START_TEST(a_large_result_has_to_be_whole)
+{
+    struct id whole = ended(waiting(1), JOB_SUCCEEDED, "\"aaxxx\""),
+              torn = ended(waiting(2), JOB_SUCCEEDED, "\"bbxx-\"");
+    write_line("client.log", "asked 1 1 large succeeded 9 3 -\nasked 1 2 large succeeded 9 3 -\n");
+    acked(1, whole);
+    acked(2, torn);
+    wrote("end", whole, 1, "aa", 20);
+    wrote("end", torn, 2, "bb", 20);
+    is_found(FAULT_NONCE);
+}
+END_TEST
+
+START_TEST(arguments_that_were_not_whole_are_garbled)
+{
+    struct id id = good(1);
+    wrote("garbled", id, 0, "-", 15);
+    is_found(FAULT_GARBLED);
+}
+END_TEST
+
 START_TEST(a_result_of_an_attempt_that_has_not_come_to_its_end_is_unproved)
 {
     struct id id = ended(waiting(1), JOB_SUCCEEDED, "\"bb\"");
@@ -430,6 +451,8 @@ int main(void)
     tcase_add_test(planted, two_jobs_with_one_uniqueness_key_at_the_same_time_clash);
     tcase_add_test(planted, a_job_that_has_not_ended_is_stuck);
     tcase_add_test(planted, a_result_with_the_nonce_of_another_job_is_unproved);
+    tcase_add_test(planted, a_large_result_has_to_be_whole);
+    tcase_add_test(planted, arguments_that_were_not_whole_are_garbled);
     tcase_add_test(planted, a_result_of_an_attempt_that_has_not_come_to_its_end_is_unproved);
     tcase_add_test(planted, one_that_starts_before_the_end_of_the_other_is_too_early);
     tcase_add_test(planted, one_that_had_to_fail_and_succeeded_has_ended_wrong);

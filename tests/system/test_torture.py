@@ -47,7 +47,7 @@ def test_a_short_torture_violates_nothing(tmp_path):
     assert status == 0, report
     assert "Nothing was violated." in report
     found = violations(report)
-    assert len(found) == 13 and set(found.values()) == {0}, report
+    assert len(found) == 14 and set(found.values()) == {0}, report
     jobs, kills = number(r"(\d+) in the store", report), number(r"kills +(\d+) in", report)
     assert jobs > 300 and kills > 30, report
     assert "--seed 20261125" in report and "--plugin" in report, "the command line, to run it again"
