@@ -18,6 +18,7 @@ enum {
     EXIT_AGAIN = 75,
     EXIT_FOR_GOOD = 65,
     READY_S = 20,
+    IDLE_S = 10,      /* for slots, memory and processes to be given back after that */
     SETTLE_S = 90,    /* for all jobs to end once the kills have stopped */
     TURN_MS = 2,      /* so closely is looked at what recovers */
     CALM_LEAST_S = 2, /* without kills, before and after */
@@ -302,7 +303,7 @@ static bool run_phases(struct run *run)
     instance_look(&run->instance, &run->figures.held_before);
     storm(run);
     run->figures.after = measure_calm(run, calm);
-    turn_until(run, "looking", CALM_LEAST_S, false, is_idle);
+    turn_until(run, "looking", IDLE_S, false, is_idle);
     instance_look(&run->instance, &run->figures.held_after);
     check_left(run);
     instance_stop(&run->instance, &run->verdict);

@@ -22,7 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { TITLE_BYTES = 256, PROC_BYTES = 96, STOP_S = 30, FILE_BYTES = TORTURE_PATH_BYTES + 32 };
+enum { TITLE_BYTES = 256, PROC_BYTES = 96, STOP_S = 30, GONE_S = 5, FILE_BYTES = TORTURE_PATH_BYTES + 32 };
 
 /* ------------------------------------------------------------------------------------------ preparation */
 
@@ -259,11 +259,12 @@ void instance_stop(struct instance *instance, struct verdict *verdict)
     else if (status != 0)
         say_end(verdict, status);
     instance_fell(instance);
-    for (end_ns = clock_mono_ns() + NS_PER_SEC; has_children() && clock_mono_ns() < end_ns; clock_sleep_ms(5))
+    for (end_ns = clock_mono_ns() + GONE_S * NS_PER_SEC; has_children() && clock_mono_ns() < end_ns;
+         clock_sleep_ms(5))
         while (waitpid(-1, NULL, WNOHANG) > 0) {
         }
     if (has_children())
-        verdict_add(verdict, FAULT_LEFT, "a process has outlived the server by a second");
+        verdict_add(verdict, FAULT_LEFT, "a process has outlived the server by %d s", GONE_S);
 }
 
 /* ------------------------------------------------------------------------------------------ processes */
