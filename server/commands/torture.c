@@ -269,26 +269,6 @@ static void check_left(struct run *run)
     check_grown(verdict, "a worker", before->worker_rss, after->worker_rss);
 }
 
-/* What a broken invariant and a sanitizer leave in the server's log. */
-static void check_log(struct run *run)
-{
-    static const char *const SIGNS[] = {"broken invariant", "ERROR: AddressSanitizer", "ERROR: LeakSanitizer",
-                                        "runtime error:"};
-    char path[TORTURE_PATH_BYTES + 32], *line = NULL;
-    size_t room = 0;
-    snprintf(path, sizeof path, "%s/server.log", run->instance.folder);
-    FILE *file = fopen(path, "re");
-    while (file != NULL && getline(&line, &room, file) >= 0)
-        for (size_t i = 0; i < sizeof SIGNS / sizeof SIGNS[0]; i++)
-            if (strstr(line, SIGNS[i]) != NULL) {
-                line[strcspn(line, "\n")] = '\0';
-                verdict_add(&run->verdict, FAULT_ENDED, "%s", line);
-            }
-    free(line);
-    if (file != NULL)
-        fclose(file);
-}
-
 static bool run_phases(struct run *run)
 {
     double calm = run->options.minutes * 60 / 12;
@@ -307,7 +287,6 @@ static bool run_phases(struct run *run)
     instance_look(&run->instance, &run->figures.held_after);
     check_left(run);
     instance_stop(&run->instance, &run->verdict);
-    check_log(run);
     run->figures.lives = run->instance.lives;
     return true;
 }

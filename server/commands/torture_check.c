@@ -4,6 +4,7 @@
 #include "store.h"
 #include "witness.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -229,6 +230,68 @@ static void note_change(void *context, const struct witness_note *note)
                 note->deleted ? "deleted" : job_state_text(note->after));
 }
 
+/* --- the server's log --- */
+
+/* The signal that a front or a worker died by, 0 if the line is about something else. */
+static int death_in(const char *line)
+{
+    const char *signal = strstr(line, "\"signal\":");
+    bool dies =
+        strstr(line, "\"event\":\"front.die\"") != NULL || strstr(line, "\"event\":\"worker.die\"") != NULL;
+    return dies && signal != NULL ? atoi(signal + strlen("\"signal\":")) : 0;
+}
+
+static bool is_abort(const char *line)
+{
+    static const char *const SIGNS[] = {"broken invariant", "ERROR: AddressSanitizer", "ERROR: LeakSanitizer",
+                                        "runtime error:"};
+    static const int SIGNALS[] = {SIGABRT, SIGBUS, SIGFPE, SIGILL};
+    bool found = false;
+    for (size_t i = 0; i < sizeof SIGNS / sizeof SIGNS[0]; i++)
+        found |= strstr(line, SIGNS[i]) != NULL;
+    for (size_t i = 0; i < sizeof SIGNALS / sizeof SIGNALS[0]; i++)
+        found |= death_in(line) == SIGNALS[i];
+    return found;
+}
+
+/* Under a sanitizer one may say so instead of dying by it. */
+static bool is_segv(const char *line)
+{
+    return death_in(line) == SIGSEGV || strstr(line, "ERROR: AddressSanitizer: SEGV") != NULL;
+}
+
+static size_t own_segvs(const struct verdict *verdict)
+{
+    size_t own = 0;
+    for (int victim = 0; victim < VICTIM_COUNT; victim++)
+        own += victim == VICTIM_CHILD ? 0 : verdict->kills[victim][BLOW_SEGV];
+    return own;
+}
+
+/* Aborts, what a sanitizer has found, and more deaths by SIGSEGV than we have sent. */
+static enum err check_log(struct checking *checking, const char *folder)
+{
+    char path[TORTURE_PATH_BYTES + 32], *line = NULL;
+    size_t room = 0, segvs = 0;
+    snprintf(path, sizeof path, "%s/server.log", folder);
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return ERR_SYSTEM;
+    while (getline(&line, &room, file) >= 0) {
+        line[strcspn(line, "\n")] = '\0';
+        if (is_segv(line))
+            segvs++;
+        else if (is_abort(line))
+            verdict_add(checking->verdict, FAULT_ENDED, "%s", line);
+    }
+    if (segvs > own_segvs(checking->verdict))
+        verdict_add(checking->verdict, FAULT_ENDED, "%zu deaths by SIGSEGV, and only %zu were brought about",
+                    segvs, own_segvs(checking->verdict));
+    free(line);
+    fclose(file);
+    return ERR_OK;
+}
+
 /* --- how soon a job runs again --- */
 
 static bool is_heavy(const struct blow *blow)
@@ -320,6 +383,8 @@ enum err torture_check(const char *folder, struct verdict *verdict)
         measure(&checking);
         err = witness_read(url, note_change, &checking);
     }
+    if (err == ERR_OK)
+        err = check_log(&checking, folder);
     store_reader_close(checking.reader);
     free(checking.by_id);
     evidence_fini(&checking.evidence);

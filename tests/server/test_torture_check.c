@@ -36,6 +36,7 @@ static void make_evidence(void)
     ok(witness_install(url, &message));
     write_line("client.log", "%s", "");
     write_line("ledger", "%s", "");
+    write_line("server.log", "%s", "");
     verdict = (struct verdict){0};
     open_store();
 }
@@ -409,6 +410,38 @@ START_TEST(a_status_that_may_not_be_is_a_wrong_answer)
 }
 END_TEST
 
+#define DEATH "{\"event\":\"worker.die\",\"cause\":\"crash\",\"exit_code\":-1,\"signal\":%d}\n"
+
+START_TEST(a_death_by_sigsegv_that_was_brought_about_is_in_order)
+{
+    write_line("client.log", "killed 3 worker SEGV 100\nkilled 4 worker KILL 101\n");
+    write_line("server.log", DEATH DEATH, 11, 9);
+    passes();
+}
+END_TEST
+
+START_TEST(one_more_by_sigsegv_than_was_brought_about_is_found)
+{
+    write_line("client.log", "killed 3 worker SEGV 100\nkilled 4 child SEGV 101\n");
+    write_line("server.log", DEATH DEATH, 11, 11);
+    is_found(FAULT_ENDED);
+}
+END_TEST
+
+START_TEST(an_abort_is_found)
+{
+    write_line("server.log", DEATH, 6);
+    is_found(FAULT_ENDED);
+}
+END_TEST
+
+START_TEST(a_broken_invariant_is_found)
+{
+    write_line("server.log", "forkpool: broken invariant: slot->state == HELD\n");
+    is_found(FAULT_ENDED);
+}
+END_TEST
+
 START_TEST(a_folder_without_evidence_is_no_pass)
 {
     char command[128];
@@ -437,6 +470,7 @@ int main(void)
     tcase_add_test(order, a_record_that_a_kill_has_torn_spoils_no_other);
     tcase_add_test(order, a_second_attempt_after_a_death_is_no_overlap_and_is_measured);
     tcase_add_test(order, a_death_while_the_front_dies_too_is_not_measured);
+    tcase_add_test(order, a_death_by_sigsegv_that_was_brought_about_is_in_order);
     tcase_add_test(order, one_that_starts_behind_the_end_of_the_other_is_in_order);
     tcase_add_checked_fixture(planted, make_evidence, remove_evidence);
     tcase_add_test(planted, an_acknowledged_job_without_a_row_is_lost);
@@ -458,6 +492,9 @@ int main(void)
     tcase_add_test(planted, one_that_had_to_fail_and_succeeded_has_ended_wrong);
     tcase_add_test(planted, an_answer_that_the_store_contradicts_is_a_wrong_end);
     tcase_add_test(planted, a_status_that_may_not_be_is_a_wrong_answer);
+    tcase_add_test(planted, one_more_by_sigsegv_than_was_brought_about_is_found);
+    tcase_add_test(planted, an_abort_is_found);
+    tcase_add_test(planted, a_broken_invariant_is_found);
     tcase_add_test(planted, a_folder_without_evidence_is_no_pass);
     tcase_add_test(planted, a_store_without_a_witness_is_no_pass);
     suite_add_tcase(suite, order);
