@@ -18,7 +18,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
+#include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -324,12 +324,12 @@ size_t instance_children(pid_t parent, struct process *children, size_t room)
 
 bool instance_signal(pid_t pid, pid_t parent, enum role role, int number, int *pidfd)
 {
-    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    int fd = pidfd_open(pid, 0);
     if (fd < 0)
         return false;
     /* Looked at after the descriptor was had, so it is this process that is signalled, and no later one. */
-    bool sent = parent_of(pid) == parent && role_of(pid) == role &&
-                syscall(SYS_pidfd_send_signal, fd, number, NULL, 0) == 0;
+    bool sent =
+        parent_of(pid) == parent && role_of(pid) == role && pidfd_send_signal(fd, number, NULL, 0) == 0;
     if (sent && pidfd != NULL)
         *pidfd = fd;
     else

@@ -5,7 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/syscall.h>
+#include <sys/pidfd.h>
 #include <unistd.h>
 
 enum { PROBE_MS = 2, PROBE_PATIENCE_MS = 500, STOP_LEAST_MS = 30, STOP_MOST_MS = 700, DOWN_MS = 20 };
@@ -83,8 +83,7 @@ static void let_go_on(struct killer *killer, int64_t now)
             i++;
             continue;
         }
-        syscall(SYS_pidfd_send_signal, killer->stopped[i].pidfd, SIGCONT, NULL,
-                0); /* it may be dead by now */
+        pidfd_send_signal(killer->stopped[i].pidfd, SIGCONT, NULL, 0); /* it may be dead by now */
         close(killer->stopped[i].pidfd);
         killer->stopped[i] = killer->stopped[--killer->stopped_count];
     }
