@@ -139,6 +139,14 @@ static bool make_store(const struct instance *instance)
     return err == ERR_OK;
 }
 
+/* Without it we would find nobody to kill. */
+static bool can_see_children(void)
+{
+    char path[PROC_BYTES];
+    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+    return access(path, R_OK) == 0 || complain(path);
+}
+
 bool instance_prepare(struct instance *instance, const struct torture_options *options)
 {
     *instance = (struct instance){.options = options};
@@ -148,7 +156,7 @@ bool instance_prepare(struct instance *instance, const struct torture_options *o
     instance->program[bytes] = '\0';
     if (prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) /* whoever outlives the supervisor becomes our child */
         return complain("PR_SET_CHILD_SUBREAPER");
-    return make_folder(instance) && make_inside(instance) && find_port(instance) &&
+    return can_see_children() && make_folder(instance) && make_inside(instance) && find_port(instance) &&
            write_configuration(instance) && make_store(instance);
 }
 
