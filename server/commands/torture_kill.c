@@ -42,7 +42,6 @@ static const int NUMBERS[] = {
 void killer_init(struct killer *killer, struct instance *instance, struct load *load)
 {
     *killer = (struct killer){.instance = instance, .load = load};
-    killer->dice.state = ~instance->options->seed;
     http_client_init(&killer->probe);
 }
 
@@ -176,6 +175,7 @@ static bool is_possible(const struct killer *killer, enum torture_signal blow)
 
 static void strike(struct killer *killer, int64_t now)
 {
+    killer->dice = dice_of(~killer->instance->options->seed, ++killer->tries);
     enum torture_victim victim =
         (enum torture_victim)dice_share(&killer->dice, MIXES[killer->instance->options->mix], VICTIM_COUNT);
     enum torture_signal blow = (enum torture_signal)dice_share(&killer->dice, BLOWS[victim], BLOW_COUNT);

@@ -17,11 +17,11 @@ static const char *const CONFLICTS[] = {"reject", "return", "replace"};
 enum { CONFLICT_COUNT = sizeof CONFLICTS / sizeof CONFLICTS[0] };
 
 /* Of the last ones that were acknowledged; fewer if there are not so many. */
-static void choose_after(struct load *load, struct planned *job)
+static void choose_after(const struct load *load, struct dice *dice, struct planned *job)
 {
-    unsigned wanted = dice_between(&load->dice, 1, TORTURE_AFTER_MAX), number = load->job_count;
+    unsigned wanted = dice_between(dice, 1, TORTURE_AFTER_MAX), number = load->job_count;
     for (unsigned i = 0; i < wanted; i++) {
-        number -= number > 1 + RECENT ? dice_between(&load->dice, 1, RECENT) : 1;
+        number -= number > 1 + RECENT ? dice_between(dice, 1, RECENT) : 1;
         if (number == 0 || number >= load->job_count)
             return;
         if (load->jobs[number].acked)
@@ -29,10 +29,9 @@ static void choose_after(struct load *load, struct planned *job)
     }
 }
 
-static void choose_work(struct load *load, struct planned *job)
+static void choose_work(const struct load *load, struct dice *dice, struct planned *job)
 {
     struct torture_order *order = &job->order;
-    struct dice *dice = &load->dice;
     order->work_ms = dice_below(dice, 5);
     switch (job->kind) {
     case KIND_LONG:
@@ -67,7 +66,7 @@ static void choose_work(struct load *load, struct planned *job)
         break;
     case KIND_AFTER:
     case KIND_DEPENDENT:
-        choose_after(load, job);
+        choose_after(load, dice, job);
         break;
     case KIND_DELAYED:
         job->delay_ms = dice_between(dice, 20, 1500);
@@ -95,15 +94,15 @@ static bool make_room(struct load *load)
 struct planned *plan_next(struct load *load)
 {
     struct planned job = {.kind = KIND_QUICK, .order = {.number = load->job_count}};
+    struct dice dice = dice_of(load->instance->options->seed, load->job_count);
     if (!make_room(load))
         return NULL;
     if (!load->calm)
-        job.kind = (enum torture_kind)dice_share(&load->dice, SHARES, KIND_COUNT);
-    choose_work(load, &job);
-    job.priority =
-        dice_below(&load->dice, 2) == 0 ? PRIORITY_COUNT - 1 : dice_below(&load->dice, PRIORITY_COUNT);
+        job.kind = (enum torture_kind)dice_share(&dice, SHARES, KIND_COUNT);
+    choose_work(load, &dice, &job);
+    job.priority = dice_below(&dice, 2) == 0 ? PRIORITY_COUNT - 1 : dice_below(&dice, PRIORITY_COUNT);
     job.plugin =
-        load->instance->options->plugin != NULL && job.order.heir_ms == 0 && dice_below(&load->dice, 2) == 0;
+        load->instance->options->plugin != NULL && job.order.heir_ms == 0 && dice_below(&dice, 2) == 0;
     load->jobs[load->job_count] = job;
     return &load->jobs[load->job_count++];
 }

@@ -10,8 +10,9 @@
  *     torture_report.c    the page at the end
  *     torture_attempt.c   what a job does (its own header: plugins use it, too)
  *
- * All choices are made by dice of the seed, one for each of load and killer; what the machine makes of them
- * is not repeatable, so the evidence is kept when something was found.
+ * All choices are made by dice. Those of job N and of blow N are thrown from the seed and N alone, so they
+ * are the same in each run; what the machine makes of them is not, so the evidence is kept when something was
+ * found.
  *
  * The evidence, in one folder: client.log (below), ledger (torture_attempt.h), state/forkpool.db with its
  * witness (server/store/witness.h), server.log. A line of client.log is a word, nanoseconds of the monotonic
@@ -173,6 +174,7 @@ int torture_find(const char *const *texts, int count, const char *text);
 struct dice {
     uint64_t state;
 };
+struct dice dice_of(uint64_t seed, uint64_t number);                     /* for one job or blow */
 uint32_t dice_below(struct dice *dice, uint32_t limit);                  /* 0 to limit - 1 */
 uint32_t dice_between(struct dice *dice, uint32_t least, uint32_t most); /* both included */
 int dice_share(struct dice *dice, const unsigned *shares, int count);    /* by weights, not all 0 */
@@ -402,7 +404,7 @@ struct killer {
     struct load *load;
     struct dice dice;
     int64_t next_ns;
-    unsigned kills;
+    unsigned kills, tries; /* tries: also those that have met nobody */
     struct {
         int pidfd;
         bool heavy; /* front or supervisor: nothing that is measured meanwhile counts */

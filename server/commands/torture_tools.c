@@ -37,6 +37,13 @@ static uint64_t roll(struct dice *dice)
     return value ^ (value >> 31);
 }
 
+struct dice dice_of(uint64_t seed, uint64_t number)
+{
+    struct dice dice = {seed ^ (number * 0xd1342543de82ef95u)};
+    dice.state = roll(&dice); /* so that neighbours have nothing in common */
+    return dice;
+}
+
 uint32_t dice_below(struct dice *dice, uint32_t limit)
 {
     return (uint32_t)((roll(dice) >> 32) * limit >> 32);
