@@ -95,7 +95,7 @@ def test_it_ends_early_when_interrupted_and_checks_all_the_same(tmp_path):
 
 
 def test_it_ends_when_as_many_jobs_as_were_asked_for_have_ended(tmp_path):
-    status, report = finish(start(tmp_path, "--minutes", 0.5, "--jobs", 200, "--mix", "workers", "--seed", 6))
+    status, report = finish(start(tmp_path, "--minutes", 0.5, "--jobs", 60, "--mix", "workers", "--seed", 6))
     assert status == 0, report
     assert number(r"kills +\d+ in (\d+) s", report) < 25
 
