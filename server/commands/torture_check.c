@@ -299,9 +299,8 @@ static bool is_heavy(const struct blow *blow)
     return blow->victim == VICTIM_FRONT || blow->victim == VICTIM_SUPERVISOR || blow->victim == VICTIM_GROUP;
 }
 
-/* Rule, fixed beforehand: a death counts if its job has the first priority, since others may have to wait for
- * their place in line, and unless front or supervisor were struck within the second before it, or after it
- * and before the next start. */
+/* Rule, fixed beforehand: a death counts unless front or supervisor were struck within the second before it,
+ * or after it and before the next start of its job. */
 static bool is_disturbed(const struct evidence *evidence, int64_t from_ns, int64_t to_ns)
 {
     for (size_t i = 0; i < evidence->blow_count; i++) {
@@ -340,18 +339,40 @@ static const struct entry *running_at(const struct evidence *evidence, const str
     return NULL;
 }
 
+/* The server's own clock, between the death and the next start; -1: it says nothing. */
+static int64_t requeued_ns(const struct evidence *evidence, const struct blow *blow, const struct entry *next)
+{
+    int64_t most_ms = (next->at_ns - blow->at_ns) / NS_PER_MS + 2;
+    for (size_t i = 0; i < evidence->requeue_count; i++) {
+        int64_t ms = evidence->requeues[i].real_ms - blow->real_ms;
+        if (ms >= 0 && ms <= most_ms && id_equal(evidence->requeues[i].id, next->id))
+            return ms * NS_PER_MS;
+    }
+    return -1;
+}
+
+static void measure_next(struct checking *checking, const struct blow *blow, const struct entry *next)
+{
+    const struct evidence *evidence = &checking->evidence;
+    const struct asked *asked = evidence_find(&checking->evidence, next->number);
+    int64_t requeued = requeued_ns(evidence, blow, next);
+    if (is_disturbed(evidence, blow->at_ns, next->at_ns))
+        return;
+    if (requeued >= 0)
+        samples_add(&checking->verdict->requeued, requeued);
+    if (asked != NULL && asked->priority == PRIORITY_COUNT - 1)
+        samples_add(&checking->verdict->again, next->at_ns - blow->at_ns);
+}
+
 static void measure_blow(struct checking *checking, const struct blow *blow)
 {
-    struct evidence *evidence = &checking->evidence;
-    const struct entry *run = running_at(evidence, blow), *entry;
-    const struct asked *asked = run == NULL ? NULL : evidence_find(evidence, run->number);
-    if (asked == NULL || asked->priority != PRIORITY_COUNT - 1)
+    const struct entry *run = running_at(&checking->evidence, blow), *entry;
+    if (run == NULL)
         return;
     for (size_t place = first_of(checking, run->id); (entry = entry_at(checking, place, run->id)) != NULL;
          place++)
         if (entry->at_ns > blow->at_ns && strcmp(entry->what, "start") == 0) {
-            if (!is_disturbed(evidence, blow->at_ns, entry->at_ns))
-                samples_add(&checking->verdict->again, entry->at_ns - blow->at_ns);
+            measure_next(checking, blow, entry);
             return;
         }
 }

@@ -1,5 +1,7 @@
-/* client.log and ledger, read. */
+/* client.log, ledger and server.log, read. */
 #include "torture_private.h"
+
+#include "clock.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -149,7 +151,8 @@ static void take_blow(struct reading *reading, int64_t at_ns, const char *rest)
     struct evidence *evidence = reading->evidence;
     char victim[WORD_BYTES], signal[WORD_BYTES];
     int pid, who, how;
-    if (sscanf(rest, "%15s %15s %d", victim, signal, &pid) != 3)
+    int64_t real_ms = 0;
+    if (sscanf(rest, "%15s %15s %d %" SCNd64, victim, signal, &pid, &real_ms) < 3)
         return;
     who = torture_find(torture_victim_texts, VICTIM_COUNT, victim);
     how = torture_find(torture_blow_texts, BLOW_COUNT, signal);
@@ -161,7 +164,7 @@ static void take_blow(struct reading *reading, int64_t at_ns, const char *rest)
         return;
     evidence->blows = blows;
     blows[evidence->blow_count - 1] =
-        (struct blow){at_ns, (enum torture_victim)who, (enum torture_signal)how, pid};
+        (struct blow){at_ns, real_ms, (enum torture_victim)who, (enum torture_signal)how, pid};
     reading->verdict->kills[who][how]++;
 }
 
@@ -227,7 +230,40 @@ static void take_entry(struct reading *reading, const char *line)
     mark_entry(evidence, evidence->entry_count);
 }
 
-/* --- both --- */
+/* --- the server's log --- */
+
+/* The text of a member that is a string without escapes. */
+static bool text_in(const char *line, const char *member, char *out, size_t room)
+{
+    char quoted[32];
+    snprintf(quoted, sizeof quoted, "\"%s\":\"", member);
+    const char *from = strstr(line, quoted);
+    if (from == NULL)
+        return false;
+    from += strlen(quoted);
+    text_copy(out, room, from, strcspn(from, "\""));
+    return true;
+}
+
+static void take_event(struct reading *reading, const char *line)
+{
+    struct evidence *evidence = reading->evidence;
+    struct requeue requeue;
+    char event[WORD_BYTES], time[CLOCK_TEXT_BYTES], id[ID_TEXT_BYTES];
+    if (!text_in(line, "event", event, sizeof event) ||
+        (strcmp(event, "job.lost") != 0 && strcmp(event, "job.crash") != 0) ||
+        !text_in(line, "time", time, sizeof time) || clock_parse(time, &requeue.real_ms) != ERR_OK ||
+        !text_in(line, "job", id, sizeof id) || id_parse(id, &requeue.id) != ERR_OK)
+        return;
+    struct requeue *requeues = one_more(reading, evidence->requeues, &evidence->requeue_count,
+                                        &evidence->requeue_room, sizeof *requeues);
+    if (requeues == NULL)
+        return;
+    evidence->requeues = requeues;
+    requeues[evidence->requeue_count - 1] = requeue;
+}
+
+/* --- all --- */
 
 static enum err read_lines(struct reading *reading, const char *folder, const char *name,
                            void (*take)(struct reading *, const char *))
@@ -255,7 +291,9 @@ enum err evidence_read(const char *folder, struct evidence *evidence, struct ver
     struct reading reading = {.evidence = evidence, .verdict = verdict};
     *evidence = (struct evidence){0};
     enum err err = read_lines(&reading, folder, "client.log", take_line);
-    return err == ERR_OK ? read_lines(&reading, folder, "ledger", take_entry) : err;
+    if (err == ERR_OK)
+        err = read_lines(&reading, folder, "ledger", take_entry);
+    return err == ERR_OK ? read_lines(&reading, folder, "server.log", take_event) : err;
 }
 
 void evidence_fini(struct evidence *evidence)
@@ -263,4 +301,5 @@ void evidence_fini(struct evidence *evidence)
     free(evidence->asked);
     free(evidence->entries);
     free(evidence->blows);
+    free(evidence->requeues);
 }

@@ -2,6 +2,7 @@
 
 #include "clock.h"
 
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -182,6 +183,7 @@ static void strike(struct killer *killer, int64_t now)
     int64_t rest = dice_between(&killer->dice, RESTS[victim].least_ms, RESTS[victim].most_ms);
     struct target target;
     int pidfd = -1;
+    int64_t real_ms = clock_real_ms();
     killer->next_ns = now + rest * NS_PER_MS;
     if (!find_target(killer, victim, &target) || !is_possible(killer, blow)) {
         killer->next_ns = now + DOWN_MS * NS_PER_MS;
@@ -199,8 +201,8 @@ static void strike(struct killer *killer, int64_t now)
         killer->instance->felled_ns = now;
     }
     killer->kills++;
-    load_note(killer->load, DIARY_KILLED, "%s %s %d", torture_victim_texts[victim], torture_blow_texts[blow],
-              (int)target.pid);
+    load_note(killer->load, DIARY_KILLED, "%s %s %d %" PRId64, torture_victim_texts[victim],
+              torture_blow_texts[blow], (int)target.pid, real_ms);
 }
 
 /* ------------------------------------------------------------------------------------------ recovery */

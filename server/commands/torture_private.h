@@ -148,7 +148,7 @@ enum torture_fault {
     D(ODD, "odd")           /* number status: what may not be answered */                                    \
     D(CANCEL, "cancel")     /* number status */                                                              \
     D(ENDED, "ended")       /* number state: what an answer said */                                          \
-    D(KILLED, "killed")     /* victim signal pid */
+    D(KILLED, "killed")     /* victim signal pid, milliseconds of real time */
 
 enum torture_diary {
 #define D(name, text) DIARY_##name,
@@ -208,8 +208,9 @@ struct verdict {
     size_t rows, ends[JOB_STATE_COUNT]; /* ends: rows by state */
     size_t starts, torn;
     size_t kills[VICTIM_COUNT][BLOW_COUNT];
-    struct samples again; /* ns from a worker's death to the next start of its job, if that is one of the
-                             first priority */
+    /* ns from a worker's death until its job is charged and queued again, and until its next start; the
+     * latter if the job is one of the first priority */
+    struct samples requeued, again;
 };
 void verdict_add(struct verdict *verdict, enum torture_fault fault, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -253,10 +254,16 @@ struct entry {
 };
 
 struct blow {
-    int64_t at_ns;
+    int64_t at_ns, real_ms;
     enum torture_victim victim;
     enum torture_signal signal;
     int pid;
+};
+
+/* What the server's log says of a job whose worker died: it was charged and is to run again. */
+struct requeue {
+    struct id id;
+    int64_t real_ms;
 };
 
 struct evidence {
@@ -266,6 +273,8 @@ struct evidence {
     size_t entry_count, entry_room;
     struct blow *blows; /* owned */
     size_t blow_count, blow_room;
+    struct requeue *requeues; /* owned */
+    size_t requeue_count, requeue_room;
 };
 
 /* What the lines contradict by themselves goes into the verdict. */

@@ -73,7 +73,8 @@ static void put_figures(struct buf *out, struct verdict *verdict, const struct f
 {
     const struct holding *before = &figures->held_before, *after = &figures->held_after;
     buf_printf(out, "\n%-26s%8s%9s%9s%9s   aim\n", "recovery in ms", "count", "p50", "p99", "max");
-    put_times(out, "job runs again after death", &verdict->again, 20);
+    put_times(out, "job queued again", &verdict->requeued, 20);
+    put_times(out, "job started again", &verdict->again, 0);
     put_times(out, "pool full again", figures->pool, 100);
     put_times(out, "front ready again", figures->front, 500);
     put_times(out, "everything ready again", figures->start, 0);

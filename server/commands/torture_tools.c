@@ -125,6 +125,7 @@ size_t verdict_total(const struct verdict *verdict)
 
 void verdict_fini(struct verdict *verdict)
 {
+    samples_fini(&verdict->requeued);
     samples_fini(&verdict->again);
 }
 

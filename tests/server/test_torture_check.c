@@ -174,16 +174,22 @@ END_TEST
 
 START_TEST(a_second_attempt_after_a_death_is_no_overlap_and_is_measured)
 {
+    char text[ID_TEXT_BYTES];
     struct id id = ended(waiting(1), JOB_SUCCEEDED, "\"bb\"");
     asked(1, "quick", "succeeded", "-");
     acked(1, id);
     wrote("start", id, 1, "aa", 10);
-    write_line("client.log", "killed 15000000 worker KILL 100\n");
+    write_line("client.log", "killed 15000000 worker KILL 100 1000000000000\n");
+    id_format(id, text);
+    write_line("server.log",
+               "{\"time\":\"2001-09-09T01:46:40.003Z\",\"event\":\"job.lost\",\"job\":\"%s\"}\n", text);
     wrote("start", id, 1, "bb", 22);
     wrote("end", id, 1, "bb", 30);
     passes();
     ck_assert_uint_eq(verdict.again.count, 1);
     ck_assert_int_eq(verdict.again.at[0], 7000000);
+    ck_assert_uint_eq(verdict.requeued.count, 1);
+    ck_assert_int_eq(verdict.requeued.at[0], 3000000);
 }
 END_TEST
 
