@@ -364,10 +364,19 @@ static void measure_next(struct checking *checking, const struct blow *blow, con
         samples_add(&checking->verdict->again, next->at_ns - blow->at_ns);
 }
 
+/* Its command was struck before: then that attempt may have ended without a record, and the worker waited. */
+static bool was_struck(const struct evidence *evidence, const struct entry *run, const struct blow *before)
+{
+    for (const struct blow *blow = evidence->blows; blow < before; blow++)
+        if (blow->victim == VICTIM_CHILD && blow->pid == run->pid && blow->at_ns > run->at_ns)
+            return true;
+    return false;
+}
+
 static void measure_blow(struct checking *checking, const struct blow *blow)
 {
     const struct entry *run = running_at(&checking->evidence, blow), *entry;
-    if (run == NULL)
+    if (run == NULL || was_struck(&checking->evidence, run, blow))
         return;
     for (size_t place = first_of(checking, run->id); (entry = entry_at(checking, place, run->id)) != NULL;
          place++)
