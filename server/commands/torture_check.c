@@ -390,7 +390,7 @@ static void measure(struct checking *checking)
 {
     for (size_t i = 0; i < checking->evidence.blow_count; i++) {
         const struct blow *blow = &checking->evidence.blows[i];
-        if (blow->victim == VICTIM_WORKER && (blow->signal == BLOW_KILL || blow->signal == BLOW_SEGV))
+        if (blow->victim == VICTIM_WORKER && blow->signal == BLOW_KILL) /* others wait if it is stopped */
             measure_blow(checking, blow);
     }
 }

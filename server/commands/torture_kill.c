@@ -147,7 +147,8 @@ static void begin_watches(struct killer *killer, enum torture_victim victim, enu
         return;
     if (victim == VICTIM_WORKER) {
         bool full = instance_workers(killer->instance) >= killer->instance->options->workers;
-        killer->pool.since_ns = kills && quiet && up && full && killer->pool.since_ns == 0 ? now : 0;
+        killer->pool.since_ns =
+            blow == BLOW_KILL && quiet && up && full && killer->pool.since_ns == 0 ? now : 0;
         killer->pool.gone = pid;
         return;
     }
