@@ -6,8 +6,6 @@
 
 enum { MANY = 3 * SLOT_COUNT };
 
-static struct asked many[2 * MANY];
-
 /* --- requests --- */
 
 static inline void send_errand(struct asked *asked, enum work_kind kind, struct id id)
