@@ -117,56 +117,34 @@ void front_look(struct front *front, struct errand *errand)
     ask(front, errand, WORK_LOOK);
 }
 
-/* Of a queue that has starts to measure by; one in which nothing waits starts at once. */
-static double estimate_seconds(struct queue *queue, int64_t depth)
-{
-    double per_s = (double)atomic_load_explicit(&queue->starts_milli, memory_order_relaxed) / 1000;
-    if (atomic_load_explicit(&queue->held, memory_order_relaxed))
-        return -1;
-    return depth <= 0 ? 0 : per_s > 0 ? (double)depth / per_s : -1;
-}
-
-static int64_t retry_after_s(struct queue *queue, int64_t jobs)
-{
-    double per_s = (double)atomic_load_explicit(&queue->starts_milli, memory_order_relaxed) / 1000;
-    double seconds = per_s > 0 ? (double)jobs / per_s : 60;
-    return seconds < 1 ? 1 : seconds > 3600 ? 3600 : (int64_t)(seconds + 0.999);
-}
-
-enum err front_admit(struct front *front, const struct job_spec *spec, int64_t start_within_ms,
-                     struct estimate *estimate)
+enum err front_admit(struct front *front, const struct job_spec *spec, struct admission *admission)
 {
     struct lineup *lineup = &front->dispatcher.lineup;
-    struct queue *queue = lineup_queue(lineup, spec->queue);
-    int64_t depth = atomic_load_explicit(&queue->depth, memory_order_relaxed) +
-                    atomic_fetch_add_explicit(&queue->incoming, 1, memory_order_relaxed);
-    bool held = atomic_load_explicit(&lineup->held, memory_order_relaxed);
-    *estimate = (struct estimate){.seconds = held ? -1 : estimate_seconds(queue, depth),
-                                  .retry_after_s = 60,
-                                  .depth = depth,
-                                  .max_depth = atomic_load_explicit(&queue->max_depth, memory_order_relaxed)};
-    enum err err = ERR_OK;
-    if (atomic_load_explicit(&lineup->closed, memory_order_relaxed) ||
-        atomic_load_explicit(&queue->closed, memory_order_relaxed))
-        err = ERR_QUEUE_CLOSED;
-    else if (estimate->max_depth != LIMIT_NOT_SET && depth >= estimate->max_depth)
-        err = ERR_QUEUE_FULL;
-    else if (start_within_ms >= 0 && (estimate->seconds * 1000 > (double)start_within_ms ||
-                                      (estimate->seconds < 0 && (held || atomic_load(&queue->held)))))
-        err = ERR_TOO_LATE;
-    if (err == ERR_QUEUE_FULL)
-        estimate->retry_after_s = retry_after_s(queue, depth - estimate->max_depth + 1);
-    if (err == ERR_TOO_LATE)
-        estimate->retry_after_s = retry_after_s(queue, depth);
-    if (err != ERR_OK)
-        front_unadmit(front, spec);
-    return err;
+    return lineup_reserve(lineup, lineup_queue(lineup, spec->queue), admission);
 }
 
 void front_unadmit(struct front *front, const struct job_spec *spec)
 {
-    struct queue *queue = lineup_queue(&front->dispatcher.lineup, spec->queue);
-    atomic_fetch_sub_explicit(&queue->incoming, 1, memory_order_relaxed);
+    lineup_unreserve(lineup_queue(&front->dispatcher.lineup, spec->queue));
+}
+
+enum err front_may_retry(struct front *front, const char *queue, struct admission *admission)
+{
+    struct lineup *lineup = &front->dispatcher.lineup;
+    struct queue *found = lineup_queue(lineup, queue);
+    enum err err = lineup_reserve(lineup, found, admission);
+    if (err == ERR_OK)
+        lineup_unreserve(found);
+    return err == ERR_QUEUE_CLOSED ? err : ERR_OK;
+}
+
+bool front_any_drain(struct front *front)
+{
+    struct lineup *lineup = &front->dispatcher.lineup;
+    bool any = atomic_load_explicit(&lineup->closed, memory_order_relaxed);
+    for (struct queue *queue = lineup_first_queue(lineup); queue; queue = lineup_next_queue(queue))
+        any = any || atomic_load_explicit(&queue->closed, memory_order_relaxed);
+    return any;
 }
 
 void front_wait(struct front *front, struct waiter *waiter)

@@ -178,13 +178,6 @@ static bool evict_ready(struct dispatcher *dispatcher, const struct job_spec *sp
     return false;
 }
 
-/* It waits at a gate that is closed, or its whole queue does. */
-static bool is_held_up(const struct lane *lane)
-{
-    return lane->queue->parked ||
-           (lane->heap != NULL && lane->heap != &lane->queue->levels[lane->level].lanes);
-}
-
 /* One that a limit holds up, however urgent it is. */
 static bool evict_held_up(struct dispatcher *dispatcher)
 {
@@ -193,7 +186,7 @@ static bool evict_held_up(struct dispatcher *dispatcher)
         for (uint32_t slot = ready->last; slot != CELL_END;
              slot = dispatcher->cells[slot].links[ready->link].prev) {
             const struct cell *cell = &dispatcher->cells[slot];
-            if (cell->memory || !is_held_up(cell->lane))
+            if (cell->memory || !lane_is_held_up(cell->lane))
                 continue;
             cells_leave_ready(dispatcher, slot);
             admit_send_back(dispatcher, slot);
@@ -246,7 +239,7 @@ static void admit_filled(struct dispatcher *dispatcher, const struct job *job, u
 static bool may_be_hot(const struct dispatcher *dispatcher, const struct lane *lane)
 {
     return lane->cold_seq == NO_SEQ && !lane_is_paused(&dispatcher->lineup, lane) &&
-           lane->ready.count < (is_held_up(lane) ? LANE_HELD_MOST : LANE_MOST);
+           lane->ready.count < (lane_is_held_up(lane) ? LANE_HELD_MOST : LANE_MOST);
 }
 
 /* They are read with its row, once it is next in line: many at a time would be a lot. */
@@ -279,7 +272,7 @@ enum err admit_row(struct dispatcher *dispatcher, const struct job *job)
     if (hot_find(dispatcher->hot, job->spec.id) != HOT_NONE)
         return ERR_OK;
     const struct lane *lane = lineup_find(&dispatcher->lineup, job->spec.lane);
-    bool in_line = lane != NULL && lane->heap != NULL && !is_held_up(lane);
+    bool in_line = lane != NULL && lane->heap != NULL && !lane_is_held_up(lane);
     if (fill_stored(dispatcher, job, in_line, &slot) != ERR_OK)
         return ERR_FULL;
     admit_filled(dispatcher, job, slot);
@@ -335,11 +328,29 @@ static enum err admit_memory(struct dispatcher *dispatcher, struct work *work)
     return ERR_OK;
 }
 
-/* It counts as waiting now, or does not come to that: the place that front_admit reserved is given up. */
+/* It counts as waiting now, or does not come to that: the place that was reserved for it is given up. */
 static void arrive(struct dispatcher *dispatcher, const struct job_spec *spec)
 {
-    struct queue *queue = lineup_queue(&dispatcher->lineup, spec->queue);
-    atomic_fetch_sub_explicit(&queue->incoming, 1, memory_order_relaxed);
+    lineup_unreserve(lineup_queue(&dispatcher->lineup, spec->queue));
+}
+
+bool admit_is_put_off(enum job_state state)
+{
+    return state == JOB_SCHEDULED || state == JOB_RETRYING || state == JOB_BLOCKED;
+}
+
+void admit_put_off(struct dispatcher *dispatcher, const struct job *job)
+{
+    if (!admit_is_put_off(job->state))
+        return;
+    lineup_put_off(&dispatcher->lineup, job->spec.queue, 1);
+    fetch_due_at(dispatcher, job->spec.run_at_ms);
+}
+
+void admit_put_off_ends(struct dispatcher *dispatcher, const struct job_spec *spec, enum job_state from)
+{
+    if (admit_is_put_off(from))
+        lineup_put_off(&dispatcher->lineup, spec->queue, -1);
 }
 
 void admit_new(struct dispatcher *dispatcher, const struct job *job)
@@ -347,7 +358,7 @@ void admit_new(struct dispatcher *dispatcher, const struct job *job)
     if (job->state == JOB_QUEUED)
         admit_stored(dispatcher, job);
     else if (!job_is_terminal(job->state)) {
-        fetch_due_at(dispatcher, job->spec.run_at_ms);
+        admit_put_off(dispatcher, job);
         fetch_expiry_at(dispatcher, &job->spec);
     }
     arrive(dispatcher, &job->spec);

@@ -123,6 +123,7 @@ static void count_ended(struct dispatcher *dispatcher, const struct job *job, en
     atomic_fetch_add_explicit(&row->finished[job->state], 1, memory_order_relaxed);
     if (from == JOB_QUEUED && lane != NULL)
         lineup_wait(lane, -1);
+    admit_put_off_ends(dispatcher, &job->spec, from);
     LOG(JOB_END, LOG_ID(job->spec.id), LOG_TEXT("task", job->spec.task),
         LOG_TEXT("state", job_state_text(job->state)), LOG_INT("attempt", job->spec.attempt));
 }

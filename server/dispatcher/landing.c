@@ -256,8 +256,7 @@ static void leave_slot(struct dispatcher *dispatcher, struct work *work)
     CRASH_POINT(WAITERS_TOLD);
     if (job_is_terminal(job->state)) /* who came in between saw the slot, which still read as running */
         landing_notify(waiters_take(dispatcher->waiters, job->spec.id), NULL);
-    if (job->state == JOB_RETRYING)
-        fetch_due_at(dispatcher, job->spec.run_at_ms);
+    admit_put_off(dispatcher, job);
 }
 
 /* A crash or loss, now on record: the job waits again in its slot. */

@@ -82,6 +82,11 @@ void lineup_measure(struct lineup *lineup, int64_t now_ns)
     lineup->measured_ns = now_ns;
 }
 
+void lineup_ran(struct task_line *task, int64_t run_ns)
+{
+    task->run_ns = task->run_ns == 0 ? run_ns : task->run_ns + (run_ns - task->run_ns) / 8;
+}
+
 void lineup_leave_pool(struct lineup *lineup, struct queue *queue)
 {
     if (!queue->between_pools)

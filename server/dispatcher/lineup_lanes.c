@@ -216,6 +216,12 @@ struct lane *lineup_lane(struct lineup *lineup, const struct job_spec *spec)
     return lane;
 }
 
+bool lane_is_held_up(const struct lane *lane)
+{
+    return lane->queue->parked ||
+           (lane->heap != NULL && lane->heap != &lane->queue->levels[lane->level].lanes);
+}
+
 /* Nobody refers to it any more. */
 static void retire_key(struct lineup *lineup, struct key_line *key)
 {

@@ -86,6 +86,19 @@ static enum err take_lane(void *context, const struct store_lane *found)
     return ERR_OK;
 }
 
+/* What waits in the store for its time, or for others. */
+static enum err count_put_off(struct dispatcher *dispatcher, struct store_reader *reader)
+{
+    struct store_count *counts;
+    size_t count;
+    enum err err = store_counts(reader, &counts, &count);
+    for (size_t i = 0; i < count; i++)
+        if (admit_is_put_off(counts[i].state))
+            lineup_put_off(&dispatcher->lineup, counts[i].queue, counts[i].jobs);
+    free(counts);
+    return err;
+}
+
 enum err recovery_take_over(struct dispatcher *dispatcher)
 {
     if (segment_verify(dispatcher->segment) != ERR_OK)
@@ -100,6 +113,8 @@ enum err recovery_take_over(struct dispatcher *dispatcher)
     enum err err = change_load_settings(dispatcher, reader);
     if (err == ERR_OK)
         err = timetable_load(dispatcher, reader);
+    if (err == ERR_OK)
+        err = count_put_off(dispatcher, reader);
     if (err != ERR_OK)
         return err;
     configure(dispatcher, dispatcher->config);

@@ -265,6 +265,8 @@ static enum err run_fire(const struct committer *committer, struct work *work)
         job = NULL;
     if (err == ERR_OK && job != NULL)
         err = store_next_seq(committer->store, &job->spec.seq);
+    if (err == ERR_OK && job != NULL) /* so its document says for whom it waits, and a retry does again */
+        err = schedule_mark_after(job, fire->open, fire->open_count);
     if (err == ERR_OK && job != NULL) {
         job->state = JOB_QUEUED;
         job->spec.stored = 1;

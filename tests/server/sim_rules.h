@@ -340,6 +340,9 @@ static inline void check_nothing_left(void)
          queue = lineup_next_queue(queue)) {
         if (queue->waiting != 0)
             broken("counts: %lld wait in queue %s at the end", (long long)queue->waiting, queue->name);
+        int64_t put_off = atomic_load(&queue->put_off);
+        if (put_off != 0)
+            broken("counts: %lld are put off in queue %s at the end", (long long)put_off, queue->name);
         if (queue->gate.in_flight != 0)
             broken("counts: %u in flight in queue %s at the end", queue->gate.in_flight, queue->name);
     }
