@@ -148,7 +148,10 @@ static const struct {
     {"start_within", "nobody waits for the answer; expires_in says how long each job may wait"},
     {"after", "the jobs that it names are there once; overlap says what waits for what"},
     {"ref", "it comes alone"},
-    {"batch", "it comes alone"}};
+    {"batch", "it comes alone"},
+    {"idempotency_key",
+     "each of its times makes a job of its own, once; unique is for jobs that must not stand "
+     "beside each other"}};
 
 static void check_members(const struct json_scan *scan, struct problem *problem)
 {
@@ -173,11 +176,17 @@ static void check_members(const struct json_scan *scan, struct problem *problem)
 static void check_unique(const struct job *job, struct problem *problem)
 {
     struct unique_rule rule;
-    if (extras_unique(job->extras, &rule) && rule.on_conflict == CONFLICT_REPLACE)
-        problem_add(
-            problem, ERR_INVALID_FIELD, PLACE_POINTER, "/unique/on_conflict",
-            "on_conflict is \"replace\", but must be reject or return here; the schedule's own overlap "
-            "\"replace\" cancels its last job");
+    if (!extras_unique(job->extras, &rule) || rule.on_conflict == CONFLICT_REJECT)
+        return;
+    bool replace = rule.on_conflict == CONFLICT_REPLACE;
+    problem_hint(problem,
+                 "leave it out: a time whose job would be a duplicate is skipped, and last_error names "
+                 "the job that holds the key");
+    problem_add(problem, ERR_INVALID_FIELD, PLACE_POINTER, "/unique/on_conflict",
+                "on_conflict is \"%s\", but must be reject in the job of a schedule: %s",
+                on_conflict_text(rule.on_conflict),
+                replace ? "the schedule's own overlap \"replace\" cancels its last job"
+                        : "nobody waits for the answer");
 }
 
 enum err codec_schedule_job(const struct config *config, const struct catalogue *catalogue, struct text body,
@@ -258,6 +267,13 @@ static enum err finish(const struct config *config, const struct catalogue *cata
     else if (problem->err == ERR_OK &&
              codec_schedule_job(config, catalogue, made->job, &job, problem) != ERR_OK)
         return problem->err;
+    const char *clash = job != NULL ? schedule_clash(made->overlap, job) : NULL;
+    if (clash != NULL) {
+        problem_hint(problem,
+                     "leave out unique: no other job of this schedule is there to be one too many; or take "
+                     "the overlap skip or queue");
+        problem_add(problem, ERR_INVALID_FIELD, PLACE_POINTER, "/overlap", "%s", clash);
+    }
     if (problem->err == ERR_OK)
         schedule_definition_write(definition, made);
     if (definition->failed)

@@ -64,6 +64,8 @@ void limit_put(struct buf *out, enum limit limit, int64_t value);
 /* As the store keeps them: an object with the values that are set. Members that are not known are left out.
  */
 void limits_write(struct buf *out, const struct limits *limits);
+/* Those that are `given` alone, also as null. */
+void limits_write_given(struct buf *out, const struct limits *limits, const bool given[LIMIT_COUNT]);
 struct limits limits_read(struct json_span object);
 
 /* A rate as one number; LIMIT_NOT_SET if none is set. */

@@ -168,6 +168,17 @@ void change_set(struct dispatcher *dispatcher, struct work *work)
     keep_next(dispatcher);
 }
 
+static void tell(const struct setting *setting)
+{
+    static const char *const KINDS[] = {
+        [SETTING_SERVER] = "server", [SETTING_QUEUE] = "queue", [SETTING_TASK] = "task"};
+    BUF_AUTO set = {0};
+    limits_write_given(&set, &setting->to, setting->given);
+    buf_add(&set, "", 1);
+    LOG(LIMITS_SET, LOG_TEXT("kind", KINDS[setting->kind]), LOG_TEXT("name", setting->name),
+        LOG_TEXT("set", set.failed ? "" : set.data));
+}
+
 void change_set_done(struct dispatcher *dispatcher, struct work *work)
 {
     const struct setting *setting = work->errand->setting;
@@ -178,7 +189,7 @@ void change_set_done(struct dispatcher *dispatcher, struct work *work)
                 limits->values[i] = setting->to.values[i];
         change_join(dispatcher);
         change_settle(dispatcher);
-        LOG(LIMITS_SET, LOG_TEXT("name", setting->name));
+        tell(setting);
     }
     dispatcher->setting_running = false;
     keep_next(dispatcher);
