@@ -2,6 +2,7 @@
 #include "await.h"
 #include "clock.h"
 #include "codec.h"
+#include "extras.h"
 #include "handlers.h"
 #include "routes.h"
 
@@ -137,9 +138,7 @@ static enum answer submit(struct request *request, struct job *job, int64_t star
     request->job = job;
     request->start_within_ms = start_within_ms;
     request->refusal = front_admit(request->front, &job->spec, start_within_ms, &request->estimate);
-    bool keyed =
-        job->spec.idempotency_key[0] != '\0'; /* then it may stand already, however full the queue is */
-    if (request->refusal != ERR_OK && !keyed)
+    if (request->refusal != ERR_OK && !extras_may_stand(job)) /* else however full the queue is */
         return not_admitted(request, request->refusal, &request->estimate, start_within_ms);
     request->admitted = request->refusal == ERR_OK;
     request->then = go_on;

@@ -343,7 +343,7 @@ void timetable_go_on(struct dispatcher *dispatcher);
 void timetable_configure(struct dispatcher *dispatcher, const struct config *config);
 /* What was kept in earlier lives. */
 enum err timetable_load(struct dispatcher *dispatcher, struct store_reader *reader) MUST_USE;
-enum err timetable_look(const struct dispatcher *dispatcher, struct schedules *copies) MUST_USE;
+enum err timetable_look(const struct dispatcher *dispatcher, struct look *look) MUST_USE;
 /* When the schedule is to be looked at next (real time). */
 int64_t timetable_wakes_ms(const struct schedule *schedule);
 

@@ -265,13 +265,26 @@ enum err timetable_load(struct dispatcher *dispatcher, struct store_reader *read
     return store_schedules(reader, take, &dispatcher->timetable);
 }
 
-enum err timetable_look(const struct dispatcher *dispatcher, struct schedules *copies)
+static bool is_wanted(const struct look *look, const char *name)
 {
+    int order = strcmp(name, look->name);
+    return look->one ? order == 0 : order > 0;
+}
+
+enum err timetable_look(const struct dispatcher *dispatcher, struct look *look)
+{
+    struct schedules *copies = &look->schedules;
     enum err err = ERR_OK;
     *copies = (struct schedules){0};
     struct schedule **end = &copies->first; /* in their order already */
+    look->more = false;
     for (const struct schedule *at = dispatcher->timetable.in_force.first; err == ERR_OK && at != NULL;
          at = at->next) {
+        if (!is_wanted(look, at->name))
+            continue;
+        look->more = look->most > 0 && copies->count == look->most;
+        if (look->more)
+            break;
         err = schedule_copy(at, end);
         if (err == ERR_OK) {
             copies->count++;
