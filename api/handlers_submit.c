@@ -2,6 +2,7 @@
 #include "await.h"
 #include "clock.h"
 #include "codec.h"
+#include "extras.h"
 #include "handlers.h"
 #include "routes.h"
 
@@ -149,9 +150,7 @@ static enum answer hand_in(struct request *request)
 {
     struct job *job = request->job;
     request->refusal = admit(request);
-    bool keyed =
-        job->spec.idempotency_key[0] != '\0'; /* then it may stand already, however full the queue is */
-    if (request->refusal != ERR_OK && !keyed)
+    if (request->refusal != ERR_OK && !extras_may_stand(job)) /* else however full the queue is */
         return not_admitted(request, request->refusal);
     request->admitted = request->refusal == ERR_OK;
     request->then = go_on;

@@ -337,6 +337,7 @@ static void refresh_catalogue(struct front *front)
     pthread_mutex_unlock(&front->catalogue_mutex);
     front_catalogue_drop(old);
     LOG(TASKS_LOAD, LOG_INT("tasks", ref->catalogue->task_count), LOG_INT("epoch", epoch));
+    prove_again(&front->dispatcher);
 }
 
 /* The file again, as the supervisor has just read it: limits of queues and tasks, and how long jobs are
@@ -356,6 +357,7 @@ static void refresh_config(struct front *front)
         return;
     }
     configure(&front->dispatcher, fresh);
+    prove_after_reload(&front->dispatcher);
     if (retention_configure(&front->checkpointer.retention, fresh) != ERR_OK)
         LOG(CONFIG_ERROR, LOG_TEXT("reason", "out of memory: jobs are kept as long as before"));
     config_free(fresh);

@@ -47,10 +47,7 @@ static enum err run_submit(const struct committer *committer, struct work *work)
     enum err err = store_next_seq(committer->store, &job->spec.seq);
     if (err != ERR_OK)
         return err;
-    if (job->spec.idempotency_key[0] != '\0')
-        return store_find_key(committer->store, &work->op.submit);
-    work->op.submit.err = ERR_NOT_FOUND; /* no key: nothing to find */
-    return ERR_OK;
+    return store_find_standing(committer->store, &work->op.submit);
 }
 
 /* The one that holds the key gives way, if it still waits; whatever it did meanwhile, the new one is tried.
@@ -88,8 +85,8 @@ static enum err otherwise(const struct work *work, const struct bulk_line *line)
 static enum err find_only(struct store *store, const struct bulk *bulk, const struct bulk_line *line,
                           enum err refusal, struct store_submit *submit)
 {
-    *submit = (struct store_submit){.job = line->job, .err = ERR_NOT_FOUND};
-    enum err err = line->job->spec.idempotency_key[0] != '\0' ? store_find_key(store, submit) : ERR_OK;
+    *submit = (struct store_submit){.job = line->job};
+    enum err err = store_find_standing(store, submit);
     if (submit->err != ERR_NOT_FOUND)
         return err;
     submit->err = refusal;
