@@ -323,7 +323,8 @@ static void write_file(const char *folder, const char *name, const struct conten
     char path[PATH_ROOM + NAME_ROOM];
     snprintf(path, sizeof path, "%s/%s", folder, name);
     FILE *file = need(fopen(path, "wb"));
-    if (fwrite(content->data, 1, content->bytes, file) != content->bytes || fclose(file) != 0)
+    size_t written = content->bytes == 0 ? 0 : fwrite(content->data, 1, content->bytes, file);
+    if (written != content->bytes || fclose(file) != 0)
         need(NULL);
 }
 

@@ -110,6 +110,12 @@ static inline void set_made(const struct setting *setting)
     forget_starts();
 }
 
+static inline bool gives_burst(const struct setting *setting)
+{
+    return setting->given[LIMIT_BURST] || setting->given[LIMIT_KEY_BURST] || setting->given[LIMIT_RATE] ||
+           setting->given[LIMIT_KEY_RATE];
+}
+
 static inline void sim_answer(struct errand *errand)
 {
     struct request *request = (struct request *)(void *)errand;
@@ -136,9 +142,10 @@ static inline void sim_answer(struct errand *errand)
         patch_answered(job, request->job, request);
         break;
     case ERRAND_SET:
-        if (errand->err != ERR_OK)
+        if (errand->err == ERR_OK)
+            set_made(&request->setting);
+        else if (errand->err != ERR_INVALID_FIELD || !gives_burst(&request->setting)) /* without its rate */
             broken("limits are refused: %s", err_code(errand->err));
-        set_made(&request->setting);
         break;
     case ERRAND_SCHEDULE:
         if (errand->err != ERR_OK && errand->err != ERR_UNKNOWN_SCHEDULE)
