@@ -20,14 +20,14 @@ static int64_t depth(const struct queue *queue)
 static enum err takes(const struct lineup *lineup, const struct queue *queue, int64_t reserved,
                       struct admission *admission)
 {
-    *admission = (struct admission){
-        .depth = depth(queue) + reserved,
-        .max_depth = atomic_load_explicit(&queue->max_depth, memory_order_relaxed),
-        .queue_paused = atomic_load_explicit(&queue->held, memory_order_relaxed),
-        .all_paused = atomic_load_explicit(&lineup->held, memory_order_relaxed),
-        .queue_closed = atomic_load_explicit(&queue->closed, memory_order_relaxed),
-        .all_closed = atomic_load_explicit(&lineup->closed, memory_order_relaxed),
-        .retry_after_s = RETRY_S};
+    *admission =
+        (struct admission){.depth = depth(queue) + reserved,
+                           .max_depth = atomic_load_explicit(&queue->max_depth, memory_order_relaxed),
+                           .queue_paused = atomic_load_explicit(&queue->held, memory_order_relaxed),
+                           .all_paused = atomic_load_explicit(&lineup->held, memory_order_relaxed),
+                           .queue_closed = atomic_load_explicit(&queue->closed, memory_order_relaxed),
+                           .all_closed = atomic_load_explicit(&lineup->closed, memory_order_relaxed),
+                           .retry_after_s = RETRY_S};
     bool paused = admission->queue_paused || admission->all_paused;
     if (admission->queue_closed || admission->all_closed)
         return ERR_QUEUE_CLOSED;
