@@ -116,7 +116,8 @@ static void put_rate_of(struct buf *out, const struct why *why)
 {
     BUF_AUTO rate = {0};
     limit_put(&rate, LIMIT_RATE, why->limit[why->slowest]);
-    buf_printf(out, " may start %.*s (rate)", (int)rate.bytes, rate.data != NULL ? rate.data : "");
+    if (rate.bytes > 2) /* without its quotation marks */
+        buf_printf(out, " may start %.*s (rate)", (int)rate.bytes - 2, rate.data + 1);
 }
 
 /* What stands in the way. */
@@ -193,7 +194,9 @@ int64_t codec_too_late(struct problem *problem, const struct job_spec *spec, con
                     "tasks run has not been measured yet",
                     within, bytes, obstacle.data);
     else
-        problem_set(problem, ERR_TOO_LATE, "the job would start in about %.3g s, and not within %g s: %.*s",
+        problem_set(problem, ERR_TOO_LATE,
+                    seconds < 100 ? "the job would start in about %.3g s, and not within %g s: %.*s"
+                                  : "the job would start in about %.0f s, and not within %g s: %.*s",
                     seconds, within, bytes, obstacle.data);
     hint_resume(problem, spec, why->slowest);
     double again = seconds < 0 ? AGAIN_S : ceil(seconds - within);

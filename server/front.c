@@ -131,10 +131,7 @@ void front_unadmit(struct front *front, const struct job_spec *spec)
 enum err front_may_retry(struct front *front, const char *queue, struct admission *admission)
 {
     struct lineup *lineup = &front->dispatcher.lineup;
-    struct queue *found = lineup_queue(lineup, queue);
-    enum err err = lineup_reserve(lineup, found, admission);
-    if (err == ERR_OK)
-        lineup_unreserve(found);
+    enum err err = lineup_takes(lineup, lineup_queue(lineup, queue), admission);
     return err == ERR_QUEUE_CLOSED ? err : ERR_OK;
 }
 

@@ -77,7 +77,8 @@
     K("", "pool", NAME, pool, "default", 0, 0, "whose workers run its jobs")                                 \
     K("", "weight", INT, weight, "1", 1, 1000, "its share of the pool while several queues have work")       \
     CONFIG_LIMITS(K)                                                                                         \
-    K("", "max_depth", INT, max_depth, NULL, 1, 1000000000, "how many jobs may wait; more are refused")      \
+    K("", "max_depth", INT, max_depth, NULL, 1, 1000000000,                                                  \
+      "how many jobs may wait: queued, scheduled, retrying or blocked; more are refused")                    \
     K("", "paused", BOOL, paused, "false", 0, 0, "true: jobs are taken, but none starts")
 
 /* The keys of an entry of schedules[]. */

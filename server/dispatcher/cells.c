@@ -114,8 +114,6 @@ void cells_leave_live(struct dispatcher *dispatcher, uint32_t slot, int64_t run_
     dispatcher->flows[cell->pool].live--;
     if (run_ns >= 0)
         dispatcher->flows[cell->pool].ended++;
-    if (run_ns > 0)
-        lineup_ran(cell->lane->task, run_ns);
     lineup_give(&dispatcher->lineup, cell->lane, cell->charged_ns, run_ns, clock_mono_ns());
 }
 

@@ -99,6 +99,8 @@ static void land_done(struct dispatcher *dispatcher, uint32_t number)
     const struct slot *slot = &dispatcher->segment->slots[number];
     cells_leave_live(dispatcher, number, slot->run_ns < 0 ? 0 : slot->run_ns);
     struct job *job = landing_job(dispatcher, number);
+    if (job->attempt.outcome != OUTCOME_CANCELLED && slot->run_ns > 0) /* else it would have run longer */
+        lineup_ran(dispatcher->cells[number].lane->task, slot->run_ns);
     if (job->attempt.outcome == OUTCOME_NONE ||
         slot_result(dispatcher->segment, slot, &job->result) != ERR_OK)
         dispatcher_corrupt("a result", number);

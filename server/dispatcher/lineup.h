@@ -204,6 +204,8 @@ static inline int64_t lane_head(const struct lane *lane)
  * which is given back once the job counts, or does not come to that. Any thread of the front. */
 enum err lineup_reserve(struct lineup *lineup, struct queue *queue, struct admission *admission) MUST_USE;
 void lineup_unreserve(struct queue *queue);
+enum err lineup_takes(const struct lineup *lineup, const struct queue *queue,
+                      struct admission *admission) MUST_USE; /* the same without a place */
 /* So many jobs more of the queue wait for their time or for others, or (negative) fewer. */
 void lineup_put_off(struct lineup *lineup, const char *queue, int64_t jobs);
 

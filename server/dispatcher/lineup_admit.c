@@ -16,11 +16,12 @@ static int64_t depth(const struct queue *queue)
            atomic_load_explicit(&queue->put_off, memory_order_relaxed);
 }
 
-enum err lineup_reserve(struct lineup *lineup, struct queue *queue, struct admission *admission)
+/* reserved: so many places were before. */
+static enum err takes(const struct lineup *lineup, const struct queue *queue, int64_t reserved,
+                      struct admission *admission)
 {
-    int64_t before = atomic_fetch_add_explicit(&queue->incoming, 1, memory_order_relaxed);
     *admission =
-        (struct admission){.depth = depth(queue) + before,
+        (struct admission){.depth = depth(queue) + reserved,
                            .max_depth = atomic_load_explicit(&queue->max_depth, memory_order_relaxed),
                            .queue_paused = atomic_load_explicit(&queue->held, memory_order_relaxed),
                            .all_paused = atomic_load_explicit(&lineup->held, memory_order_relaxed),
@@ -28,16 +29,27 @@ enum err lineup_reserve(struct lineup *lineup, struct queue *queue, struct admis
                            .all_closed = atomic_load_explicit(&lineup->closed, memory_order_relaxed),
                            .retry_after_s = RETRY_S};
     bool paused = admission->queue_paused || admission->all_paused;
-    enum err err = ERR_OK;
     if (admission->queue_closed || admission->all_closed)
-        err = ERR_QUEUE_CLOSED;
-    else if (admission->max_depth != LIMIT_NOT_SET && admission->depth >= admission->max_depth)
-        err = ERR_QUEUE_FULL;
-    if (err == ERR_QUEUE_FULL && !paused)
+        return ERR_QUEUE_CLOSED;
+    if (admission->max_depth == LIMIT_NOT_SET || admission->depth < admission->max_depth)
+        return ERR_OK;
+    if (!paused)
         admission->retry_after_s = retry_after_s(queue, admission->depth - admission->max_depth + 1);
+    return ERR_QUEUE_FULL;
+}
+
+enum err lineup_reserve(struct lineup *lineup, struct queue *queue, struct admission *admission)
+{
+    int64_t before = atomic_fetch_add_explicit(&queue->incoming, 1, memory_order_relaxed);
+    enum err err = takes(lineup, queue, before, admission);
     if (err != ERR_OK)
         lineup_unreserve(queue);
     return err;
+}
+
+enum err lineup_takes(const struct lineup *lineup, const struct queue *queue, struct admission *admission)
+{
+    return takes(lineup, queue, atomic_load_explicit(&queue->incoming, memory_order_relaxed), admission);
 }
 
 void lineup_unreserve(struct queue *queue)
