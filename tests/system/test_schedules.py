@@ -459,7 +459,7 @@ def test_the_file_gives_schedules(start_server, tmp_path):
                    client.patch("/v1/schedules/filed", {"cron": "@daily"}),
                    client.request("DELETE", "/v1/schedules/filed")):
         assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
-        assert "SIGHUP" in answer.json()["hint"]
+        assert "SIGHUP" in answer.json()["hint"] and "meanwhile" not in answer.json()["title"]
 
     verb(client, "filed", "pause")
     before = schedule(client, "filed")
