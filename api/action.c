@@ -258,14 +258,30 @@ static bool next_found(struct action_run *run, struct id *id)
     return true;
 }
 
+/* Its queue takes no new jobs, and it has ended. */
+static bool is_shut_out(struct request *request, struct id id)
+{
+    JOB_AUTO job = NULL;
+    struct admission admission;
+    return front_read(request->front, request->reader, id, &job) == ERR_OK && job_is_terminal(job->state) &&
+           front_may_retry(request->front, job->spec.queue, &admission) != ERR_OK;
+}
+
 static void send_some(struct request *request)
 {
     struct action_run *run = request->action;
+    bool drains = run->action.wanted == REQUEST_RETRY && front_any_drain(request->front);
     struct id id;
-    while (run->idle != NULL && next_found(run, &id)) {
+    int reads = 0;
+    while (run->idle != NULL && (reads < READS || run->action.by_filter) && next_found(run, &id)) {
+        run->matched++;
+        reads += drains;
+        if (drains && is_shut_out(request, id)) {
+            note_fault(run, id, ERR_QUEUE_CLOSED);
+            continue;
+        }
         struct parcel *parcel = run->idle;
         run->idle = parcel->next;
-        run->matched++;
         bool waiting = run->action.waiting || (run->action.by_filter && run->action.filter.stored.by_state &&
                                                run->action.filter.stored.state == JOB_QUEUED);
         await_parcel(request, parcel, WANTED[run->action.wanted].errand, id, waiting);
@@ -305,6 +321,10 @@ static void put_fault(struct request *request, struct buf *out, const struct fau
         problem_set(&problem, ERR_UNKNOWN_JOB, "there is no job %s", text);
     else if (fault->err == ERR_DUPLICATE_JOB)
         problem_set(&problem, fault->err, "%s", err_title(fault->err));
+    else if (fault->err == ERR_QUEUE_CLOSED)
+        problem_set(&problem, fault->err,
+                    "the queue %s takes no new jobs: it, or everything, is being drained",
+                    request->job->spec.queue);
     else
         codec_refusal(&problem, fault->err, request->job, request->action->action.wanted);
     buf_printf(out, "{\"id\":\"%s\",\"code\":\"%s\",\"detail\":", text, err_code(problem.err));

@@ -36,6 +36,8 @@ struct bulk_request {
     struct bulk_graph graph;
     struct bulk bulk;      /* lines are owned: one for each entry */
     int64_t retry_after_s; /* of those that were not admitted; 0: none */
+    size_t not_admitted;   /* how many */
+    bool never;            /* they are more for one queue than it may hold */
 };
 
 /* bulk_read.c: what a request brings. */

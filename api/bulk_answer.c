@@ -63,7 +63,7 @@ static struct id say_batch(struct bulk_request *bulk)
 
 void bulk_say_when(struct bulk_request *bulk, enum err err)
 {
-    if (bulk->retry_after_s == 0 || (err != ERR_QUEUE_FULL && err != ERR_QUEUE_CLOSED))
+    if (bulk->retry_after_s == 0 || bulk->never || (err != ERR_QUEUE_FULL && err != ERR_QUEUE_CLOSED))
         return;
     reply_header(bulk->request, "Retry-After",
                  request_printf(bulk->request, "%" PRId64, bulk->retry_after_s));

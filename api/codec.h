@@ -100,9 +100,17 @@ void codec_refusal(struct problem *problem, enum err err, const struct job *job,
 void codec_duplicate(struct problem *problem, const struct job *job, bool again, struct id id,
                      const struct job *holder);
 
-/* The refusal of a job by front_admit: what stands in the way, and when to try again. */
-void codec_not_admitted(struct problem *problem, enum err err, const char *queue,
-                        const struct estimate *estimate, int64_t start_within_ms);
+/* The refusal of a job by front_admit: what stands in the way. together: so many jobs for that queue had to
+ * be accepted or none (`admission` is without them); 1: it came alone. Returns when to try again, in seconds;
+ * 0: the same request can never be accepted. */
+int64_t codec_not_admitted(struct problem *problem, enum err err, const char *queue,
+                           const struct admission *admission, int64_t together);
+
+/* Whether a job starts in time, by what the dispatcher says of it. */
+bool codec_starts_within(const struct why *why, int64_t within_ms);
+/* The refusal of one that does not: by what, and how long that takes. Returns when to try again. */
+int64_t codec_too_late(struct problem *problem, const struct job_spec *spec, const struct why *why,
+                       int64_t within_ms);
 
 /* The fault of a job whose `after` names what is no stored job and no batch. found: it is a job all the same,
  * one that is in memory alone; or NULL. in_query: where its options stand. */

@@ -172,37 +172,3 @@ void codec_unknown_dependency(struct problem *problem, const struct job *job, st
                      "one, wait for its end with GET /v1/jobs/%s?wait=30",
                      text);
 }
-
-void codec_not_admitted(struct problem *problem, enum err err, const char *queue,
-                        const struct estimate *estimate, int64_t start_within_ms)
-{
-    int64_t retry_after_s = estimate->retry_after_s > 0 ? estimate->retry_after_s : 1;
-    double within_s = (double)start_within_ms / 1000;
-    if (err == ERR_QUEUE_CLOSED) {
-        problem_set(problem, err,
-                    "the queue %s takes no new jobs: it, or everything, is being drained; %" PRId64
-                    " jobs wait in it",
-                    queue, estimate->depth);
-        problem_hint(problem,
-                     "GET /v1/queues/%s says how it stands; POST /v1/queues/%s/resume, or /v1/resume for "
-                     "everything, ends a drain",
-                     queue, queue);
-    } else if (err == ERR_QUEUE_FULL) {
-        problem_set(problem, err,
-                    "the queue %s holds %" PRId64 " waiting jobs, and may hold %" PRId64
-                    " (max_depth); try again in %" PRId64 " s",
-                    queue, estimate->depth, estimate->max_depth, retry_after_s);
-    } else if (err == ERR_TOO_LATE && estimate->seconds < 0) {
-        problem_set(problem, err,
-                    "nobody knows whether the job would start within %g s: nothing of the queue %s, in "
-                    "which %" PRId64 " jobs wait, starts now",
-                    within_s, queue, estimate->depth);
-    } else if (err == ERR_TOO_LATE) {
-        problem_set(problem, err,
-                    "the job would start in about %.3g s and not within %g s: %" PRId64
-                    " jobs wait in the queue %s",
-                    estimate->seconds, within_s, estimate->depth, queue);
-    } else {
-        problem_set(problem, err, "%s", err_title(err));
-    }
-}

@@ -155,9 +155,10 @@ static void put_extra(struct buf *out, const struct job *job, enum extra extra)
 static void put_together(struct buf *out, const struct job *job)
 {
     const struct id none = {0};
+    struct json_span after;
     put_extra(out, job, EXTRA_UNIQUE);
     put_extra(out, job, EXTRA_AFTER);
-    if ((job->spec.flags & JOB_FLAG_INPUTS) != 0) {
+    if (extras_find(job->extras, EXTRA_AFTER, &after)) {
         PUT(out, ",\"after_policy\":");
         put_plain(out, after_policy_text((enum after_policy)job->spec.after_policy));
     }

@@ -1,6 +1,7 @@
 /* What the dispatcher says about what waits, as JSON: queues and tasks with their limits, and why a job does
  * not run. */
 #include "codec.h"
+#include "extras.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -134,8 +135,17 @@ static const char *const STATE_REASONS[JOB_STATE_COUNT][2] = {
     [JOB_BLOCKED] = {"blocked", "the jobs that it waits for have not all ended"},
 };
 
+/* A job of a schedule waits for the one before it. */
+static void put_schedule(struct buf *out, const struct job *job)
+{
+    struct json_span schedule;
+    char name[NAME_BYTES];
+    if (extras_find(job->extras, EXTRA_SCHEDULE, &schedule) && json_text(schedule, name, sizeof name))
+        buf_printf(out, ", the one before it of the schedule %s", name);
+}
+
 /* Names the first that it waits for. */
-static void put_waits_sentence(struct buf *out, const struct waits *waits)
+static void put_waits_sentence(struct buf *out, const struct job *job, const struct waits *waits)
 {
     char id[ID_TEXT_BYTES];
     const struct wait *first = &waits->items[0];
@@ -149,8 +159,11 @@ static void put_waits_sentence(struct buf *out, const struct waits *waits)
     if (first->is_batch)
         buf_printf(out, "it waits for the batch %s, of whose %" PRId64 " jobs %" PRId64 " have ended", id,
                    batch->jobs, batch->succeeded + batch->failed + batch->cancelled);
-    else
-        buf_printf(out, "it waits for the job %s, which is %s", id, job_state_text(first->state));
+    else {
+        buf_printf(out, "it waits for the job %s", id);
+        put_schedule(out, job);
+        buf_printf(out, ", which is %s", job_state_text(first->state));
+    }
     if (more > 0)
         buf_printf(out, ", and for %zu more", more);
 }
@@ -160,7 +173,7 @@ static void put_state_reason(struct buf *out, const struct job *job, const struc
     bool timed = job->state == JOB_RETRYING || job->state == JOB_SCHEDULED;
     buf_printf(out, "{\"code\":\"%s\",\"sentence\":\"", STATE_REASONS[job->state][0]);
     if (waits != NULL)
-        put_waits_sentence(out, waits);
+        put_waits_sentence(out, job, waits);
     else if (job->state == JOB_RUNNING && job->cancel_requested)
         PUT(out, "it runs, and was asked to stop; kill_after says how long that may take");
     else

@@ -500,10 +500,18 @@ void options_take(struct options *options, enum option_name name, const struct v
         hint_example(options, name, value);
 }
 
+/* The name of a parameter stands for itself: nothing has seen to the grammar of what looks like an escape. */
+static bool is_named(struct json_span key, unsigned where, const char *text)
+{
+    if (where == IN_QUERY)
+        return strlen(text) == key.bytes && memcmp(text, key.at, key.bytes) == 0;
+    return json_key_is(key, text);
+}
+
 bool options_find(struct json_span key, unsigned where, enum option_name *name)
 {
     for (int i = 0; i < OPTION_COUNT; i++) {
-        if ((option_table[i].where & where) != 0 && json_key_is(key, option_table[i].text)) {
+        if ((option_table[i].where & where) != 0 && is_named(key, where, option_table[i].text)) {
             *name = (enum option_name)i;
             return true;
         }

@@ -83,6 +83,15 @@ enum answer handler_duplicate(struct request *request, bool again)
     return problem_reply(request, &problem);
 }
 
+enum answer handler_not_admitted(struct request *request, enum err err, const char *queue,
+                                 const struct admission *admission)
+{
+    PROBLEM_AUTO problem = {0};
+    int64_t retry_after_s = codec_not_admitted(&problem, err, queue, admission, 1);
+    reply_header(request, "Retry-After", request_printf(request, "%" PRId64, retry_after_s));
+    return problem_reply(request, &problem);
+}
+
 static enum answer looked(struct request *request)
 {
     if (request->errand_wake.open)

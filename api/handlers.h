@@ -55,6 +55,10 @@ enum answer handler_refused(struct request *request, enum err err, enum job_requ
  * request->errand.original. */
 enum answer handler_duplicate(struct request *request, bool again);
 
+/* The 429 or 503 of one job for a queue that is full or drained. */
+enum answer handler_not_admitted(struct request *request, enum err err, const char *queue,
+                                 const struct admission *admission);
+
 /* Looks at what only the dispatcher knows, then calls `answer`, which finds it in request->errand.look and
  * answers at once. */
 enum answer handler_look(struct request *request, enum look_kind kind, handler_fn *answer);

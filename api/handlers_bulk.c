@@ -120,17 +120,43 @@ static void give_back_all(struct bulk_request *bulk)
         give_back_place(bulk, &bulk->entries[i]);
 }
 
+/* How many jobs of the request go to the queue, and how many of them have their places already. */
+static int64_t count_lines(const struct bulk_request *bulk, const char *queue, int64_t *admitted)
+{
+    int64_t lines = 0;
+    *admitted = 0;
+    for (size_t i = 0; i < bulk->count; i++) {
+        const struct bulk_entry *entry = &bulk->entries[i];
+        if (entry->err != ERR_OK || strcmp(entry->job->spec.queue, queue) != 0)
+            continue;
+        lines++;
+        *admitted += entry->admitted;
+    }
+    return lines;
+}
+
+static void say_not_admitted(struct bulk_request *bulk, enum err err, const char *queue,
+                             struct admission *admission, struct problem *problem)
+{
+    int64_t together = 1, admitted = 0;
+    if (bulk->atomic && bulk->not_admitted++ < BULK_FAULTS_MAX) { /* those come to nothing with this one */
+        together = count_lines(bulk, queue, &admitted);
+        admission->depth -= admitted;
+    }
+    bulk->retry_after_s = codec_not_admitted(problem, err, queue, admission, together);
+    bulk->never = bulk->never || bulk->retry_after_s == 0;
+}
+
 static void admit(struct bulk_request *bulk, size_t at)
 {
-    struct estimate estimate = {0};
+    struct admission admission;
     const struct job_spec *spec = &bulk->entries[at].job->spec;
     PROBLEM_AUTO problem = {.line = bulk->entries[at].number};
-    enum err err = front_admit(bulk->request->front, spec, -1, &estimate);
+    enum err err = front_admit(bulk->request->front, spec, &admission);
     bulk->entries[at].admitted = err == ERR_OK;
     if (err == ERR_OK)
         return;
-    codec_not_admitted(&problem, err, spec->queue, &estimate, -1);
-    bulk->retry_after_s = estimate.retry_after_s > 0 ? estimate.retry_after_s : 1;
+    say_not_admitted(bulk, err, spec->queue, &admission, &problem);
     if (!extras_may_stand(bulk->entries[at].job)) {
         bulk_refuse(bulk, at, &problem);
         return;
@@ -163,6 +189,7 @@ static void admit_all(struct bulk_request *bulk)
 static enum answer refuse_whole(struct bulk_request *bulk)
 {
     bulk_say_when(bulk, bulk->problem.err);
+    bulk->problem.for_good = bulk->problem.err == ERR_QUEUE_FULL && bulk->never;
     return problem_reply(bulk->request, &bulk->problem);
 }
 

@@ -99,10 +99,20 @@ static enum answer retry_done(struct request *request)
 enum answer retry_job(struct request *request)
 {
     struct id id;
+    struct admission admission;
     if (!handler_id(request, &id))
         return ANSWERED;
     if (front_draining(request->front)) /* new work, like a submit */
         return problem_plain(request, ERR_DRAINING);
+    enum err err = await_read(request, id);
+    if (err != ERR_OK)
+        return handler_job_error(request, id, err);
+    if (job_is_terminal(request->job->state)) {
+        const char *queue = request->job->spec.queue;
+        err = front_may_retry(request->front, queue, &admission);
+        if (err != ERR_OK)
+            return handler_not_admitted(request, err, queue, &admission);
+    }
     request->then = retry_done;
     await_errand(request, ERRAND_RETRY, id);
     return SUSPENDED;

@@ -142,6 +142,8 @@ static enum answer refused(struct request *request, enum err err, const struct s
         handler_location(request, change->job);
         return problem_answer(request, err, NULL, "the job %s holds the same uniqueness key", id);
     }
+    if (err == ERR_QUEUE_CLOSED || err == ERR_QUEUE_FULL)
+        return handler_not_admitted(request, err, change->queue, &change->admission);
     if (change->why[0] != '\0')
         return problem_answer(request, err, NULL, "%s", change->why);
     return problem_plain(request, err);

@@ -77,13 +77,14 @@ static enum answer refused(struct request *request, enum err err)
 /* ------------------------------------------------------------------------------------------------------
  * admission */
 
-static enum answer not_admitted(struct request *request, enum err err, const struct estimate *estimate,
-                                int64_t start_within_ms)
+static enum answer not_admitted(struct request *request, enum err err)
 {
     PROBLEM_AUTO problem = {0};
-    int64_t retry_after_s = estimate->retry_after_s > 0 ? estimate->retry_after_s : 1;
+    const struct job_spec *spec = &request->job->spec;
+    if (err != ERR_TOO_LATE)
+        return handler_not_admitted(request, err, spec->queue, &request->admission);
+    int64_t retry_after_s = codec_too_late(&problem, spec, &request->start->why, request->start_within_ms);
     reply_header(request, "Retry-After", request_printf(request, "%" PRId64, retry_after_s));
-    codec_not_admitted(&problem, err, request->job->spec.queue, estimate, start_within_ms);
     return problem_reply(request, &problem);
 }
 
@@ -126,20 +127,31 @@ static enum answer go_on(struct request *request)
         request->replayed = request->errand.replayed;
         request->returned = request->errand.returned;
         if (err != ERR_OK && err == request->refusal)
-            return not_admitted(request, err, &request->estimate, request->start_within_ms);
+            return not_admitted(request, err);
         return err != ERR_OK ? refused(request, err)
                              : await_job(request, request->errand.original, answer_read);
     }
     return await_enough(request) ? conclude(request) : SUSPENDED;
 }
 
-static enum answer submit(struct request *request, struct job *job, int64_t start_within_ms)
+static enum err admit(struct request *request)
 {
-    request->job = job;
-    request->start_within_ms = start_within_ms;
-    request->refusal = front_admit(request->front, &job->spec, start_within_ms, &request->estimate);
+    const struct job_spec *spec = &request->job->spec;
+    enum err err = front_admit(request->front, spec, &request->admission);
+    bool late =
+        request->start != NULL && !codec_starts_within(&request->start->why, request->start_within_ms);
+    if (err != ERR_OK || !late)
+        return err;
+    front_unadmit(request->front, spec);
+    return ERR_TOO_LATE;
+}
+
+static enum answer hand_in(struct request *request)
+{
+    struct job *job = request->job;
+    request->refusal = admit(request);
     if (request->refusal != ERR_OK && !extras_may_stand(job)) /* else however full the queue is */
-        return not_admitted(request, request->refusal, &request->estimate, start_within_ms);
+        return not_admitted(request, request->refusal);
     request->admitted = request->refusal == ERR_OK;
     request->then = go_on;
     if (request->wait_ms > 0 && request->admitted) {
@@ -147,6 +159,29 @@ static enum answer submit(struct request *request, struct job *job, int64_t star
         http_expire_at(request, request->started_ns + request->wait_ms * NS_PER_MS);
     }
     await_submit(request, job, request->refusal);
+    return SUSPENDED;
+}
+
+/* The dispatcher has said when the job would start. */
+static enum answer start_known(struct request *request)
+{
+    if (request->errand_wake.open)
+        return SUSPENDED;
+    return request->errand.err != ERR_OK ? problem_plain(request, request->errand.err) : hand_in(request);
+}
+
+static enum answer submit(struct request *request, struct job *job, int64_t start_within_ms)
+{
+    request->job = job;
+    request->start_within_ms = start_within_ms;
+    if (start_within_ms < 0)
+        return hand_in(request);
+    request->start = request_new(request, sizeof *request->start);
+    if (request->start == NULL)
+        return problem_plain(request, ERR_NO_MEMORY);
+    *request->start = (struct look){.kind = LOOK_START, .spec = &job->spec};
+    request->then = start_known;
+    await_look(request, job->spec.id, request->start);
     return SUSPENDED;
 }
 

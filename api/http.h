@@ -120,19 +120,20 @@ struct request {
     struct errand errand;
     struct waiter waiter;
     struct wake errand_wake, waiter_wake;
-    struct wake *woken;        /* the wake that `then` is called for; NULL: a deadline, or the stop */
-    size_t lent;               /* wakes that are still to come, besides these two */
-    struct action_run *action; /* action.c's */
-    struct job *job;           /* a reference: what was submitted or read last */
-    struct job *ended;         /* a reference: what the waiter brought */
-    bool unwait_failed;        /* its notify is on the way */
-    bool expired;              /* the time to wait is over */
-    bool stopping;             /* the server stops: answer as soon as can be */
-    bool acknowledged;         /* the errand's answer was looked at */
-    bool replayed, returned;   /* handlers_submit: it stood already, by its idempotency or uniqueness key */
-    bool call;                 /* handlers_submit */
-    enum err refusal;          /* of front_admit, if it may be a replay all the same */
-    struct estimate estimate;  /* with that refusal */
+    struct wake *woken;         /* the wake that `then` is called for; NULL: a deadline, or the stop */
+    size_t lent;                /* wakes that are still to come, besides these two */
+    struct action_run *action;  /* action.c's */
+    struct job *job;            /* a reference: what was submitted or read last */
+    struct job *ended;          /* a reference: what the waiter brought */
+    bool unwait_failed;         /* its notify is on the way */
+    bool expired;               /* the time to wait is over */
+    bool stopping;              /* the server stops: answer as soon as can be */
+    bool acknowledged;          /* the errand's answer was looked at */
+    bool replayed, returned;    /* handlers_submit: it stood already, by its idempotency or uniqueness key */
+    bool call;                  /* handlers_submit */
+    enum err refusal;           /* the job was not admitted, but may be a replay all the same */
+    struct admission admission; /* with that refusal, … */
+    struct look *start;         /* … or if it would be too late; in the request's space */
     int64_t start_within_ms;
     bool admitted; /* a place is reserved that the job may not come to take */
     int64_t wait_ms;

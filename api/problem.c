@@ -50,9 +50,9 @@ static const char *const HINTS[ERR_COUNT] = {
     [ERR_UNCONFIRMED] = "name what is meant, or send confirm",
     [ERR_NOT_NOW] = "GET /v1/jobs/{id} says in which state it is",
     [ERR_QUEUE_FULL] = "send the request again after Retry-After seconds, or raise max_depth: PATCH "
-                       "/v1/queues/{queue}",
+                       "/v1/queues/NAME",
     [ERR_TOO_LATE] = "send the request again after Retry-After seconds, or with a longer start_within",
-    [ERR_QUEUE_CLOSED] = "POST /v1/queues/{queue}/resume, or /v1/resume, ends a drain",
+    [ERR_QUEUE_CLOSED] = "POST /v1/queues/NAME/resume, or /v1/resume, ends a drain",
     [ERR_PRUNED] = "run it again with POST /v1/jobs/{id}/retry, or raise jobs.retain_results",
     [ERR_NOT_FINISHED] = "wait for the end with GET /v1/jobs/{id}?wait=30",
     [ERR_ALREADY_FINISHED] = "a finished job changes only by POST /v1/jobs/{id}/retry; see GET /v1/jobs/{id}",
@@ -222,7 +222,7 @@ enum answer problem_reply(struct request *request, const struct problem *problem
     reply->status = err_status(problem->err);
     reply->content_type = "application/problem+json";
     bool later = reply->status == 503 || reply->status == 429 || reply->status == 507;
-    if (later && !has_header(reply, "Retry-After"))
+    if (later && !problem->for_good && !has_header(reply, "Retry-After"))
         reply_header(request, "Retry-After", "1");
     problem_write(problem, request->id, &reply->body);
     return ANSWERED;

@@ -33,6 +33,7 @@ struct problem {
     struct buf detail, hint;
     struct buf errors; /* JSON objects, separated by commas */
     struct buf extra;  /* more members, each as ,"name":value */
+    bool for_good;     /* the same request can never succeed: no Retry-After */
     const char *base;  /* what the pointers of faults are relative to, borrowed; NULL: the body */
 };
 

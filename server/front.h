@@ -79,6 +79,8 @@ struct schedule_change {
                             borrowed. at NULL: whatever it is */
     bool created;        /* PUT: there was none of that name */
     struct id job;       /* TRIGGER: what was submitted */
+    char queue[NAME_BYTES];         /* TRIGGER, QUEUE_CLOSED and QUEUE_FULL: which, … */
+    struct admission admission;     /* … and how it stands */
     char why[SCHEDULE_ERROR_BYTES]; /* TRIGGER: what is wrong with the job that it would submit */
 };
 
@@ -93,10 +95,11 @@ struct setting {
 
 /* ERRAND_LOOK. Lent to the server until notify; what it fills is owned by the caller. */
 struct look {
-    enum look_kind { LOOK_WHY, LOOK_QUEUES, LOOK_TASKS, LOOK_SCHEDULES } kind;
-    struct why why;          /* LOOK_WHY, of errand.id: ERR_OK, ERR_UNKNOWN_JOB if it has no slot and its lane
-                                (filled in by the caller from the stored job, with its seq) is not known */
-    struct lane_view *views; /* LOOK_QUEUES, LOOK_TASKS: [count], by name; free() it */
+    enum look_kind { LOOK_WHY, LOOK_START, LOOK_QUEUES, LOOK_TASKS, LOOK_SCHEDULES } kind;
+    struct why why; /* LOOK_WHY, of errand.id, whose lane and seq are filled in by the caller from the
+                       stored job; LOOK_START: of a job that were submitted now */
+    const struct job_spec *spec; /* LOOK_START: of that job, with its lane; borrowed */
+    struct lane_view *views;     /* LOOK_QUEUES, LOOK_TASKS: [count], by name; free() it */
     size_t count;
     bool paused, draining; /* the whole */
     /* LOOK_SCHEDULES: asked for is the one of that name, if `one`; else those behind it in order, "" for the
@@ -158,13 +161,15 @@ void front_look(struct front *front, struct errand *errand);
 void front_bulk(struct front *front, struct errand *errand);
 void front_schedule(struct front *front, struct errand *errand);
 
-/* Whether a job may be submitted now, before it is: OK; QUEUE_CLOSED; QUEUE_FULL; TOO_LATE (start_within_ms ≥
- * 0 and the estimate is beyond it). *retry_after_s: when it may be tried again, by the measured rate at which
- * jobs of the queue start. OK reserves a place in a queue that has a max_depth, until the job was counted; a
- * submit that does not come to that gives it back by front_unadmit. Any HTTP loop thread. */
-enum err front_admit(struct front *front, const struct job_spec *spec, int64_t start_within_ms,
-                     struct estimate *estimate) MUST_USE;
+/* Whether a job may be submitted now, before it is: OK, QUEUE_CLOSED, QUEUE_FULL. OK reserves a place in its
+ * queue until the job was counted; a submit that does not come to that gives it back by front_unadmit. Any
+ * HTTP loop thread. */
+enum err front_admit(struct front *front, const struct job_spec *spec, struct admission *admission) MUST_USE;
 void front_unadmit(struct front *front, const struct job_spec *spec);
+/* QUEUE_CLOSED if the queue takes no new jobs, else OK; and how it stands. */
+enum err front_may_retry(struct front *front, const char *queue, struct admission *admission) MUST_USE;
+/* False: there is no queue for which it would say so. */
+bool front_any_drain(struct front *front);
 
 /* One request waiting for the end of one job. Owned by the HTTP side until notify or a true front_unwait. */
 struct waiter {
@@ -226,8 +231,15 @@ struct front_http {
     enum err (*compose)(struct front *front, struct text body, struct job **job, struct buf *why);
 };
 
-/* The front process. Exit statuses that the supervisor understands. */
-enum { FRONT_EXIT_DRAINED = 0, FRONT_EXIT_FATAL = 78, FRONT_EXIT_CORRUPT = 70, FRONT_EXIT_STORE = 74 };
+/* The front process. Exit statuses that the supervisor understands; after any other it is replaced, so after
+ * AGAIN, which says that it was short of memory or threads: the next one may find them. */
+enum {
+    FRONT_EXIT_DRAINED = 0,
+    FRONT_EXIT_CORRUPT = 70,
+    FRONT_EXIT_STORE = 74,
+    FRONT_EXIT_AGAIN = 75,
+    FRONT_EXIT_FATAL = 78
+};
 
 struct front_setup {
     const struct config *config;

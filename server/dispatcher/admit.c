@@ -2,6 +2,7 @@
 
 #include "check.h"
 #include "clock.h"
+#include "crash_point.h"
 #include "log.h"
 
 #include <stdlib.h>
@@ -85,6 +86,7 @@ static enum err fill_slot(struct dispatcher *dispatcher, const struct job *job, 
     /* A new generation, so that a reader of the slot's last job cannot take this one for it. */
     struct claim building = {.generation = claim.generation + 1, .state = SLOT_BUILDING};
     CHECK(claim.state == SLOT_FREE && slot_move(slot, claim, building));
+    CRASH_POINT(SLOT_BUILDING);
     atomic_store_explicit(&slot->cancel_requested, 0, memory_order_relaxed);
     slot->spec = job->spec;
     slot->spec.epoch = epoch_now(dispatcher, job->spec.epoch);
@@ -95,11 +97,14 @@ static enum err fill_slot(struct dispatcher *dispatcher, const struct job *job, 
     slot->tags_bytes = (uint32_t)job->tags.bytes;
     slot->extras_bytes = (uint32_t)job->extras.bytes;
     slot->inputs_bytes = (uint32_t)job->inputs.bytes;
+    CRASH_POINT(SLOT_SPEC);
     const struct text texts[] = {job->args, job->tags, job->extras, job->inputs};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; at += texts[i++].bytes)
         if (texts[i].bytes > 0)
-            memcpy(dispatcher->segment->arena + at, texts[i].at, texts[i].bytes);
+            CRASH_COPY(SLOT_HALF_COPIED, dispatcher->segment->arena + at, texts[i].at, texts[i].bytes);
+    CRASH_POINT(SLOT_COPIED);
     slot_hold(slot); /* rule 3: everything above before this */
+    CRASH_POINT(SLOT_HELD);
     index_slot(dispatcher, &job->spec, *number);
     return ERR_OK;
 }
@@ -107,12 +112,13 @@ static enum err fill_slot(struct dispatcher *dispatcher, const struct job *job, 
 void admit_adopt(struct dispatcher *dispatcher, uint32_t number)
 {
     const struct slot *slot = &dispatcher->segment->slots[number];
-    if (slot->spec.priority >= PRIORITY_COUNT || slot->spec.durability >= DURABILITY_COUNT ||
-        hot_find(dispatcher->hot, slot->spec.id) != HOT_NONE || slot->spec.lane < 0 ||
+    if (!landing_spec_sound(&slot->spec) || hot_find(dispatcher->hot, slot->spec.id) != HOT_NONE ||
         (slot_arena_bytes(slot) > 0 &&
          arena_claim(&dispatcher->arena, slot->args_at, slot_arena_bytes(slot)) != ERR_OK))
         dispatcher_corrupt("a slot", number);
     index_slot(dispatcher, &slot->spec, number);
+    if (dispatcher->cells[number].lane->level != slot->spec.priority)
+        dispatcher_corrupt("a lane", number);
 }
 
 void admit_mark_stored(struct dispatcher *dispatcher, uint32_t number)
@@ -172,13 +178,6 @@ static bool evict_ready(struct dispatcher *dispatcher, const struct job_spec *sp
     return false;
 }
 
-/* It waits at a gate that is closed, or its whole queue does. */
-static bool is_held_up(const struct lane *lane)
-{
-    return lane->queue->parked ||
-           (lane->heap != NULL && lane->heap != &lane->queue->levels[lane->level].lanes);
-}
-
 /* One that a limit holds up, however urgent it is. */
 static bool evict_held_up(struct dispatcher *dispatcher)
 {
@@ -187,7 +186,7 @@ static bool evict_held_up(struct dispatcher *dispatcher)
         for (uint32_t slot = ready->last; slot != CELL_END;
              slot = dispatcher->cells[slot].links[ready->link].prev) {
             const struct cell *cell = &dispatcher->cells[slot];
-            if (cell->memory || !is_held_up(cell->lane))
+            if (cell->memory || !lane_is_held_up(cell->lane))
                 continue;
             cells_leave_ready(dispatcher, slot);
             admit_send_back(dispatcher, slot);
@@ -240,7 +239,7 @@ static void admit_filled(struct dispatcher *dispatcher, const struct job *job, u
 static bool may_be_hot(const struct dispatcher *dispatcher, const struct lane *lane)
 {
     return lane->cold_seq == NO_SEQ && !lane_is_paused(&dispatcher->lineup, lane) &&
-           lane->ready.count < (is_held_up(lane) ? LANE_HELD_MOST : LANE_MOST);
+           lane->ready.count < (lane_is_held_up(lane) ? LANE_HELD_MOST : LANE_MOST);
 }
 
 /* They are read with its row, once it is next in line: many at a time would be a lot. */
@@ -273,7 +272,7 @@ enum err admit_row(struct dispatcher *dispatcher, const struct job *job)
     if (hot_find(dispatcher->hot, job->spec.id) != HOT_NONE)
         return ERR_OK;
     const struct lane *lane = lineup_find(&dispatcher->lineup, job->spec.lane);
-    bool in_line = lane != NULL && lane->heap != NULL && !is_held_up(lane);
+    bool in_line = lane != NULL && lane->heap != NULL && !lane_is_held_up(lane);
     if (fill_stored(dispatcher, job, in_line, &slot) != ERR_OK)
         return ERR_FULL;
     admit_filled(dispatcher, job, slot);
@@ -329,11 +328,29 @@ static enum err admit_memory(struct dispatcher *dispatcher, struct work *work)
     return ERR_OK;
 }
 
-/* It counts as waiting now, or does not come to that: the place that front_admit reserved is given up. */
+/* It counts as waiting now, or does not come to that: the place that was reserved for it is given up. */
 static void arrive(struct dispatcher *dispatcher, const struct job_spec *spec)
 {
-    struct queue *queue = lineup_queue(&dispatcher->lineup, spec->queue);
-    atomic_fetch_sub_explicit(&queue->incoming, 1, memory_order_relaxed);
+    lineup_unreserve(lineup_queue(&dispatcher->lineup, spec->queue));
+}
+
+bool admit_is_put_off(enum job_state state)
+{
+    return state == JOB_SCHEDULED || state == JOB_RETRYING || state == JOB_BLOCKED;
+}
+
+void admit_put_off(struct dispatcher *dispatcher, const struct job *job)
+{
+    if (!admit_is_put_off(job->state))
+        return;
+    lineup_put_off(&dispatcher->lineup, job->spec.queue, 1);
+    fetch_due_at(dispatcher, job->spec.run_at_ms);
+}
+
+void admit_put_off_ends(struct dispatcher *dispatcher, const struct job_spec *spec, enum job_state from)
+{
+    if (admit_is_put_off(from))
+        lineup_put_off(&dispatcher->lineup, spec->queue, -1);
 }
 
 void admit_new(struct dispatcher *dispatcher, const struct job *job)
@@ -341,7 +358,7 @@ void admit_new(struct dispatcher *dispatcher, const struct job *job)
     if (job->state == JOB_QUEUED)
         admit_stored(dispatcher, job);
     else if (!job_is_terminal(job->state)) {
-        fetch_due_at(dispatcher, job->spec.run_at_ms);
+        admit_put_off(dispatcher, job);
         fetch_expiry_at(dispatcher, &job->spec);
     }
     arrive(dispatcher, &job->spec);
@@ -382,13 +399,16 @@ void admit_release(struct dispatcher *dispatcher, uint32_t number)
     bool in_tray = claim.state == SLOT_DONE && slot->result_place == RESULT_TRAY;
     uint32_t tray = slot->result_worker;
     hot_remove(dispatcher->hot, number);
+    CRASH_POINT(UNINDEXED);
     if (cell->in_arena)
         arena_release(&dispatcher->arena, slot->args_at);
+    CRASH_POINT(ARENA_FREED);
     if (dispatcher->cells[number].memory)
         dispatcher->memory_count--;
     else
         dispatcher->hot_count--;
     CHECK(slot_move(slot, claim, nobody));
+    CRASH_POINT(SLOT_FREED);
     if (in_tray && (tray >= dispatcher->segment->shape.worker_count ||
                     tray_reclaim(dispatcher->segment, tray) != ERR_OK))
         dispatcher_corrupt("a result tray", number);

@@ -2,6 +2,7 @@
 
 #include "check.h"
 #include "clock.h"
+#include "crash_point.h"
 #include "log.h"
 
 #include <errno.h>
@@ -54,8 +55,10 @@ static void ask_running(struct dispatcher *dispatcher, struct work *work, uint32
     CHECK(claim.worker < dispatcher->segment->shape.worker_count);
     struct slot *slot = &dispatcher->segment->slots[number];
     atomic_store_explicit(&slot->cancel_requested, 1, memory_order_relaxed);
+    CRASH_POINT(CANCEL_NOTED);
     atomic_store_explicit(&dispatcher->segment->boards[claim.worker].cancel,
                           ticket_pack(number, claim.generation), memory_order_release);
+    CRASH_POINT(CANCEL_SENT);
     uint64_t one = 1;
     if (write(dispatcher->supervisor_wake_fd, &one, sizeof one) < 0)
         CHECK(errno == EAGAIN);
@@ -120,6 +123,7 @@ static void count_ended(struct dispatcher *dispatcher, const struct job *job, en
     atomic_fetch_add_explicit(&row->finished[job->state], 1, memory_order_relaxed);
     if (from == JOB_QUEUED && lane != NULL)
         lineup_wait(lane, -1);
+    admit_put_off_ends(dispatcher, &job->spec, from);
     LOG(JOB_END, LOG_ID(job->spec.id), LOG_TEXT("task", job->spec.task),
         LOG_TEXT("state", job_state_text(job->state)), LOG_INT("attempt", job->spec.attempt));
 }

@@ -1,6 +1,7 @@
 #include "dispatcher.h"
 
 #include "clock.h"
+#include "crash_point.h"
 #include "log.h"
 #include "ring.h"
 
@@ -51,6 +52,7 @@ enum err change_make_cold(struct dispatcher *dispatcher, struct work *work)
         return ERR_NOT_NOW;
     cells_leave_ready(dispatcher, slot);
     admit_send_back(dispatcher, slot);
+    CRASH_POINT(PATCH_COLD);
     return ERR_OK;
 }
 
@@ -79,7 +81,9 @@ void change_answered(struct dispatcher *dispatcher, struct work *work)
         leave_old_lane(dispatcher, &work->op.patch);
         if (job->state == JOB_QUEUED)
             admit_stored(dispatcher, job);
-        fetch_due_at(dispatcher, job->spec.run_at_ms);
+        else
+            admit_put_off(dispatcher, job);
+        admit_put_off_ends(dispatcher, &job->spec, work->op.patch.from);
         if (job->spec.expires_ms > 0 && job->spec.attempt == 0) { /* it may lie before what was looked at */
             fetch_expiry_at(dispatcher, &job->spec);
             if (job->spec.expires_ms <= dispatcher->expiry.after_ms)
@@ -204,6 +208,7 @@ static void tell(const struct setting *setting)
 void change_set_done(struct dispatcher *dispatcher, struct work *work)
 {
     const struct setting *setting = work->errand->setting;
+    CRASH_POINT(SETTING_KEPT);
     if (work->err == ERR_OK) {
         struct limits *limits = limits_of(dispatcher, setting->kind, setting->name);
         for (int i = 0; i < LIMIT_COUNT; i++)

@@ -14,7 +14,8 @@
  *     cancel      waiting, running, cold
  *     change      a waiting job is changed on request; limits and pauses are set
  *     replace     a waiting job gives way to a newer one with the same uniqueness key
- *     look        why a job does not run, where queues and tasks stand
+ *     look        where queues and tasks stand
+ *     forecast    why a job does not run, and when it would
  *     fire        schedules: which are due, the jobs that they make, what is changed about them
  *     prove       what is wrong with their jobs, before they are due
  *     finished    what is asked of a finished job: run again, be forgotten
@@ -90,6 +91,7 @@ struct pool_flow {
     int64_t ended;            /* attempts that ended, so far */
     int64_t sampled, sampled_ns;
     double per_ms; /* smoothed: rises at once, falls slowly */
+    bool doubtful; /* somebody was killed who may have left a token while others sleep */
 };
 
 /* Makes a job of the body of a submit (front_http.compose). */
@@ -173,6 +175,7 @@ struct dispatcher_setup {
     struct committer *committer;
     int supervisor_wake_fd;
     struct compose compose; /* needed once there are schedules */
+    struct meters *meters;  /* NULL: none */
 };
 
 enum err dispatcher_init(struct dispatcher *dispatcher, const struct dispatcher_setup *setup) MUST_USE;
@@ -215,6 +218,11 @@ void admit_new(struct dispatcher *dispatcher, const struct job *job);
 /* A stored, queued job that counts as waiting from now on: a slot if nothing of its lane waits in the store
  * before it, else it stays cold. */
 void admit_stored(struct dispatcher *dispatcher, const struct job *job);
+/* A stored job that waits for its time or for others (else nothing is done) counts as such; and that it did,
+ * being `from` before. */
+void admit_put_off(struct dispatcher *dispatcher, const struct job *job);
+void admit_put_off_ends(struct dispatcher *dispatcher, const struct job_spec *spec, enum job_state from);
+bool admit_is_put_off(enum job_state state);
 /* A slot for a row that was read, unless it has one. ERR_FULL: there is no room. */
 enum err admit_row(struct dispatcher *dispatcher, const struct job *job) MUST_USE;
 /* A queued row has no slot (any more): its lane looks for it from there. */
@@ -255,6 +263,8 @@ void landing_collect(struct dispatcher *dispatcher);
 void landing_outcome(struct dispatcher *dispatcher, struct work *work);
 /* A job built from a slot: args and result borrow shared memory. Ends the front if the slot is impossible. */
 struct job *landing_job(struct dispatcher *dispatcher, uint32_t slot);
+/* Whether a spec in shared memory can be: its texts end, its enumerations are ones. */
+bool landing_spec_sound(const struct job_spec *spec);
 /* Tells each of a list of waiters; job NULL: they read the store. Borrows job. */
 void landing_notify(struct waiter *waiter, struct job *job);
 /* Hands the verdict to the committer. Takes job; before: its attempt counter in the store. */
@@ -346,6 +356,11 @@ enum err timetable_load(struct dispatcher *dispatcher, struct store_reader *read
 enum err timetable_look(const struct dispatcher *dispatcher, struct look *look) MUST_USE;
 /* When the schedule is to be looked at next (real time). */
 int64_t timetable_wakes_ms(const struct schedule *schedule);
+
+/* forecast.c */
+/* What holds up the job of that lane with the seq in `why` (NO_SEQ: one that is submitted now), and when it
+ * would start. slot: its slot, or HOT_NONE. */
+void forecast(const struct dispatcher *dispatcher, const struct lane *lane, uint32_t slot, struct why *why);
 
 /* look.c */
 void look_asked(struct dispatcher *dispatcher, struct work *work);

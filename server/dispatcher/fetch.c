@@ -164,8 +164,10 @@ void fetch_due(struct dispatcher *dispatcher, struct work *work)
     dispatcher->due_running = false;
     dispatcher->loads_running--;
     if (work->err == ERR_OK) {
-        for (size_t i = 0; i < work->count; i++)
+        for (size_t i = 0; i < work->count; i++) {
             admit_stored(dispatcher, work->jobs[i]);
+            lineup_put_off(&dispatcher->lineup, work->jobs[i]->spec.queue, -1);
+        }
         int64_t next_ms = work->count == work->limit ? 0 : work->next_ms;
         if (next_ms < dispatcher->next_due_ms)
             dispatcher->next_due_ms = next_ms;
@@ -196,12 +198,15 @@ static void ask_due(struct dispatcher *dispatcher)
 
 static void take_released(struct dispatcher *dispatcher, const struct job *job)
 {
-    if (job_is_terminal(job->state))
+    if (job_is_terminal(job->state)) {
         cancel_ended_cold(dispatcher, job, JOB_BLOCKED);
-    else if (job->state == JOB_QUEUED)
+        return;
+    }
+    if (job->state == JOB_QUEUED)
         admit_stored(dispatcher, job);
     else
-        fetch_due_at(dispatcher, job->spec.run_at_ms);
+        admit_put_off(dispatcher, job);
+    admit_put_off_ends(dispatcher, &job->spec, JOB_BLOCKED);
 }
 
 void fetch_released(struct dispatcher *dispatcher, struct work *work)

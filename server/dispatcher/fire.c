@@ -12,50 +12,35 @@
 
 static const struct id NONE;
 
-/* As front_admit: admit_new gives the place up, or give_back, if it does not come to that. */
-static enum err reserve(struct dispatcher *dispatcher, const struct job_spec *spec)
-{
-    struct queue *queue = lineup_queue(&dispatcher->lineup, spec->queue);
-    int64_t depth = atomic_load_explicit(&queue->depth, memory_order_relaxed) +
-                    atomic_fetch_add_explicit(&queue->incoming, 1, memory_order_relaxed);
-    int64_t most = atomic_load_explicit(&queue->max_depth, memory_order_relaxed);
-    enum err err = ERR_OK;
-    if (atomic_load_explicit(&dispatcher->lineup.closed, memory_order_relaxed) ||
-        atomic_load_explicit(&queue->closed, memory_order_relaxed))
-        err = ERR_QUEUE_CLOSED;
-    else if (most != LIMIT_NOT_SET && depth >= most)
-        err = ERR_QUEUE_FULL;
-    if (err != ERR_OK)
-        atomic_fetch_sub_explicit(&queue->incoming, 1, memory_order_relaxed);
-    return err;
-}
-
+/* The place that make_job has reserved, and that admit_new would give up. */
 static void give_back(struct dispatcher *dispatcher, const struct job_spec *spec)
 {
-    struct queue *queue = lineup_queue(&dispatcher->lineup, spec->queue);
-    atomic_fetch_sub_explicit(&queue->incoming, 1, memory_order_relaxed);
+    lineup_unreserve(lineup_queue(&dispatcher->lineup, spec->queue));
 }
 
 /* The job of a schedule as it is submitted now, with its place in the queue. */
 static enum err make_job(struct dispatcher *dispatcher, const struct schedule *schedule, int64_t due_ms,
-                         struct job **job, struct buf *why)
+                         struct job **job, struct admission *admission, struct buf *why)
 {
+    struct lineup *lineup = &dispatcher->lineup;
     enum err err = prove_make(dispatcher, schedule, job, why);
     if (err != ERR_OK)
         return err;
     (*job)->spec.scheduled_ms = due_ms;
     err = schedule_mark(*job, schedule->name);
     if (err == ERR_OK)
-        err = reserve(dispatcher, &(*job)->spec);
+        err = lineup_reserve(lineup, lineup_queue(lineup, (*job)->spec.queue), admission);
     if (err == ERR_QUEUE_CLOSED || err == ERR_QUEUE_FULL)
         buf_printf(why, "the queue %s %s", (*job)->spec.queue,
                    err == ERR_QUEUE_FULL ? "holds as many waiting jobs as it may (max_depth)"
                                          : "takes no new jobs: it, or everything, is being drained");
-    if (err == ERR_OK)
-        return ERR_OK;
-    job_free(*job);
-    *job = NULL;
     return err;
+}
+
+static void drop_job(struct work *work)
+{
+    job_free(work->job);
+    work->job = NULL;
 }
 
 static struct work *new_fire(const char *name)
@@ -117,6 +102,7 @@ static bool prepare(struct dispatcher *dispatcher, struct schedule *schedule,
                     const struct schedule_plan *plan, int64_t now_ms, struct work *work)
 {
     BUF_AUTO why = {0};
+    struct admission admission;
     struct fire *fire = work->fire;
     if (schedule_copy(schedule, &fire->to) != ERR_OK)
         return false;
@@ -126,7 +112,9 @@ static bool prepare(struct dispatcher *dispatcher, struct schedule *schedule,
     fire->due_ms = plan->due_ms;
     if (plan->due_ms == 0)
         return true;
-    enum err err = make_job(dispatcher, schedule, plan->due_ms, &work->job, &why);
+    enum err err = make_job(dispatcher, schedule, plan->due_ms, &work->job, &admission, &why);
+    if (err != ERR_OK)
+        drop_job(work);
     if (prove_is_passing(err))
         return false;
     if (err != ERR_OK) {
@@ -331,9 +319,11 @@ void fire_trigger(struct dispatcher *dispatcher, struct work *work)
     struct work *fire = schedule == NULL ? NULL : new_fire(change->name);
     enum err err = schedule == NULL ? ERR_UNKNOWN_SCHEDULE : fire == NULL ? ERR_NO_MEMORY : ERR_OK;
     if (err == ERR_OK)
-        err = make_job(dispatcher, schedule, 0, &fire->job, &why);
+        err = make_job(dispatcher, schedule, 0, &fire->job, &change->admission, &why);
     if (err != ERR_OK) {
         text_copy(change->why, sizeof change->why, why.bytes > 0 ? why.data : "", why.bytes);
+        if (fire != NULL && fire->job != NULL)
+            memcpy(change->queue, fire->job->spec.queue, sizeof change->queue);
         work_free(fire);
         work_answer(work, err);
         return;

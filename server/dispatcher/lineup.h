@@ -15,7 +15,8 @@
  * gate is closed waits as a whole.
  *  5. A gate counts jobs in flight (handed to workers) against its concurrency, and meters its rate by GCRA
  * (ITU-T I.371): `tat_ns` is when the next job would be due if they came evenly; one may go if it is at most
- *     (burst − 1) intervals ahead.
+ *     (burst − 1) intervals ahead. That outlives the lineup (meters.h); another rate takes it over, but never
+ * more than a burst of its own.
  *  6. A gate that is open has no waiter that has not been offered the place: whoever is woken and does not
  * use it passes it on, be it that it is stopped elsewhere (lineup_next), that its queue is, or that it has no
  * job any more (lineup_place); and so does a taker while the gate is open still.
@@ -34,6 +35,7 @@
 #include "heap.h"
 #include "job.h"
 #include "limit.h"
+#include "meters.h"
 #include "why.h"
 
 #include <pthread.h>
@@ -42,7 +44,7 @@
 enum { LINEUP_POOLS = 16 };
 #define NO_SEQ INT64_MAX
 
-enum gate_kind { GATE_QUEUE, GATE_TASK, GATE_KEY };
+enum gate_kind { GATE_QUEUE, GATE_TASK, GATE_KEY, GATE_KINDS };
 
 /* Slots in a row, through their cells (dispatcher.h). */
 struct cell_list {
@@ -58,6 +60,7 @@ struct gate {
     int64_t rate;               /* as limit_rate packs it, to be shown */
     uint32_t in_flight;
     int64_t tat_ns;
+    uint64_t sum;           /* of kind and names: which meter is its own */
     struct heap waiters;    /* lanes: of a task or key that is closed */
     struct heap_node timer; /* among the closed gates that open by time */
     int64_t opens_ns;
@@ -88,8 +91,11 @@ struct queue {
     int64_t run_ns; /* how long its jobs run, smoothed: what a job is charged until it has ended */
     int64_t waiting;
     _Atomic(struct queue *) next; /* of all; a queue is never forgotten */
-    /* For other threads to read; see front_admit. */
-    _Atomic int64_t depth, incoming, max_depth;
+    /* For other threads to read; see lineup_reserve. */
+    _Atomic int64_t depth;    /* queued */
+    _Atomic int64_t put_off;  /* scheduled, retrying or blocked: these wait, too */
+    _Atomic int64_t incoming; /* reserved places */
+    _Atomic int64_t max_depth;
     _Atomic int64_t starts_milli; /* per second, times 1000; measured */
     _Atomic bool closed, held;    /* takes no new jobs; paused */
     _Atomic int64_t starts;       /* handed to workers so far */
@@ -102,6 +108,7 @@ struct task_line {
     char name[NAME_BYTES];
     struct limits file, set, now;
     struct gate gate;
+    int64_t run_ns;         /* how long its jobs run, smoothed; 0: none has ended yet */
     struct task_line *next; /* of all */
 };
 
@@ -153,10 +160,11 @@ struct lineup {
     struct key_line **keys;
     size_t bucket_count, lane_count, key_bucket_count, key_count;
     int64_t measured_ns;
-    int64_t now_ns;            /* the latest that was told */
-    struct heap timers;        /* gates that open by time */
-    int64_t key_concurrency;   /* where neither queue nor task says */
-    bool paused;               /* the whole */
+    int64_t now_ns;          /* the latest that was told */
+    struct heap timers;      /* gates that open by time */
+    struct meters *meters;   /* what rates have used up in earlier lives; NULL: nothing is known. Borrowed */
+    int64_t key_concurrency; /* where neither queue nor task says */
+    bool paused;             /* the whole */
     _Atomic bool held, closed; /* the same, and whether it takes no new jobs, for any thread */
 };
 
@@ -171,7 +179,7 @@ static inline struct queue *lineup_next_queue(struct queue *queue)
     return atomic_load_explicit(&queue->next, memory_order_acquire); /* L2 */
 }
 
-void lineup_init(struct lineup *lineup, int64_t key_concurrency);
+void lineup_init(struct lineup *lineup, int64_t key_concurrency, struct meters *meters);
 void lineup_fini(struct lineup *lineup);
 
 /* The lane of a job; made, with its queue and task, if it is not there. */
@@ -192,6 +200,13 @@ static inline int64_t lane_head(const struct lane *lane)
     return lane->ready_seq < lane->cold_seq ? lane->ready_seq : lane->cold_seq;
 }
 
+/* Whether the queue takes one job more: OK, QUEUE_CLOSED, QUEUE_FULL, and how it stands. OK reserves a place,
+ * which is given back once the job counts, or does not come to that. Any thread of the front. */
+enum err lineup_reserve(struct lineup *lineup, struct queue *queue, struct admission *admission) MUST_USE;
+void lineup_unreserve(struct queue *queue);
+/* So many jobs more of the queue wait for their time or for others, or (negative) fewer. */
+void lineup_put_off(struct lineup *lineup, const char *queue, int64_t jobs);
+
 /* The lane whose first job goes next, or NULL. */
 struct lane *lineup_next(struct lineup *lineup, uint32_t pool, uint32_t level, int64_t now_ns);
 
@@ -207,6 +222,8 @@ void lineup_loaded(struct lineup *lineup, struct queue_level *level);
 
 /* True if a job of this lane counts against some limit. */
 bool lane_is_limited(const struct lane *lane);
+/* True if it waits at a gate that is closed, or its whole queue does. */
+bool lane_is_held_up(const struct lane *lane);
 /* True if nothing of the lane may run before somebody says so. */
 bool lane_is_paused(const struct lineup *lineup, const struct lane *lane);
 
@@ -219,14 +236,24 @@ void lineup_leave_pool(struct lineup *lineup, struct queue *queue);
 /* How fast jobs of each queue start, smoothed over some seconds; looks at the clock once in MEASURE_MS. */
 enum { MEASURE_MS = 1000 };
 void lineup_measure(struct lineup *lineup, int64_t now_ns);
+/* A job of the task has run for so long. */
+void lineup_ran(struct task_line *task, int64_t run_ns);
 
 /* Limits have changed: of a queue, of a task (`now` of each is what counts), of key_concurrency. Everything
  * is placed anew, with no job in flight: the caller then counts those that are, by lineup_count. */
 void lineup_resettle(struct lineup *lineup);
 void lineup_count(struct lane *lane);
 
-/* Why the first job of this lane does not go. */
-void lineup_why(const struct lineup *lineup, const struct lane *lane, int64_t now_ns, struct why *why);
+/* Of the jobs that a gate has let go, those that lie out for a worker and that none has begun: [gate_kind]. A
+ * job is held up by those that run, and waits behind those that are out. */
+struct out {
+    uint32_t jobs[GATE_KINDS];
+};
+/* Why a job of this lane that is not out itself does not go. */
+void lineup_why(const struct lineup *lineup, const struct lane *lane, const struct out *out, int64_t now_ns,
+                struct why *why);
+/* For how long the rate of the gate holds up a job before which so many go, those that are out among them. */
+int64_t lineup_rate_ns(const struct gate *gate, uint32_t out, int64_t before, int64_t now_ns);
 /* Reasons that hold for a queue or task as a whole. */
 void lineup_gate_reasons(const struct gate *gate, int64_t now_ns, bool holds[REASON_COUNT]);
 bool gate_is_open(const struct gate *gate, int64_t now_ns);

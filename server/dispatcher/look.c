@@ -1,83 +1,29 @@
 #include "dispatcher.h"
 
 #include "clock.h"
-#include "scoreboard.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* --- why --- */
+/* --- one job --- */
 
-/* How many of its lane stand before it: exact as far as its jobs have slots, else by the share of the seqs.
- */
-static int64_t before_in_lane(const struct dispatcher *dispatcher, const struct lane *lane, int64_t seq,
-                              bool *exact)
-{
-    int64_t before = 0;
-    for (uint32_t at = lane->ready.first; at != CELL_END && dispatcher->cells[at].seq < seq;
-         at = dispatcher->cells[at].links[lane->ready.link].next)
-        before++;
-    if (seq < lane->cold_seq || lane->cold_seq == NO_SEQ || seq == lane->cold_seq)
-        return before;
-    *exact = false;
-    int64_t cold = lane->waiting - lane->ready.count, span = dispatcher->last_seq - lane->cold_seq;
-    if (cold <= 1 || span <= 0)
-        return before;
-    double share = (double)(seq - lane->cold_seq) / (double)span;
-    return before + (int64_t)(share * (double)(cold - 1));
-}
-
-/* Of the levels above all, of its own level those of its queue with a lower seq. */
-static void find_position(const struct dispatcher *dispatcher, const struct lane *mine, struct why *why)
-{
-    const struct lineup *lineup = &dispatcher->lineup;
-    why->position_exact = true;
-    for (size_t i = 0; i < lineup->bucket_count; i++) {
-        for (const struct lane *lane = lineup->lanes[i]; lane != NULL; lane = lane->next) {
-            if (lane->queue != mine->queue || lane->level < mine->level)
-                continue;
-            why->position += lane->level > mine->level
-                                 ? lane->waiting
-                                 : before_in_lane(dispatcher, lane, why->seq, &why->position_exact);
-        }
-    }
-}
-
-static bool any_worker(const struct segment *segment, uint32_t pool)
-{
-    const struct segment_pool *range = &segment->shape.pools[pool];
-    for (uint32_t i = range->first; i < range->first + range->count; i++)
-        if (atomic_load_explicit(&segment->boards[i].status, memory_order_relaxed) == WORKER_LIVE)
-            return true;
-    return false;
-}
-
-static bool any_limit(const struct why *why)
-{
-    for (int i = 0; i < REASON_NO_WORKER; i++)
-        if (why->holds[i])
-            return true;
-    return false;
-}
-
-static void look_why(struct dispatcher *dispatcher, struct why *why)
+static void look_why(struct dispatcher *dispatcher, struct id id, struct why *why)
 {
     struct lane *lane = lineup_find(&dispatcher->lineup, why->lane);
     why->estimate_seconds = -1;
-    if (lane == NULL)
-        return;
-    int64_t now_ns = clock_mono_ns();
-    lineup_why(&dispatcher->lineup, lane, now_ns, why);
-    why->holds[REASON_SERVER_STOPPING] =
-        atomic_load_explicit(&dispatcher->segment->header->draining, memory_order_relaxed) != DRAIN_NONE;
-    why->holds[REASON_NO_WORKER] = !any_worker(dispatcher->segment, lane->queue->pool);
-    find_position(dispatcher, lane, why);
-    why->holds[REASON_BEHIND] = why->position > 0;
-    why->holds[REASON_NEXT] = why->position == 0 && !any_limit(why) && !why->holds[REASON_NO_WORKER];
-    const char *pool = configure_pool_name(dispatcher, lane->queue->pool);
-    text_copy(why->pool, sizeof why->pool, pool, strlen(pool));
-    if (lane->queue->starts_per_s > 0 && !lane_is_paused(&dispatcher->lineup, lane))
-        why->estimate_seconds = (double)(why->position + 1) / lane->queue->starts_per_s;
+    if (lane != NULL)
+        forecast(dispatcher, lane, hot_find(dispatcher->hot, id), why);
+}
+
+/* Of a job that does not wait yet: its lane may be there for this look alone. */
+static void look_start(struct dispatcher *dispatcher, const struct job_spec *spec, struct why *why)
+{
+    struct lineup *lineup = &dispatcher->lineup;
+    struct lane *lane = lineup_lane(lineup, spec);
+    why->seq = NO_SEQ;
+    forecast(dispatcher, lane, HOT_NONE, why);
+    if (lane_head(lane) == NO_SEQ)
+        lineup_place(lineup, lane);
 }
 
 /* --- queues and tasks --- */
@@ -207,7 +153,10 @@ void look_asked(struct dispatcher *dispatcher, struct work *work)
     enum err err = ERR_OK;
     switch (look->kind) {
     case LOOK_WHY:
-        look_why(dispatcher, &look->why);
+        look_why(dispatcher, work->id, &look->why);
+        break;
+    case LOOK_START:
+        look_start(dispatcher, look->spec, &look->why);
         break;
     case LOOK_QUEUES:
         err = look_queues(dispatcher, look);

@@ -249,6 +249,18 @@ void schedule_made(struct schedule *schedule, int64_t due_ms, struct id job, con
     schedule->behind = replaces ? open[open_count - 1] : (struct id){0};
 }
 
+static enum err take_extras(struct job *job, struct buf *extras)
+{
+    size_t bytes;
+    char *at = buf_take(extras, &bytes);
+    if (at == NULL)
+        return ERR_NO_MEMORY;
+    free(job->owned[3]);
+    job->owned[3] = at;
+    job->extras = (struct text){at, bytes};
+    return ERR_OK;
+}
+
 enum err schedule_mark(struct job *job, const char *name)
 {
     BUF_AUTO extras = {0};
@@ -256,13 +268,37 @@ enum err schedule_mark(struct job *job, const char *name)
     bool more = bytes > 2;
     buf_add(&extras, more ? job->extras.at : "{", more ? bytes - 1 : 1); /* without its brace */
     buf_printf(&extras, "%s\"%s\":\"%s\"}", more ? "," : "", extra_member(EXTRA_SCHEDULE), name);
-    char *at = buf_take(&extras, &bytes);
-    if (at == NULL)
-        return ERR_NO_MEMORY;
-    free(job->owned[3]);
-    job->owned[3] = at;
-    job->extras = (struct text){at, bytes};
-    return ERR_OK;
+    return take_extras(job, &extras);
+}
+
+/* Where the member begins. */
+static size_t member_at(struct text extras, enum extra extra, size_t otherwise)
+{
+    struct json_span value;
+    if (!extras_find(extras, extra, &value))
+        return otherwise;
+    return (size_t)(value.at - extras.at) - strlen(extra_member(extra)) - strlen("\"\":");
+}
+
+enum err schedule_mark_after(struct job *job, const struct id *ids, size_t count)
+{
+    BUF_AUTO extras = {0};
+    struct text old = job->extras;
+    size_t marked = member_at(old, EXTRA_SCHEDULE, old.bytes - 1), kept = member_at(old, EXTRA_AFTER, marked);
+    if (kept == marked && count == 0)
+        return ERR_OK;
+    buf_add(&extras, old.at, kept);
+    for (size_t i = 0; i < count; i++) {
+        char text[ID_TEXT_BYTES];
+        id_format(ids[i], text);
+        if (i == 0)
+            buf_printf(&extras, "\"%s\":[\"%s\"", extra_member(EXTRA_AFTER), text);
+        else
+            buf_printf(&extras, ",\"%s\"", text);
+    }
+    buf_put(&extras, count > 0 ? "]," : "");
+    buf_add(&extras, old.at + marked, old.bytes - marked);
+    return take_extras(job, &extras);
 }
 
 /* --- all of them --- */

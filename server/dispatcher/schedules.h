@@ -120,8 +120,10 @@ struct schedule_plan schedule_plan(const struct schedule *schedule, const struct
 void schedule_made(struct schedule *schedule, int64_t due_ms, struct id job, const struct id *open,
                    size_t open_count);
 
-/* "schedule":NAME joins the extras of a job that nobody else knows yet. */
+/* "schedule":NAME joins the extras of a job that nobody else knows yet; and so does what it waits for, as its
+ * "after", in the place of what stood there. */
 enum err schedule_mark(struct job *job, const char *name) MUST_USE;
+enum err schedule_mark_after(struct job *job, const struct id *ids, size_t count) MUST_USE;
 
 /* All of them, in order of their names. */
 struct schedules {

@@ -34,7 +34,7 @@ enum reason {
 const char *reason_code(enum reason reason);
 const char *reason_sentence(enum reason reason);
 
-/* Of one queued job. */
+/* Of one job that is queued, or about to be submitted. */
 struct why {
     int64_t lane, seq;           /* in: as the stored job has them */
     bool holds[REASON_COUNT];    /* which reasons hold */
@@ -44,13 +44,19 @@ struct why {
     bool position_exact;
     double estimate_seconds; /* until it starts; < 0: unknown */
     char pool[NAME_BYTES];
+
+    /* What the estimate, or that there is none, comes from: a pause, a limit, NO_WORKER; BEHIND: the workers
+     * of its pool; NEXT: nothing, it starts at once. There so many run now, and so many go before it. */
+    enum reason slowest;
+    int64_t running, before;
 };
 
-/* When a job of a queue would start, and what refused it. */
-struct estimate {
-    double seconds; /* < 0: unknown */
-    int64_t retry_after_s;
-    int64_t depth, max_depth; /* of the queue; max_depth −1: none */
+/* How a queue stood when a job asked for a place in it. */
+struct admission {
+    int64_t depth, max_depth;      /* how many wait in it, and may; max_depth −1: any */
+    bool queue_paused, all_paused; /* nothing of it starts */
+    bool queue_closed, all_closed; /* it, or everything, is being drained */
+    int64_t retry_after_s;         /* if it was refused: by the measured rate at which its jobs start */
 };
 
 /* Of one queue, or of one task (which has no depth of its own: waiting −1). */

@@ -39,8 +39,8 @@ static inline void front_prepare(void)
     ok(hot_init(&hot, segment.shape.slot_count));
     waiters_init(waiters);
     committer_init(&committer, store, metrics, count_load, &dispatcher);
-    struct dispatcher_setup setup = {&config, &segment,   &hot,    waiters,
-                                     metrics, &committer, wake_fd, composing};
+    struct dispatcher_setup setup = {&config,    &segment, &hot,      waiters, metrics,
+                                     &committer, wake_fd,  composing, NULL};
     ok(dispatcher_init(&dispatcher, &setup));
     ok(recovery_take_over(&dispatcher));
 }
@@ -450,9 +450,28 @@ static inline bool all_free(void)
     return slots_in(SLOT_FREE) == segment.shape.slot_count;
 }
 
+/* What each queue says of jobs that wait for their time or for others is what the store has of them. */
+static inline bool put_off_is_right(void)
+{
+    struct store_count *counts;
+    size_t count;
+    bool right = true;
+    ok(store_counts(reader, &counts, &count));
+    for (struct queue *queue = lineup_first_queue(&dispatcher.lineup); queue != NULL;
+         queue = lineup_next_queue(queue)) {
+        int64_t jobs = 0;
+        for (size_t i = 0; i < count; i++)
+            if (admit_is_put_off(counts[i].state) && strcmp(counts[i].queue, queue->name) == 0)
+                jobs += counts[i].jobs;
+        right = right && atomic_load(&queue->put_off) == jobs;
+    }
+    free(counts);
+    return right;
+}
+
 static inline void assert_nothing_left(void)
 {
-    TURN_UNTIL(all_free() && dispatcher.lineup.lane_count == 0);
+    TURN_UNTIL(all_free() && dispatcher.lineup.lane_count == 0 && put_off_is_right());
     ck_assert_uint_eq(dispatcher.free_count, segment.shape.slot_count);
     ck_assert_uint_eq(dispatcher.hot_count, 0);
     ck_assert_uint_eq(dispatcher.memory_count, 0);

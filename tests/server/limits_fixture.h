@@ -6,8 +6,6 @@
 
 enum { MANY = 3 * SLOT_COUNT };
 
-static struct asked many[2 * MANY];
-
 /* --- requests --- */
 
 static inline void send_errand(struct asked *asked, enum work_kind kind, struct id id)
@@ -57,19 +55,24 @@ static inline enum err prioritise(struct id id, uint8_t priority)
     return patch_job(id, (struct store_patch){.has_priority = true, .priority = priority});
 }
 
+static inline void look_at_job(struct look *look, enum look_kind kind, struct id id)
+{
+    struct asked asked = {.errand = {.kind = ERRAND_LOOK, .id = id, .look = look}};
+    look->kind = kind;
+    send_errand(&asked, WORK_LOOK, id);
+    ok(answer_of(&asked));
+}
+
 static inline void look_at(struct look *look, enum look_kind kind)
 {
-    struct asked asked = {.errand = {.kind = ERRAND_LOOK, .look = look}};
-    look->kind = kind;
-    send_errand(&asked, WORK_LOOK, (struct id){0});
-    ok(answer_of(&asked));
+    look_at_job(look, kind, (struct id){0});
 }
 
 static inline struct why why_of(struct id id)
 {
     JOB_AUTO job = row(id);
     struct look look = {.why = {.lane = job->spec.lane, .seq = job->spec.seq}};
-    look_at(&look, LOOK_WHY);
+    look_at_job(&look, LOOK_WHY, id);
     return look.why;
 }
 

@@ -1,6 +1,8 @@
 /* The dispatcher and what was not started in time. */
 #include "limits_fixture.h"
 
+static struct asked many[2 * MANY];
+
 static struct id sent_expiring(struct asked *asked, enum durability durability, int64_t after_ms)
 {
     struct job *job = new_job(PRIORITY_DEFAULT, durability);

@@ -2,6 +2,8 @@
  * them. */
 #include "limits_fixture.h"
 
+static struct asked many[2 * MANY];
+
 /* --- limits --- */
 
 START_TEST(a_queue_that_may_run_one_runs_one_at_a_time)

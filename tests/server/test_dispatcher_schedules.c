@@ -130,6 +130,42 @@ START_TEST(a_job_waits_for_the_last_one)
 }
 END_TEST
 
+static size_t after_of(struct id id, struct id after[AFTER_MAX])
+{
+    JOB_AUTO job = row(id);
+    struct json_span name;
+    ck_assert(extras_find(job->extras, EXTRA_SCHEDULE, &name));
+    return extras_after(job->extras, after);
+}
+
+START_TEST(a_job_that_waits_says_for_whom_and_waits_again_when_it_is_run_again)
+{
+    struct id after[AFTER_MAX];
+    struct asked again = {.errand = {.notify = on_answer}};
+    ok(put(",\"overlap\":\"queue\""));
+    fire_once();
+    struct id first = nightly()->last_job;
+    ck_assert_uint_eq(after_of(first, after), 0);
+    fire_once();
+    struct id second = nightly()->last_job;
+    ck_assert_uint_eq(after_of(second, after), 1);
+    ck_assert(id_equal(after[0], first));
+    ok(cancel_job(second));
+    struct work *work = work_new(WORK_RETRY);
+    work->errand = &again.errand;
+    work->id = second;
+    dispatcher_give(&dispatcher, work);
+    TURN_UNTIL(answered(&again));
+    ok(again.errand.err);
+    ck_assert_int_eq(state_of(second), JOB_BLOCKED);
+    uint64_t ticket = start_next(0);
+    ck_assert(id_equal(id_of_ticket(ticket), first));
+    ck_assert_uint_eq(claim_next(1), 0);
+    succeed(0, ticket);
+    run_all(1);
+}
+END_TEST
+
 START_TEST(a_job_that_waits_is_replaced)
 {
     ok(put(",\"overlap\":\"replace\""));
@@ -294,6 +330,7 @@ int main(void)
     tcase_add_test(tests, all_are_made_up_for_and_wait_for_each_other);
     tcase_add_test(tests, a_time_is_skipped_while_the_last_job_has_not_ended);
     tcase_add_test(tests, a_job_waits_for_the_last_one);
+    tcase_add_test(tests, a_job_that_waits_says_for_whom_and_waits_again_when_it_is_run_again);
     tcase_add_test(tests, a_job_that_waits_is_replaced);
     tcase_add_test(tests, a_job_that_runs_is_asked_to_stop_and_all_later_ones_wait_for_it);
     tcase_add_test(tests, a_blocked_job_ends_with_the_commit_of_the_one_that_replaces_it);

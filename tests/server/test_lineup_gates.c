@@ -393,17 +393,41 @@ START_TEST(a_lane_knows_which_of_its_gates_are_closed)
     limit_task("t", LIMIT_RATE, rate_of(10, 1));
     resettle();
     struct lane *lane = stands("q", "t", "k", 5, 3);
-    struct why before = {0}, why = {0};
-    lineup_why(&lineup, lane, now_ns, &before);
+    struct why before = {0}, out = {0}, why = {0};
+    const struct out none = {{0}}, one = {{1, 1, 1}};
+    lineup_why(&lineup, lane, &none, now_ns, &before);
     for (int i = 0; i < REASON_COUNT; i++)
         ck_assert(!before.holds[i]);
     take();
-    lineup_why(&lineup, lane, now_ns, &why);
+    lineup_why(&lineup, lane, &one, now_ns, &out); /* none has begun: it will hold up, and does not yet */
+    for (int i = 0; i < REASON_COUNT; i++)
+        ck_assert(!out.holds[i]);
+    lineup_why(&lineup, lane, &none, now_ns, &why);
     for (int i = 0; i < REASON_COUNT; i++)
         ck_assert_int_eq(why.holds[i], i == REASON_QUEUE_CONCURRENCY || i == REASON_TASK_RATE ||
                                            i == REASON_KEY_CONCURRENCY);
     ck_assert_int_eq(why.limit[REASON_QUEUE_CONCURRENCY], 1);
     ck_assert_int_eq(why.limit[REASON_TASK_RATE], rate_of(10, 1));
+}
+END_TEST
+
+START_TEST(a_rate_says_when_a_job_behind_others_may_start)
+{
+    limit_queue("q", LIMIT_RATE, rate_of(1, 60));
+    limit_queue("q", LIMIT_BURST, 2);
+    resettle();
+    struct lane *lane = stands("q", "t", "", 5, 3);
+    const struct gate *gate = &lane->queue->gate;
+    const int64_t minute_ns = 60 * NS_PER_SEC;
+    ck_assert_int_eq(lineup_rate_ns(gate, 0, 1, now_ns), 0);
+    ck_assert_int_eq(lineup_rate_ns(gate, 0, 2, now_ns), minute_ns);
+    take(); /* handed out: it is among those before */
+    ck_assert_int_eq(lineup_rate_ns(gate, 1, 1, now_ns), 0);
+    ck_assert_int_eq(lineup_rate_ns(gate, 1, 2, now_ns), minute_ns);
+    now_ns += 10 * NS_PER_SEC; /* it has started */
+    ck_assert_int_eq(lineup_rate_ns(gate, 0, 0, now_ns), 0);
+    ck_assert_int_eq(lineup_rate_ns(gate, 0, 1, now_ns), minute_ns - 10 * NS_PER_SEC);
+    ck_assert_int_gt(lineup_rate_ns(gate, 0, INT64_MAX, now_ns), INT64_MAX / 4);
 }
 END_TEST
 
@@ -460,6 +484,7 @@ int main(void)
     tcase_add_test(changes, other_limits_that_change_leave_a_rate_as_it_stands);
     tcase_add_test(changes, a_key_that_is_remembered_for_its_rate_takes_new_limits);
     tcase_add_test(why, a_lane_knows_which_of_its_gates_are_closed);
+    tcase_add_test(why, a_rate_says_when_a_job_behind_others_may_start);
     tcase_add_test(why, a_lane_is_limited_if_any_of_its_gates_is);
     return run_suite(suite);
 }

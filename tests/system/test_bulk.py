@@ -294,12 +294,20 @@ def test_a_full_queue_names_line_and_queue_and_keeps_no_places(client):
     jobs = [echo(n, queue="small") for n in range(8)]
     for _ in range(3):
         answer = bulk(client, jobs)
-        problem = refused(answer, 429, "queue_full", "line 6: ", "small")
-        assert int(answer.headers["Retry-After"]) >= 1 and problem["line"] == 6
+        problem = refused(answer, 429, "queue_full", "line 6: the queue small may hold 5 waiting jobs (max_depth), and the request "
+                                                     "has 8 for it: they will never fit together")
+        assert "Retry-After" not in answer.headers and problem["line"] == 6
+        assert problem["hint"] == "send at most 5 jobs for it at a time, or raise max_depth: PATCH /v1/queues/small"
     mixed = jobs[:4] + [{"task": "nope"}] + jobs[:1]
     refused(bulk(client, mixed), 422, "unknown_task", "line 5: ")
     answers = statuses(bulk(client, jobs, "?atomic=false"))
     assert [one["status"] for one in answers] == [202] * 5 + [429] * 3 and answers[5]["code"] == "queue_full"
+    assert "is paused" in answers[5]["detail"]
+    assert client.post(f"/v1/jobs/{answers[4]['id']}/cancel").status_code == 200
+    answer = bulk(client, jobs[:3])
+    refused(answer, 429, "queue_full", "line 2: the queue small holds 4 waiting jobs, and may hold 5 (max_depth): there is no room "
+                                       "for 3 more; none of them starts, as it is paused")
+    assert int(answer.headers["Retry-After"]) >= 1
     client.post("/v1/queues/small/resume")
     for one in answers[:5]:
         client.wait(one["id"])

@@ -142,6 +142,25 @@ def assert_apart(runs):
         assert start >= end, runs
 
 
+def test_a_job_that_waits_for_the_one_before_it_says_so(client):
+    put(client, "waits", SECOND, {"task": "sleep", "args": {"seconds": 8}}, overlap="queue")
+    until(lambda: schedule(client, "waits")["made"] >= 2, 10)
+    verb(client, "waits", "pause")
+    first, second = jobs_of(client, "waits")[:2]
+    until(lambda: client.job(first["id"])["state"] == "running", 10)
+    said = client.get(f"/v1/jobs/{second['id']}/why").json()
+    assert said["reason"] == {"code": "blocked", "sentence": f"it waits for the job {first['id']}, the one before it of the "
+                                                             "schedule waits, which is running"}
+    assert said["waits_for"] == {"items": [{"id": first["id"], "task": "sleep", "state": "running"}], "others": 0}
+    job = client.job(second["id"])
+    assert (job["after"], job["after_policy"], job["schedule"]) == ([first["id"]], "run", "waits")
+    assert client.post(f"/v1/jobs/{second['id']}/cancel").status_code == 200
+    assert client.post(f"/v1/jobs/{second['id']}/retry").json()["state"] == "blocked", "it waits again"
+    remove(client, "waits")
+    for job in jobs_of(client, "waits"):
+        client.post(f"/v1/jobs/{job['id']}/cancel")
+
+
 def test_a_time_is_skipped_while_the_last_job_runs(client):
     put(client, "skipping", SECOND, {"task": "sleep", "args": {"seconds": 1.6}})
     until(lambda: schedule(client, "skipping")["made"] >= 3, 20)
@@ -192,7 +211,11 @@ def test_a_pause_of_everything_goes_on_making_jobs_and_a_drain_does_not(client):
     said = schedule(client, "drained")["last_error"]
     assert "the queue default takes no new jobs" in said["message"]
     answer = client.post("/v1/schedules/drained/trigger")
+    submit = client.post("/v1/jobs", {"task": "echo"})
     assert (answer.status_code, answer.json()["code"]) == (503, "queue_draining")
+    for member in ("detail", "hint"):
+        assert answer.json()[member] == submit.json()[member]
+    assert answer.headers["Retry-After"] == submit.headers["Retry-After"] and "everything is being drained" in answer.json()["detail"]
     assert client.post("/v1/resume").status_code == 200
     remove(client, "drained")
 
@@ -205,6 +228,7 @@ def test_a_full_queue_skips(client):
     assert made["made"] == 1 and "max_depth" in made["last_error"]["message"]
     answer = client.post("/v1/schedules/narrow/trigger")
     assert (answer.status_code, answer.json()["code"]) == (429, "queue_full") and answer.headers["Retry-After"]
+    assert answer.json()["detail"].startswith("the queue narrow holds 1 waiting job, and may hold 1 (max_depth); none of them starts")
     remove(client, "narrow")
     client.post("/v1/queues/narrow/resume")
 
