@@ -58,6 +58,9 @@ void options_object(struct options *options, enum option_name name, const char *
     bool query = options->in == IN_QUERY;
     va_list list;
     snprintf(where, sizeof where, "%s%s", query ? "" : "/", option_table[name].text);
+    if (options->problem->count == 0)
+        problem_hint(options->problem, "leave out %s, or change what it does not go with",
+                     option_table[name].text);
     va_start(list, format);
     add_fault(options, query ? PLACE_PARAMETER : PLACE_POINTER, where, format, list);
     va_end(list);

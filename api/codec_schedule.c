@@ -181,10 +181,12 @@ static void check_members(const struct json_scan *scan, struct problem *problem)
                         "%s makes no sense in the job of a schedule: %s", NOT_HERE[k].name, NOT_HERE[k].why);
         }
         if (json_key_is(member->key, "durability") && json_text(member->value, text, sizeof text) &&
-            strcmp(text, durability_text(DURABILITY_MEMORY)) == 0)
+            strcmp(text, durability_text(DURABILITY_MEMORY)) == 0) {
+            problem_hint(problem, "send \"durability\":\"process\", or \"full\"");
             problem_add(problem, ERR_INVALID_FIELD, PLACE_POINTER, "/durability",
                         "durability is \"memory\", but the job of a schedule is stored with it: full or "
                         "process");
+        }
     }
 }
 

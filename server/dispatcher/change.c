@@ -219,8 +219,8 @@ void change_set_done(struct dispatcher *dispatcher, struct work *work)
         tell(setting);
     }
     dispatcher->setting_running = false;
-    keep_next(dispatcher);
     work_answer(work, work->err);
+    keep_next(dispatcher); /* which may be answered at once, but not before this one */
 }
 
 static enum err take_setting(void *context, enum setting_kind kind, const char *name, struct text body)

@@ -110,10 +110,14 @@ static inline void set_made(const struct setting *setting)
     forget_starts();
 }
 
-static inline bool gives_burst(const struct setting *setting)
+/* A burst without a rate, by what is set: there is no file here. */
+static inline void burst_refused(const struct setting *setting)
 {
-    return setting->given[LIMIT_BURST] || setting->given[LIMIT_KEY_BURST] || setting->given[LIMIT_RATE] ||
-           setting->given[LIMIT_KEY_RATE];
+    enum limit rate = setting->alone == LIMIT_BURST ? LIMIT_RATE : LIMIT_KEY_RATE;
+    int64_t now = setting->given[rate] ? setting->to.values[rate] : limit_of(limits_that(setting), rate);
+    if (setting->kind == SETTING_SERVER || setting->to.values[setting->alone] == LIMIT_NOT_SET ||
+        now != LIMIT_NOT_SET)
+        broken("a burst is refused that has a rate");
 }
 
 static inline void sim_answer(struct errand *errand)
@@ -142,10 +146,12 @@ static inline void sim_answer(struct errand *errand)
         patch_answered(job, request->job, request);
         break;
     case ERRAND_SET:
-        if (errand->err == ERR_OK)
-            set_made(&request->setting);
-        else if (errand->err != ERR_INVALID_FIELD || !gives_burst(&request->setting)) /* without its rate */
+        if (errand->err == ERR_INVALID_FIELD)
+            burst_refused(&request->setting);
+        else if (errand->err != ERR_OK)
             broken("limits are refused: %s", err_code(errand->err));
+        else
+            set_made(&request->setting);
         break;
     case ERRAND_SCHEDULE:
         if (errand->err != ERR_OK && errand->err != ERR_UNKNOWN_SCHEDULE)

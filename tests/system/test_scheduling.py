@@ -1,5 +1,6 @@
 """When a job runs: later, not after, changed while it waits; what holds it up; what a queue, a task, all of it is told."""
 
+import json
 import re
 import time
 from datetime import datetime, timedelta, timezone
@@ -359,6 +360,54 @@ def test_a_repeated_request_is_answered_however_full_its_queue_is(client, durabi
     assert client.post("/v1/jobs", body, headers=headers).json()["id"] == first.json()["id"]
     document(client.post(f"/v1/queues/{queue}/resume"))
     client.wait(first.json()["id"])
+
+
+def test_the_holder_of_a_uniqueness_key_is_returned_however_full_its_queue_is(client):
+    body = {"task": "echo", "queue": "wanted", "unique": {"key": "wanted", "on_conflict": "return"}}
+    document(client.patch("/v1/queues/wanted", {"max_depth": 1, "paused": True}))
+    first = client.post("/v1/jobs", body).json()["id"]
+
+    def both_ways():
+        alone = client.post("/v1/jobs", body)
+        assert (alone.status_code, alone.json()["id"], alone.headers["Unique-Returned"]) == (202, first, "true")
+        for query in ("", "?atomic=false"):
+            many = client.request("POST", "/v1/jobs/bulk" + query, data=json.dumps(body) + "\n",
+                                  headers={"Content-Type": "application/x-ndjson"})
+            assert many.status_code in (200, 202) and first in many.text, many.text
+        return client.post("/v1/jobs", {**body, "unique": {"key": "free", "on_conflict": "return"}})
+
+    assert code(both_ways(), 429) == "queue_full"
+    assert code(client.post("/v1/jobs", {**body, "unique": {"key": "wanted"}}), 429) == "queue_full"
+    document(client.post("/v1/queues/wanted/drain"))
+    assert code(both_ways(), 503) == "queue_draining"
+    document(client.post("/v1/queues/wanted/resume"))
+    waited = client.post("/v1/jobs?wait=10", body)
+    assert waited.status_code in (200, 202)
+    client.wait(first)
+    assert client.submit("echo", 1, queue="wanted", wait=10)["state"] == "succeeded", "no place was kept"
+
+
+def test_a_burst_without_a_rate_is_refused(client):
+    answer = client.patch("/v1/queues/bursts", {"burst": 5})
+    assert code(answer, 422) == "invalid_field" and answer.json()["errors"][0]["pointer"] == "/burst"
+    assert "the queue bursts has no rate" in answer.json()["detail"] and '"rate":"10/s"' in answer.json()["hint"]
+    assert "the task echo has no key_rate" in client.patch("/v1/tasks/echo", {"key_burst": 5}).json()["detail"]
+    assert document(client.patch("/v1/queues/bursts", {"burst": 5, "rate": "10/s"}))["set"] == {"rate": "10/s", "burst": 5}
+    assert document(client.patch("/v1/queues/bursts", {"burst": 6}))["set"] == {"rate": "10/s", "burst": 6}
+    assert document(client.patch("/v1/queues/bursts", {"burst": None, "rate": None}))["set"] == {}
+
+
+def test_a_job_that_was_asked_to_stop_says_so(start_server, tmp_path):
+    tasks = tmp_path / "tasks"
+    tasks.mkdir()
+    (tasks / "stay").write_text("#!/bin/sh\ntrap '' TERM; while :; do sleep 0.05; done\n")
+    (tasks / "stay").chmod(0o755)
+    client = start_server(tasks_dir=tasks, workers_count=1, jobs_kill_after="3s").client
+    job = client.submit("stay")["id"]
+    until(lambda: client.job(job)["state"] == "running", 5)
+    assert why(client, job)["reason"] == {"code": "running", "sentence": "it runs now"}
+    client.post(f"/v1/jobs/{job}/cancel")
+    until(lambda: "asked to stop" in why(client, job)["reason"]["sentence"], 2)
 
 
 def test_a_refused_or_replayed_submit_gives_its_place_back(client):
