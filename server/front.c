@@ -501,8 +501,8 @@ _Noreturn void front_main(const struct front_setup *setup)
     while (atomic_load_explicit(&header->draining, memory_order_acquire) != DRAIN_FRONT) {
         const char *why;
         dispatcher_turn(&front.dispatcher);
+        refresh_config(&front); /* first: it waits for the catalogue that comes with it */
         refresh_catalogue(&front);
-        refresh_config(&front);
         log_set_level((enum log_level)atomic_load_explicit(&header->log_level, memory_order_relaxed));
         if (!said_ready && front_ready(&front, &why)) {
             LOG_EVENT(SERVER_READY);
