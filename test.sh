@@ -19,7 +19,7 @@ usage: ./test.sh [PHASE…]     without a phase: all of them, in this order
   lint     clang-format, shellcheck, no file over 600 lines
   system   the server as a whole, by pytest (arguments after -- go to pytest)
 
-Builds stay in build/, build-clang/, build-asan/ and build-tsan/; output in var/test-*.log.
+Builds stay in build/, build-clang/, build-asan/, build-tsan/ and build-crash/; output in var/test-*.log.
 TEXT
 }
 
@@ -78,7 +78,7 @@ files() {
 }
 
 phase_lint() {
-    local bad=0 long scripts=(run.sh test.sh .ci/run scripts/*.sh examples/*.sh bench/*.sh tasks/wordcount tasks/thumbnail)
+    local bad=0 long scripts=(run.sh test.sh .ci/run scripts/*.sh examples/*.sh bench/*.sh tasks/wordcount tasks/thumbnail tests/crash/torture)
     files \( -name '*.c' -o -name '*.h' \) | xargs -0 clang-format --dry-run -Werror || bad=1
     shellcheck -x "${scripts[@]}" || bad=1
     long=$(files \( -name '*.[ch]' -o -name '*.py' -o -name '*.sh' -o -name '*.sql' -o -name '*.lua' \) |
@@ -91,7 +91,7 @@ phase_lint() {
 }
 
 phase_system() {
-    build release build &&
+    build release build && build crash build-crash forkpool crash_point_table crash_ledger crash_note &&
         /usr/bin/python3 -m pytest -p no:cacheprovider -q --durations=10 tests/system ${pytest_flags[@]+"${pytest_flags[@]}"} \
             2>&1 </dev/null | tee var/test-system.log
 }

@@ -68,6 +68,8 @@ enum err codec_schedule_patch(const struct config *config, const struct catalogu
 
 /* The document of a schedule. now_ms: what the time is. */
 void codec_schedule(struct buf *out, const struct schedule *schedule, int64_t now_ms);
+/* The same for a list: without next_times, which take long for many. */
+void codec_schedule_item(struct buf *out, const struct schedule *schedule);
 
 /* The times that the body of a preview asks for. */
 enum err codec_preview(struct buf *out, const struct buf *body, int64_t now_ms,

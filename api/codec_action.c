@@ -226,7 +226,6 @@ static void take_body(struct taken *taken, const struct json_scan *scan)
     if (scan->type != '{') {
         problem_add(taken->problem, ERR_INVALID_FIELD, PLACE_POINTER, "",
                     "the body must be an object with an action and with ids or a filter");
-        problem_hint(taken->problem, "send, say, {\"action\":\"retry\",\"filter\":{\"state\":\"failed\"}}");
         return;
     }
     for (size_t i = 0; i < scan->member_count && i < JSON_MAX_MEMBERS; i++) {
@@ -247,5 +246,7 @@ enum err codec_action(const struct buf *body, struct action *action, struct buf 
         codec_json_fault(problem, body->data, body->bytes, &fault);
     else
         take_body(&taken, &scan);
+    if (problem->err == ERR_INVALID_FIELD)
+        problem_hint(problem, "send, say, {\"action\":\"retry\",\"filter\":{\"state\":\"failed\"}}");
     return problem->err;
 }

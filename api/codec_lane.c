@@ -174,6 +174,8 @@ static void put_state_reason(struct buf *out, const struct job *job, const struc
     buf_printf(out, "{\"code\":\"%s\",\"sentence\":\"", STATE_REASONS[job->state][0]);
     if (waits != NULL)
         put_waits_sentence(out, job, waits);
+    else if (job->state == JOB_RUNNING && job->cancel_requested)
+        PUT(out, "it runs, and was asked to stop; kill_after says how long that may take");
     else
         buf_put(out, STATE_REASONS[job->state][1]);
     PUT(out, "\"");

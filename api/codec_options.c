@@ -58,6 +58,9 @@ void options_object(struct options *options, enum option_name name, const char *
     bool query = options->in == IN_QUERY;
     va_list list;
     snprintf(where, sizeof where, "%s%s", query ? "" : "/", option_table[name].text);
+    if (options->problem->count == 0)
+        problem_hint(options->problem, "leave out %s, or change what it does not go with",
+                     option_table[name].text);
     va_start(list, format);
     add_fault(options, query ? PLACE_PARAMETER : PLACE_POINTER, where, format, list);
     va_end(list);
@@ -124,6 +127,17 @@ static bool place_for(const char *name, char *place, size_t room)
     return true;
 }
 
+static bool is_of_submit(const char *name)
+{
+    const char *known[KNOWN_MAX];
+    size_t count = list_known(IN_BODY, known);
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(known[i], name) == 0)
+            return true;
+    }
+    return false;
+}
+
 static void add_unknown(struct options *options, const char *pointer, const char *name, unsigned where)
 {
     const char *known[KNOWN_MAX];
@@ -134,7 +148,10 @@ static void add_unknown(struct options *options, const char *pointer, const char
     put_known(&list, known, count);
     if (list.failed)
         return;
-    if ((where & IN_BODY) != 0 && place_for(name, place, sizeof place))
+    if (where == IN_PATCH && is_of_submit(name))
+        problem_add(options->problem, ERR_UNKNOWN_FIELD, PLACE_POINTER, pointer,
+                    "%s cannot be changed once the job was accepted; what can is %s", name, list.data);
+    else if ((where & IN_BODY) != 0 && place_for(name, place, sizeof place))
         problem_add(options->problem, ERR_UNKNOWN_FIELD, PLACE_POINTER, pointer,
                     "there is no field \"%s\" here; %s", name, place);
     else if (near != NULL)
@@ -143,6 +160,9 @@ static void add_unknown(struct options *options, const char *pointer, const char
     else
         problem_add(options->problem, ERR_UNKNOWN_FIELD, PLACE_POINTER, pointer,
                     "there is no field \"%s\"; known are %s", name, list.data);
+    if (where == IN_PATCH && is_of_submit(name))
+        problem_hint(options->problem,
+                     "cancel it and submit another: POST /v1/jobs/{id}/cancel, POST /v1/jobs");
     if ((where & IN_BODY) != 0 && near == NULL)
         problem_hint(options->problem, "what the task itself is to get belongs into args: "
                                        "{\"task\":\"NAME\",\"args\":{\"path\":\"/etc/hosts\"}}");
@@ -376,6 +396,13 @@ static bool take_time(struct options *options, enum option_name name, const stru
         return false;
     if (clock_parse(text, real_ms) == ERR_OK)
         return true;
+    int days;
+    if (clock_no_such_day(text, &days)) {
+        char right[64];
+        snprintf(right, sizeof right, "a day that there is: that month has %d", days);
+        options_refuse(options, value, option_table[name].text, right);
+        return true; /* refused already */
+    }
     strcat(text, "Z");
     if (clock_parse(text, real_ms) != ERR_OK)
         return false;
@@ -427,17 +454,64 @@ static bool take(struct options *options, enum option_name name, const struct va
     CHECK_NEVER("a kind of option");
 }
 
+/* A value that would be taken, as JSON. */
+static const char *const EXAMPLES[] = {[KIND_NAME] = "\"mail\"",
+                                       [KIND_INT] = "5",
+                                       [KIND_SECONDS] = "5",
+                                       [KIND_DURABILITY] = "\"process\"",
+                                       [KIND_BACKOFF] = "\"fixed\"",
+                                       [KIND_JITTER] = "0.5",
+                                       [KIND_TAGS] = "[\"mail\",\"customer 17\"]",
+                                       [KIND_TAG] = "\"mail\"",
+                                       [KIND_TIME] = "\"2030-01-01T06:00:00+01:00\"",
+                                       [KIND_KEY] = "\"customer-17\"",
+                                       [KIND_META] = "{\"order\":17}",
+                                       [KIND_INTERVALS] = "[1,10,60]",
+                                       [KIND_CODES] = "[\"timeout\"]",
+                                       [KIND_UNIQUE] = "{\"key\":\"daily\",\"period\":3600}",
+                                       [KIND_ON_CONFLICT] = "\"return\"",
+                                       [KIND_AFTER] = "[\"0193a2f4-7c3b-7d1e-9f10-4b1a2c3d4e5f\"]",
+                                       [KIND_AFTER_POLICY] = "\"run\"",
+                                       [KIND_REF] = "\"first\""};
+
+static void hint_example(struct options *options, enum option_name name, const struct value *value)
+{
+    const struct option *option = &option_table[name];
+    const char *example = EXAMPLES[option->kind];
+    const char *object = (option->where & IN_RETRY) != 0    ? "retry"
+                         : (option->where & IN_UNIQUE) != 0 ? "unique"
+                                                            : NULL;
+    if (value->place != PLACE_POINTER) /* a query has no quotes; an array there is one value or several */
+        problem_hint(options->problem, "send, say, ?%s=%.*s", option->text,
+                     (int)strcspn(example + strspn(example, "[\""), "]\""), example + strspn(example, "[\""));
+    else if (object != NULL)
+        problem_hint(options->problem, "send, say, {\"%s\":{\"%s\":%s}}", object, option->text, example);
+    else
+        problem_hint(options->problem, "send, say, {\"%s\":%s}", option->text, example);
+}
+
 void options_take(struct options *options, enum option_name name, const struct value *value)
 {
+    bool first = options->problem->count == 0;
     options->given[name] = true;
     if (!take(options, name, value))
         options_refuse(options, value, option_table[name].text, option_table[name].right);
+    if (first && options->problem->count > 0)
+        hint_example(options, name, value);
+}
+
+/* The name of a parameter stands for itself: nothing has seen to the grammar of what looks like an escape. */
+static bool is_named(struct json_span key, unsigned where, const char *text)
+{
+    if (where == IN_QUERY)
+        return strlen(text) == key.bytes && memcmp(text, key.at, key.bytes) == 0;
+    return json_key_is(key, text);
 }
 
 bool options_find(struct json_span key, unsigned where, enum option_name *name)
 {
     for (int i = 0; i < OPTION_COUNT; i++) {
-        if ((option_table[i].where & where) != 0 && json_key_is(key, option_table[i].text)) {
+        if ((option_table[i].where & where) != 0 && is_named(key, where, option_table[i].text)) {
             *name = (enum option_name)i;
             return true;
         }

@@ -131,6 +131,26 @@ static void add_unknown(struct problem *problem, struct json_span key, unsigned 
                     list.failed ? "others" : list.data);
 }
 
+/* What was probably wanted, or a value that is right. */
+static void hint_limit(struct problem *problem, enum limit limit, bool zero)
+{
+    static const char *const EXAMPLES[LIMIT_COUNT] = {[LIMIT_PAUSED] = "true",
+                                                      [LIMIT_DRAINING] = "true",
+                                                      [LIMIT_RATE] = "\"10/s\"",
+                                                      [LIMIT_KEY_RATE] = "\"10/s\""};
+    const char *example = EXAMPLES[limit] != NULL ? EXAMPLES[limit] : "10";
+    if (zero && limit == LIMIT_MAX_DEPTH)
+        problem_hint(problem, "to take no jobs, send {\"draining\":true}; null takes the limit back");
+    else if (zero && limit == LIMIT_WEIGHT)
+        problem_hint(problem,
+                     "1 is the smallest share; jobs of priority 0 run only when no others of the pool can");
+    else if (zero && limit != LIMIT_BURST && limit != LIMIT_KEY_BURST)
+        problem_hint(problem, "to let nothing start, send {\"paused\":true}; null takes the limit back");
+    else
+        problem_hint(problem, "send, say, {\"%s\":%s}; null takes back what was set by request",
+                     limit_member(limit), example);
+}
+
 static void refuse_limit(struct problem *problem, enum limit limit, struct json_span value)
 {
     enum { SHOWN_BYTES = 48 };
@@ -141,9 +161,9 @@ static void refuse_limit(struct problem *problem, enum limit limit, struct json_
     problem_add(problem, ERR_INVALID_FIELD, PLACE_POINTER, pointer, "%s is %.*s%s, but must be %s",
                 limit_member(limit), shown, value.at, value.bytes > SHOWN_BYTES ? "…" : "",
                 limit_right(limit));
-    bool zero = json_number(value, &number) && number == 0;
-    if (zero || (value.bytes > 2 && memcmp(value.at, "\"0/", 3) == 0))
-        problem_hint(problem, "to let nothing start, send {\"paused\":true}; null takes the limit back");
+    bool zero =
+        (json_number(value, &number) && number == 0) || (value.bytes > 2 && memcmp(value.at, "\"0/", 3) == 0);
+    hint_limit(problem, limit, zero);
 }
 
 enum err codec_limits(const struct buf *body, unsigned whom, struct setting *setting, struct problem *problem)

@@ -11,9 +11,23 @@
 
 enum { SHOWN_BYTES = 48, NEXT_TIMES = 5, PREVIEW_MOST = 100, PREVIEW_COUNT = 10 };
 
+/* member of a PUT or a preview, a value that would be taken */
+static const char *const EXAMPLES[][2] = {{"cron", "\"0 3 * * *\""},
+                                          {"timezone", "\"Europe/Berlin\""},
+                                          {"overlap", "\"skip\""},
+                                          {"catch_up", "\"one\""},
+                                          {"paused", "true"},
+                                          {"job", "{\"task\":\"NAME\"}"},
+                                          {"from", "\"2026-11-23T06:36:00Z\""},
+                                          {"count", "10"}};
+
 static void refuse(struct problem *problem, const char *name, struct json_span value, const char *right)
 {
     char pointer[64];
+    for (size_t i = 0; problem->count == 0 && i < sizeof EXAMPLES / sizeof EXAMPLES[0]; i++) {
+        if (strcmp(EXAMPLES[i][0], name) == 0)
+            problem_hint(problem, "send, say, {\"%s\":%s}", name, EXAMPLES[i][1]);
+    }
     bool cut = value.bytes > SHOWN_BYTES;
     snprintf(pointer, sizeof pointer, "/%s", name);
     problem_add(problem, ERR_INVALID_FIELD, PLACE_POINTER, pointer, "%s is %.*s%s, but must be %s", name,
@@ -148,7 +162,10 @@ static const struct {
     {"start_within", "nobody waits for the answer; expires_in says how long each job may wait"},
     {"after", "the jobs that it names are there once; overlap says what waits for what"},
     {"ref", "it comes alone"},
-    {"batch", "it comes alone"}};
+    {"batch", "it comes alone"},
+    {"idempotency_key",
+     "each of its times makes a job of its own, once; unique is for jobs that must not stand "
+     "beside each other"}};
 
 static void check_members(const struct json_scan *scan, struct problem *problem)
 {
@@ -159,25 +176,34 @@ static void check_members(const struct json_scan *scan, struct problem *problem)
             if (!json_key_is(member->key, NOT_HERE[k].name))
                 continue;
             snprintf(pointer, sizeof pointer, "/%s", NOT_HERE[k].name);
+            problem_hint(problem, "leave it out of job");
             problem_add(problem, ERR_INVALID_FIELD, PLACE_POINTER, pointer,
                         "%s makes no sense in the job of a schedule: %s", NOT_HERE[k].name, NOT_HERE[k].why);
         }
         if (json_key_is(member->key, "durability") && json_text(member->value, text, sizeof text) &&
-            strcmp(text, durability_text(DURABILITY_MEMORY)) == 0)
+            strcmp(text, durability_text(DURABILITY_MEMORY)) == 0) {
+            problem_hint(problem, "send \"durability\":\"process\", or \"full\"");
             problem_add(problem, ERR_INVALID_FIELD, PLACE_POINTER, "/durability",
                         "durability is \"memory\", but the job of a schedule is stored with it: full or "
                         "process");
+        }
     }
 }
 
 static void check_unique(const struct job *job, struct problem *problem)
 {
     struct unique_rule rule;
-    if (extras_unique(job->extras, &rule) && rule.on_conflict == CONFLICT_REPLACE)
-        problem_add(
-            problem, ERR_INVALID_FIELD, PLACE_POINTER, "/unique/on_conflict",
-            "on_conflict is \"replace\", but must be reject or return here; the schedule's own overlap "
-            "\"replace\" cancels its last job");
+    if (!extras_unique(job->extras, &rule) || rule.on_conflict == CONFLICT_REJECT)
+        return;
+    bool replace = rule.on_conflict == CONFLICT_REPLACE;
+    problem_hint(problem,
+                 "leave it out: a time whose job would be a duplicate is skipped, and last_error names "
+                 "the job that holds the key");
+    problem_add(problem, ERR_INVALID_FIELD, PLACE_POINTER, "/unique/on_conflict",
+                "on_conflict is \"%s\", but must be reject in the job of a schedule: %s",
+                on_conflict_text(rule.on_conflict),
+                replace ? "the schedule's own overlap \"replace\" cancels its last job"
+                        : "nobody waits for the answer");
 }
 
 enum err codec_schedule_job(const struct config *config, const struct catalogue *catalogue, struct text body,
@@ -258,6 +284,13 @@ static enum err finish(const struct config *config, const struct catalogue *cata
     else if (problem->err == ERR_OK &&
              codec_schedule_job(config, catalogue, made->job, &job, problem) != ERR_OK)
         return problem->err;
+    const char *clash = job != NULL ? schedule_clash(made->overlap, job) : NULL;
+    if (clash != NULL) {
+        problem_hint(problem,
+                     "leave out unique: no other job of this schedule is there to be one too many; or take "
+                     "the overlap skip or queue");
+        problem_add(problem, ERR_INVALID_FIELD, PLACE_POINTER, "/overlap", "%s", clash);
+    }
     if (problem->err == ERR_OK)
         schedule_definition_write(definition, made);
     if (definition->failed)
@@ -355,13 +388,10 @@ static void put_progress(struct buf *out, const struct schedule *schedule)
     PUT(out, "}");
 }
 
-void codec_schedule(struct buf *out, const struct schedule *schedule, int64_t now_ms)
+static void put_definition(struct buf *out, const struct schedule *schedule)
 {
-    const struct schedule_definition *definition = &schedule->definition;
-    struct schedule_definition shown = *definition;
+    struct schedule_definition shown = schedule->definition;
     BUF_AUTO members = {0};
-    int64_t times[NEXT_TIMES] = {0};
-    size_t count = find_times(schedule, now_ms, times);
     shown.paused = schedule_paused(schedule);
     schedule_definition_write(&members, &shown);
     buf_printf(out, "{\"schedule\":\"%s\",\"origin\":\"%s\",", schedule->name,
@@ -369,6 +399,18 @@ void codec_schedule(struct buf *out, const struct schedule *schedule, int64_t no
     out->failed = out->failed || members.failed;
     if (!members.failed)
         buf_add(out, members.data + 1, members.bytes - 2); /* without its braces */
+}
+
+static void put_links(struct buf *out, const struct schedule *schedule)
+{
+    buf_printf(out, ",\"links\":{\"self\":\"/v1/schedules/%s\"}}", schedule->name);
+}
+
+void codec_schedule(struct buf *out, const struct schedule *schedule, int64_t now_ms)
+{
+    int64_t times[NEXT_TIMES] = {0};
+    size_t count = find_times(schedule, now_ms, times);
+    put_definition(out, schedule);
     PUT(out, ",\"next_at\":");
     put_time(out, count > 0 ? times[0] : 0);
     PUT(out, ",\"next_times\":[");
@@ -378,7 +420,16 @@ void codec_schedule(struct buf *out, const struct schedule *schedule, int64_t no
     }
     PUT(out, "]");
     put_progress(out, schedule);
-    buf_printf(out, ",\"links\":{\"self\":\"/v1/schedules/%s\"}}", schedule->name);
+    put_links(out, schedule);
+}
+
+void codec_schedule_item(struct buf *out, const struct schedule *schedule)
+{
+    put_definition(out, schedule);
+    PUT(out, ",\"next_at\":");
+    put_time(out, schedule_paused(schedule) ? 0 : schedule->next_ms);
+    put_progress(out, schedule);
+    put_links(out, schedule);
 }
 
 /* -------------------------------------------------------------------------------------------------------
@@ -392,9 +443,15 @@ struct preview {
 
 static void take_from(struct json_span value, struct preview *preview, struct problem *problem)
 {
-    char text[64];
-    if (!json_text(value, text, sizeof text) || clock_parse(text, &preview->from_ms) != ERR_OK)
-        refuse(problem, "from", value, "a time such as 2026-11-23T06:36:00Z (RFC 3339)");
+    char text[64], right[64];
+    int days;
+    bool is_text = json_text(value, text, sizeof text);
+    if (is_text && clock_parse(text, &preview->from_ms) == ERR_OK)
+        return;
+    snprintf(right, sizeof right, "a time such as 2026-11-23T06:36:00Z (RFC 3339)");
+    if (is_text && clock_no_such_day(text, &days))
+        snprintf(right, sizeof right, "a day that there is: that month has %d", days);
+    refuse(problem, "from", value, right);
 }
 
 static void take_asked(const struct json_member *member, struct preview *preview, struct problem *problem)

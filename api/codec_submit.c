@@ -101,11 +101,12 @@ static void reconcile(struct draft *draft)
     struct retry *retry = &draft->options.job->spec.retry;
     if (retry->initial_ms <= retry->max_ms)
         return;
-    if (draft->options.given[OPTION_INITIAL] && draft->options.given[OPTION_MAX])
+    if (draft->options.given[OPTION_INITIAL] && draft->options.given[OPTION_MAX]) {
+        problem_hint(draft->options.problem, "send, say, {\"retry\":{\"initial\":1,\"max\":300}}");
         problem_add(
             draft->options.problem, ERR_INVALID_FIELD, PLACE_POINTER, "/retry/max",
             "retry.max is less than retry.initial; the longest wait cannot be shorter than the first");
-    else if (draft->options.given[OPTION_MAX])
+    } else if (draft->options.given[OPTION_MAX])
         retry->initial_ms = retry->max_ms;
     else
         retry->max_ms = retry->initial_ms;
@@ -287,9 +288,12 @@ static void take_task_member(struct draft *draft, const struct json_scan *scan)
             continue;
         if (json_text(scan->members[i].value, name, sizeof name) && job_name_ok(name))
             find_task(draft, name);
-        else
+        else {
+            problem_hint(draft->options.problem,
+                         "send, say, {\"task\":\"echo\"}; GET /v1/tasks lists the tasks");
             options_refuse(&draft->options, &(struct value){scan->members[i].value, PLACE_POINTER, "/task"},
                            "task", "the name of a task, as GET /v1/tasks lists them");
+        }
         return;
     }
     problem_hint(draft->options.problem,

@@ -104,7 +104,12 @@ bool filter_take(struct filter *filter, enum filter_member member, const char *t
         return true;
     enum err err = place == PLACE_POINTER ? ERR_INVALID_FIELD : ERR_INVALID_PARAMETER;
     const char *near = member == FILTER_STATE ? near_state(text) : NULL;
-    if (member == FILTER_Q)
+    int days;
+    if ((member == FILTER_CREATED_AFTER || member == FILTER_CREATED_BEFORE) && clock_no_such_day(text, &days))
+        problem_add(problem, err, place, where,
+                    "%s is \"%.64s\", but must be a day that there is: that month has %d",
+                    filter_texts[member], text, days);
+    else if (member == FILTER_Q)
         problem_add(problem, err, place, where, "q has %zu bytes, but must have 1 to %d", strlen(text),
                     FILTER_BYTES - 1);
     else

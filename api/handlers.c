@@ -106,10 +106,15 @@ static enum answer looked(struct request *request)
 
 enum answer handler_look(struct request *request, enum look_kind kind, handler_fn *answer)
 {
+    return handler_look_at(request, &(struct look){.kind = kind}, answer);
+}
+
+enum answer handler_look_at(struct request *request, const struct look *asked, handler_fn *answer)
+{
     struct look *look = request_new(request, sizeof *look);
     if (look == NULL)
         return problem_plain(request, ERR_NO_MEMORY);
-    *look = (struct look){.kind = kind};
+    *look = *asked;
     request->answer = answer;
     request->then = looked;
     await_look(request, (struct id){0}, look);

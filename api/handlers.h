@@ -62,6 +62,8 @@ enum answer handler_not_admitted(struct request *request, enum err err, const ch
 /* Looks at what only the dispatcher knows, then calls `answer`, which finds it in request->errand.look and
  * answers at once. */
 enum answer handler_look(struct request *request, enum look_kind kind, handler_fn *answer);
+/* The same for a look of which more is to be said; it is copied. */
+enum answer handler_look_at(struct request *request, const struct look *asked, handler_fn *answer);
 
 /* The document of the queue that the path names, even if there is nothing to say of it: what was just set. */
 handler_fn handler_queue;
@@ -107,6 +109,8 @@ enum err handler_page(struct request *request, const struct store_filter *filter
 void handler_page_free(struct job_page *page);
 #define JOB_PAGE_AUTO __attribute__((cleanup(handler_page_free))) struct job_page
 const char *handler_cursor_text(int64_t key, char text[CURSOR_BYTES]);
+/* The header Link of a page: the same query of `path` with the next cursor. */
+void handler_link_next(struct request *request, const char *path, const char *cursor);
 /* The parameter `cursor`, if it is there. False: the reply says what is wrong with it. */
 bool handler_cursor(struct request *request, int64_t *key);
 

@@ -2,6 +2,7 @@
 #include "await.h"
 #include "bulk.h"
 #include "codec.h"
+#include "extras.h"
 #include "handlers.h"
 #include "routes.h"
 
@@ -58,6 +59,28 @@ static void refuse(struct bulk_request *bulk, size_t at, enum err err, const cha
 static void on_graph_fault(void *context, size_t at, enum err err, const char *where, const char *detail)
 {
     refuse(context, at, err, where, detail);
+}
+
+/* Another line has what only one job may have. All are refused, so that its job was never there: its id would
+ * lead nowhere. */
+static void refuse_twin(struct bulk_request *bulk, size_t at, enum err err, const struct bulk_entry *twin)
+{
+    struct unique_rule rule = {0};
+    const struct job *job = bulk->entries[at].job;
+    PROBLEM_AUTO problem = {.line = bulk->entries[at].number};
+    if (err == ERR_KEY_REUSED) {
+        problem_add(&problem, err, PLACE_POINTER, "/idempotency_key",
+                    "line %zu of this request has the same idempotency_key \"%s\", and is another job",
+                    twin->number, job->spec.idempotency_key);
+        problem_hint(&problem, "give each line an idempotency_key of its own");
+    } else {
+        (void)extras_unique(job->extras, &rule);
+        problem_add(&problem, err, PLACE_POINTER, "/unique",
+                    "line %zu of this request has the same uniqueness key \"%s\"", twin->number, rule.key);
+        problem_hint(&problem, "leave one of them out, or give them keys of their own; with on_conflict "
+                               "\"return\" the second one is answered with the job of the first");
+    }
+    bulk_refuse(bulk, at, &problem);
 }
 
 static void refuse_behind(struct bulk_request *bulk, size_t at, const struct bulk_entry *before)
@@ -134,7 +157,7 @@ static void admit(struct bulk_request *bulk, size_t at)
     if (err == ERR_OK)
         return;
     say_not_admitted(bulk, err, spec->queue, &admission, &problem);
-    if (spec->idempotency_key[0] == '\0') {
+    if (!extras_may_stand(bulk->entries[at].job)) {
         bulk_refuse(bulk, at, &problem);
         return;
     }
@@ -208,6 +231,12 @@ static void refused_by_server(struct bulk_request *bulk, size_t at, const struct
         line->err == ERR_UNKNOWN_DEPENDENCY ? entry_of(bulk, line->original) : NULL;
     if (before != NULL) {
         refuse_behind(bulk, at, before);
+        return;
+    }
+    bool twin = line->err == ERR_DUPLICATE_JOB || line->err == ERR_KEY_REUSED;
+    before = twin && bulk->atomic ? entry_of(bulk, line->original) : NULL;
+    if (before != NULL) {
+        refuse_twin(bulk, at, line->err, before);
         return;
     }
     if (line->err == ERR_UNKNOWN_DEPENDENCY && id_equal(line->original, bulk->batch_id)) {

@@ -176,11 +176,10 @@ static void put_escaped(struct buf *out, const char *text)
     }
 }
 
-/* The same query with the next cursor. */
-static void link_next(struct request *request, const char *cursor)
+void handler_link_next(struct request *request, const char *path, const char *cursor)
 {
     BUF_AUTO link = {0};
-    PUT(&link, "</v1/jobs?");
+    buf_printf(&link, "<%s?", path);
     for (size_t i = 0; i < request->parameter_count; i++) {
         if (strcmp(request->parameters[i].name, "cursor") != 0) {
             buf_printf(&link, "%s=", request->parameters[i].name);
@@ -206,7 +205,7 @@ static enum answer answer_page(struct request *request, const struct job_page *p
         char cursor[CURSOR_BYTES];
         handler_cursor_text(page->next_key, cursor);
         buf_printf(out, "\"%s\"}\n", cursor);
-        link_next(request, cursor);
+        handler_link_next(request, "/v1/jobs", cursor);
     } else {
         PUT(out, "null}\n");
     }

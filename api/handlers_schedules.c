@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+enum { LIMIT_DEFAULT = 100, LIMIT_MAX = 1000 };
+
 /* ------------------------------------------------------------------------------------------------------
  * reading */
 
@@ -18,19 +20,46 @@ static const struct schedules *found(const struct request *request)
 static enum answer answer_list(struct request *request)
 {
     struct buf *out = reply_json(request, 200);
-    int64_t now_ms = clock_real_ms();
+    const struct schedule *last = NULL;
     PUT(out, "{\"items\":[");
     for (const struct schedule *at = found(request)->first; at != NULL; at = at->next) {
-        codec_schedule(out, at, now_ms);
+        codec_schedule_item(out, at);
         buf_put(out, at->next != NULL ? ",\n" : "");
+        last = at;
     }
-    PUT(out, "]}\n");
+    PUT(out, "],\"next_cursor\":");
+    if (last == NULL || !request->errand.look->more) {
+        PUT(out, "null}\n");
+        return ANSWERED;
+    }
+    buf_printf(out, "\"%s\"}\n", last->name);
+    handler_link_next(request, "/v1/schedules", last->name);
     return ANSWERED;
 }
 
 enum answer list_schedules(struct request *request)
 {
-    return handler_look(request, LOOK_SCHEDULES, answer_list);
+    const char *cursor = request_parameter(request, "cursor");
+    struct look look = {.kind = LOOK_SCHEDULES};
+    int64_t limit;
+    if (!handler_int(request, "limit", 1, LIMIT_MAX, LIMIT_DEFAULT, &limit))
+        return ANSWERED;
+    if (cursor != NULL && !job_name_ok(cursor))
+        return handler_bad_parameter(request, "cursor",
+                                     "cursor is \"%.64s\", which is no next_cursor of this server", cursor);
+    if (cursor != NULL)
+        text_copy(look.name, sizeof look.name, cursor, strlen(cursor));
+    look.most = (size_t)limit;
+    return handler_look_at(request, &look, answer_list);
+}
+
+/* At the one that the path names; a name that none can have is not cut down to one that some have. */
+static enum answer look_at_one(struct request *request, handler_fn *answer)
+{
+    struct look look = {.kind = LOOK_SCHEDULES, .one = true};
+    if (job_name_ok(request->capture))
+        text_copy(look.name, sizeof look.name, request->capture, strlen(request->capture));
+    return handler_look_at(request, &look, answer);
 }
 
 static enum answer answer_unknown(struct request *request)
@@ -48,11 +77,17 @@ static enum answer answer_unknown(struct request *request)
                           request->capture);
 }
 
+/* Perhaps another was meant. */
+static enum answer look_for_names(struct request *request)
+{
+    return handler_look(request, LOOK_SCHEDULES, answer_unknown);
+}
+
 static enum answer answer_one(struct request *request, int status)
 {
     const struct schedule *schedule = schedules_find(found(request), request->capture);
     if (schedule == NULL)
-        return answer_unknown(request);
+        return look_for_names(request);
     struct buf *out = reply_json(request, status);
     codec_schedule(out, schedule, clock_real_ms());
     PUT(out, "\n");
@@ -71,7 +106,7 @@ static enum answer answer_created(struct request *request)
 
 enum answer get_schedule(struct request *request)
 {
-    return handler_look(request, LOOK_SCHEDULES, answer_found);
+    return look_at_one(request, answer_found);
 }
 
 /* ------------------------------------------------------------------------------------------------------
@@ -132,7 +167,7 @@ static enum answer change_done(struct request *request)
     case SCHEDULE_RESUME:
         break;
     }
-    return handler_look(request, LOOK_SCHEDULES, change->created ? answer_created : answer_found);
+    return look_at_one(request, change->created ? answer_created : answer_found);
 }
 
 static enum answer change(struct request *request, enum schedule_verb verb, struct text body,
@@ -193,7 +228,7 @@ static enum answer patch_found(struct request *request)
     BUF_AUTO definition = {0};
     const struct schedule *now = schedules_find(found(request), request->capture);
     if (now == NULL)
-        return answer_unknown(request);
+        return look_for_names(request);
     struct catalogue_ref *ref = front_catalogue(request->front);
     if (ref == NULL)
         return problem_plain(request, ERR_STARTING);
@@ -207,7 +242,7 @@ static enum answer patch_found(struct request *request)
 
 enum answer patch_schedule(struct request *request)
 {
-    return handler_look(request, LOOK_SCHEDULES, patch_found);
+    return look_at_one(request, patch_found);
 }
 
 /* A name that none can have is not cut down to one that some have. */

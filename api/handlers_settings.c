@@ -4,6 +4,7 @@
 #include "codec.h"
 #include "handlers.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 /* ----------------------------------------------------------------------------------------------------------
@@ -19,10 +20,25 @@ static enum answer answer_whole(struct request *request)
     return ANSWERED;
 }
 
+static enum answer refuse_burst(struct request *request, const struct setting *setting)
+{
+    PROBLEM_AUTO problem = {0};
+    const char *burst = limit_member(setting->alone);
+    const char *rate = limit_member(setting->alone == LIMIT_BURST ? LIMIT_RATE : LIMIT_KEY_RATE);
+    int64_t value = setting->to.values[setting->alone];
+    problem_add(&problem, ERR_INVALID_FIELD, PLACE_POINTER, request_printf(request, "/%s", burst),
+                "%s is %" PRId64 ", but the %s %s has no %s that it could exceed", burst, value,
+                setting->kind == SETTING_QUEUE ? "queue" : "task", setting->name, rate);
+    problem_hint(&problem, "send the rate with it: {\"%s\":\"10/s\",\"%s\":%" PRId64 "}", rate, burst, value);
+    return problem_reply(request, &problem);
+}
+
 static enum answer set_done(struct request *request)
 {
     if (request->errand_wake.open)
         return SUSPENDED;
+    if (request->errand.err == ERR_INVALID_FIELD)
+        return refuse_burst(request, request->errand.setting);
     if (request->errand.err != ERR_OK)
         return problem_plain(request, request->errand.err);
     switch (request->errand.setting->kind) {

@@ -2,6 +2,7 @@
 #include "await.h"
 #include "clock.h"
 #include "codec.h"
+#include "extras.h"
 #include "handlers.h"
 #include "routes.h"
 
@@ -133,12 +134,12 @@ static enum answer go_on(struct request *request)
     return await_enough(request) ? conclude(request) : SUSPENDED;
 }
 
-/* refusal: whether it was admitted. One with a key may stand already, however full its queue is. */
+/* refusal: ERR_OK, or why it was not admitted. */
 static enum answer hand_in(struct request *request, enum err refusal)
 {
     struct job *job = request->job;
     request->refusal = refusal;
-    if (refusal != ERR_OK && job->spec.idempotency_key[0] == '\0')
+    if (refusal != ERR_OK && !extras_may_stand(job)) /* else however full the queue is */
         return not_admitted(request, refusal);
     request->admitted = refusal == ERR_OK;
     request->then = go_on;

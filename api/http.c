@@ -18,6 +18,8 @@ static void on_log(void *context, const char *format, va_list list)
 {
     struct http_loop *loop = context;
     char text[256];
+    if (strncmp(format, "Error accepting connection", 26) == 0)
+        loop->starved = loop->refused = true;
     if (loop->mute || loop->logged >= LOGS_PER_SECOND) { /* clients must not be able to fill the log */
         loop->mute = false;
         return;

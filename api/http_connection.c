@@ -43,6 +43,7 @@ struct http_connection *http_connection_open(struct http_loop *loop, struct MHD_
         return NULL;
     connection->mhd = mhd;
     connection->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    loop->starved = false;
     atomic_fetch_add_explicit(&loop->metrics->http_connections, 1, memory_order_relaxed);
     http_connection_idle(loop, connection);
     return connection;
@@ -73,6 +74,7 @@ void http_connection_close(struct http_loop *loop, struct http_connection *conne
 {
     atomic_fetch_sub_explicit(&loop->metrics->http_connections, 1, memory_order_relaxed);
     loop->closed = true;
+    loop->starved = false;
     list_remove(connection);
     if (!begin_linger(loop, connection))
         free(connection);
@@ -127,6 +129,15 @@ static void give_up(struct http_loop *loop, struct http_connection *connection)
     }
     shutdown(connection->fd, SHUT_RDWR);
     http_connection_idle(loop, connection); /* to the end of the list */
+}
+
+void http_connections_spare(struct http_loop *loop)
+{
+    struct http_connection *connection = loop->idle.first;
+    while (connection != NULL && connection->request != NULL)
+        connection = connection->next;
+    if (connection != NULL)
+        give_up(loop, connection);
 }
 
 /* libmicrohttpd takes a short read for all that there is. If the client had closed by then, nothing tells it

@@ -144,6 +144,16 @@ static bool over(struct http_loop *loop)
     return loop->sending_count == 0 || loop->now_ns >= loop->stop_by_ns;
 }
 
+/* Without a descriptor a client that waits makes the listening socket ready again at once, over and over. And
+ * once there are some again, libmicrohttpd accepts only after a connection of its own has gone. */
+static void make_room(struct http_loop *loop)
+{
+    if (loop->refused)
+        clock_sleep_ms(STARVED_MS);
+    loop->refused = false;
+    http_connections_spare(loop);
+}
+
 static void *run(void *context)
 {
     struct http_loop *loop = context;
@@ -156,6 +166,8 @@ static void *run(void *context)
         sweep(loop);
         loop->closed = false;
         MHD_run(loop->daemon);
+        if (loop->starved)
+            make_room(loop);
     } while (!over(loop));
     loop->lent = loop->suspended != NULL;
     if (!loop->lent) { /* libmicrohttpd aborts when it is stopped with suspended connections */

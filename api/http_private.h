@@ -16,7 +16,8 @@
 enum { LOGS_PER_SECOND = 5, RECYCLED_MAX = 256, KEPT_BODY_BYTES = 16384, LINGERING_MAX = 128 };
 
 #define LINGER_NS    (2 * NS_PER_SEC)
-#define STOP_NS      NS_PER_SEC       /* to flush answers */
+#define STOP_NS      NS_PER_SEC /* to flush answers */
+#define STARVED_MS   20
 #define STOP_LENT_NS (3 * NS_PER_SEC) /* to get back what is lent to the front */
 
 /* One connection, from accept to close; while it lingers, after libmicrohttpd has closed it. */
@@ -48,11 +49,13 @@ struct http_loop {
 
     int64_t now_ns; /* of this turn */
     int64_t next_sweep_ns, stop_by_ns;
-    bool quiesced;                         /* accepts no more connections */
-    bool lent;                             /* has ended with requests still lent to the front */
-    bool closed;                           /* a connection was closed in this turn */
-    bool mute;                             /* what libmicrohttpd will say next is our own doing */
-    int logged;                            /* lines this second */
+    bool quiesced; /* accepts no more connections */
+    bool lent;     /* has ended with requests still lent to the front */
+    bool closed;   /* a connection was closed in this turn */
+    bool starved;  /* no descriptor for a client that waits; until a connection comes or goes */
+    bool refused;  /* that was in this turn */
+    bool mute;     /* what libmicrohttpd will say next is our own doing */
+    int logged;    /* lines this second */
     struct http_connection_list idle;      /* owe us a request, the longest first */
     struct http_connection_list lingering; /* closed, being drained, the longest first */
     size_t lingering_count, sending_count;
@@ -81,6 +84,7 @@ void http_connection_close(struct http_loop *loop, struct http_connection *conne
 void http_connection_busy(struct http_connection *connection); /* a complete request is being handled */
 void http_connection_idle(struct http_loop *loop, struct http_connection *connection);
 void http_connections_sweep(struct http_loop *loop);
+void http_connections_spare(struct http_loop *loop); /* one that is idle ends */
 void http_connection_drain(struct http_loop *loop, struct http_connection *connection);
 void http_connections_drop(struct http_loop *loop); /* those that linger */
 

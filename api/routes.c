@@ -82,8 +82,8 @@ const struct route routes[] = {
      "-X POST %s/v1/drain"},
     {"POST", "/v1/resume", resume_all, "resumeAll", "", 0, SCOPE_ADMIN,
      "End a pause and a drain of everything", "-X POST %s/v1/resume"},
-    {"GET", "/v1/schedules", list_schedules, "listSchedules", "", 0, SCOPE_READ,
-     "The schedules, with their next times", "%s/v1/schedules"},
+    {"GET", "/v1/schedules", list_schedules, "listSchedules", "limit cursor", 0, SCOPE_READ,
+     "The schedules, by name", "%s/v1/schedules"},
     {"POST", "/v1/schedules/preview", preview_schedule, "previewSchedule", "", ROUTE_BODY, SCOPE_READ,
      "When an expression fires",
      "--json '{\"cron\":\"30 2 * * *\",\"timezone\":\"Europe/Berlin\"}' %s/v1/schedules/preview"},
@@ -263,20 +263,20 @@ static bool lines_ok(struct request *request)
 /* The route takes none: an empty object is let pass, since clients like to send one. */
 static bool no_body_ok(struct request *request)
 {
-    const char *at = request->body.data, *end = at + request->body.bytes;
     static const char EMPTY[] = "{}";
-    size_t seen = 0;
+    size_t seen = 0, at = 0;
     if (request->body.bytes == 0 || strcmp(request->method, "GET") == 0 ||
         strcmp(request->method, "HEAD") == 0)
         return true;
-    for (; at < end; at++) {
-        if (strchr(" \t\r\n", *at) != NULL && *at != '\0')
+    for (; at < request->body.bytes; at++) {
+        char byte = request->body.data[at];
+        if (strchr(" \t\r\n", byte) != NULL && byte != '\0')
             continue;
-        if (seen == 2 || *at != EMPTY[seen])
+        if (seen == 2 || byte != EMPTY[seen])
             break;
         seen++;
     }
-    if (at == end && seen == 2)
+    if (at == request->body.bytes && seen == 2)
         return body_ok(request);
     problem_answer(request, ERR_INVALID_FIELD, "send the request without a body", "%s %s takes no body",
                    request->method, request->route->path);

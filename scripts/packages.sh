@@ -12,9 +12,9 @@ declare -A PACKAGES=(
              libyaml-dev nettle-dev libglib2.0-dev check python3 python3-yaml"
     # To run it as ./run.sh does, and what the shipped tasks call. tzdata is the database of time zones.
     [run]="tzdata curl ca-certificates jq imagemagick"
-    # To run every test.
-    [test]="clang clang-format shellcheck curl imagemagick sqlite3 python3-pytest python3-requests python3-jsonschema
-            python3-croniter"
+    # To run every test. libclang-rt-dev stands for that of clang's version (libFuzzer).
+    [test]="clang libclang-rt-dev clang-format shellcheck curl imagemagick sqlite3 python3-pytest python3-requests python3-jsonschema
+            python3-croniter spin"
     # Pictures for examples/thumbnails.sh; it fetches them itself where they are not installed.
     [pictures]="desktop-base"
     # To measure.
@@ -27,11 +27,20 @@ declare -A PACKAGES=(
     [container]="mmdebstrap buildah podman runc podman-compose git curl jq"
 )
 
+# The package with the sanitizers and libFuzzer of the default clang; nothing where they come with clang itself.
+package_of_clang_rt() {
+    local package
+    package=$(apt-cache depends clang 2>/dev/null | sed -n 's/^ *Depends: clang-\([0-9]*\)$/libclang-rt-\1-dev/p')
+    [[ -z $package ]] || ! apt-cache show "$package" >/dev/null 2>&1 || echo "$package"
+}
+
 # Prints the packages of the groups that are not installed, one a line.
 packages_missing() {
     local group package
     for group in "$@"; do
         for package in ${PACKAGES[$group]}; do
+            [[ $package != libclang-rt-dev ]] || package=$(package_of_clang_rt)
+            [[ -n $package ]] || continue
             [[ $(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || echo "$package"
         done
     done | sort -u

@@ -4,6 +4,7 @@
 #include "check.h"
 #include "checkpointer.h"
 #include "clock.h"
+#include "crash_point.h"
 #include "dispatcher.h"
 #include "log.h"
 #include "title.h"
@@ -25,6 +26,7 @@ struct front {
     struct waiters waiters;
     struct committer committer;
     struct dispatcher dispatcher;
+    struct meters meters;
     struct checkpointer checkpointer;
     pthread_mutex_t catalogue_mutex;
     struct catalogue_ref *catalogue; /* one reference */
@@ -46,6 +48,7 @@ void front_submit(struct front *front, struct errand *errand)
     }
     work->errand = errand;
     work->job = job_share(errand->job);
+    CRASH_POINT(SUBMIT_VALIDATED);
     committer_give(&front->committer, work);
 }
 
@@ -61,6 +64,7 @@ void front_bulk(struct front *front, struct errand *errand)
         return;
     }
     work->errand = errand;
+    CRASH_POINT(BULK_VALIDATED);
     committer_give(&front->committer, work);
 }
 
@@ -330,6 +334,7 @@ static void refresh_catalogue(struct front *front)
     pthread_mutex_unlock(&front->catalogue_mutex);
     front_catalogue_drop(old);
     LOG(TASKS_LOAD, LOG_INT("tasks", ref->catalogue->task_count), LOG_INT("epoch", epoch));
+    prove_again(&front->dispatcher);
 }
 
 /* The file again, as the supervisor has just read it: limits of queues and tasks, and how long jobs are
@@ -349,15 +354,21 @@ static void refresh_config(struct front *front)
         return;
     }
     configure(&front->dispatcher, fresh);
+    prove_after_reload(&front->dispatcher);
     if (retention_configure(&front->checkpointer.retention, fresh) != ERR_OK)
         LOG(CONFIG_ERROR, LOG_TEXT("reason", "out of memory: jobs are kept as long as before"));
     config_free(fresh);
 }
 
-static _Noreturn void give_up(const char *reason, int exit_status)
+/* What is only short for now ends a start, but not a server that was already at work. */
+static _Noreturn void give_up(const struct front *front, enum err err, const char *reason, int exit_status)
 {
-    LOG(SERVER_FAIL, LOG_TEXT("reason", reason));
-    _exit(exit_status);
+    const struct segment_header *header = front->setup->segment->header;
+    bool later = atomic_load_explicit(&header->front_restarts, memory_order_relaxed) > 0 ||
+                 atomic_load_explicit(&header->resets, memory_order_relaxed) > 0;
+    bool short_now = err == ERR_NO_MEMORY || err == ERR_SYSTEM;
+    LOG(SERVER_FAIL, LOG_TEXT("reason", reason), LOG_TEXT("code", err_code(err)));
+    _exit(later && short_now ? FRONT_EXIT_AGAIN : exit_status);
 }
 
 static void open_store(struct front *front)
@@ -365,15 +376,21 @@ static void open_store(struct front *front)
     const struct config *config = front->setup->config;
     BUF_AUTO message = {0};
     int64_t begun = clock_mono_ns();
-    if (care_open_store(config, &front->ballast, &front->store, &message) != ERR_OK) {
+    enum err err = care_open_store(config, &front->ballast, &front->store, &message);
+    if (err != ERR_OK) {
         buf_add(&message, "", 1);
-        give_up(message.failed ? "the store cannot be opened" : message.data, FRONT_EXIT_FATAL);
+        give_up(front, err,
+                message.failed || message.bytes == 1 ? "the store cannot be opened" : message.data,
+                FRONT_EXIT_FATAL);
     }
     store_inputs_most(front->store, (size_t)config->jobs_max_inputs);
     id_raise(store_greatest_key(front->store));
     front->setup->box->header->store_id = store_identity(front->store);
-    if (recovery_charge(front->store, config) != ERR_OK)
-        give_up("the black box could not be charged to the store", FRONT_EXIT_STORE);
+    CRASH_POINT(STORE_OPENED);
+    err = recovery_charge(front->store, config);
+    if (err != ERR_OK)
+        give_up(front, err, "the black box could not be charged to the store", FRONT_EXIT_STORE);
+    CRASH_POINT(BOX_CHARGED);
     LOG(STORE_OPEN, LOG_INT("ms", (clock_mono_ns() - begun) / NS_PER_MS));
 }
 
@@ -388,11 +405,12 @@ static void start(struct front *front)
     const struct front_setup *setup = front->setup;
     front->metrics = calloc(1, sizeof *front->metrics);
     if (front->metrics == NULL || hot_init(&front->hot, setup->segment->shape.slot_count) != ERR_OK)
-        give_up("out of memory", FRONT_EXIT_FATAL);
+        give_up(front, ERR_NO_MEMORY, "out of memory", FRONT_EXIT_FATAL);
     waiters_init(&front->waiters);
     open_store(front);
     committer_init(&front->committer, front->store, front->metrics, dispatcher_give, &front->dispatcher);
     front->committer.ballast = &front->ballast;
+    bool metered = meters_open(setup->config->state_dir, &front->meters) == ERR_OK;
     struct dispatcher_setup with = {.config = setup->config,
                                     .segment = setup->segment,
                                     .hot = &front->hot,
@@ -400,19 +418,25 @@ static void start(struct front *front)
                                     .metrics = front->metrics,
                                     .committer = &front->committer,
                                     .supervisor_wake_fd = setup->supervisor_wake_fd,
-                                    .compose = {compose, front}};
+                                    .compose = {compose, front},
+                                    .meters = metered ? &front->meters : NULL};
     if (dispatcher_init(&front->dispatcher, &with) != ERR_OK)
-        give_up("out of memory", FRONT_EXIT_FATAL);
-    if (recovery_take_over(&front->dispatcher) != ERR_OK)
-        give_up("the waiting jobs could not be read from the store", FRONT_EXIT_STORE);
-    if (committer_start(&front->committer) != ERR_OK ||
-        checkpointer_start(&front->checkpointer, setup->config, &front->committer,
-                           store_was_unclean(front->store)) != ERR_OK)
-        give_up("a thread could not be started", FRONT_EXIT_FATAL);
+        give_up(front, ERR_NO_MEMORY, "out of memory", FRONT_EXIT_FATAL);
+    enum err err = recovery_take_over(&front->dispatcher);
+    if (err != ERR_OK)
+        give_up(front, err, "the waiting jobs could not be read from the store", FRONT_EXIT_STORE);
+    err = committer_start(&front->committer);
+    if (err == ERR_OK)
+        err = checkpointer_start(&front->checkpointer, setup->config, &front->committer,
+                                 store_was_unclean(front->store));
+    if (err != ERR_OK)
+        give_up(front, err, "a thread could not be started", FRONT_EXIT_FATAL);
     front->config_epoch = atomic_load_explicit(&setup->segment->header->config_epoch, memory_order_acquire);
     refresh_catalogue(front);
-    if (setup->http->start(front, setup->listen_fd, &front->http) != ERR_OK)
-        give_up("HTTP could not be started", FRONT_EXIT_FATAL);
+    err = setup->http->start(front, setup->listen_fd, &front->http);
+    if (err != ERR_OK)
+        give_up(front, err, "HTTP could not be started", FRONT_EXIT_FATAL);
+    CRASH_POINT(FRONT_READY);
     atomic_store_explicit(&setup->segment->header->ready, 1, memory_order_release);
 }
 
@@ -452,7 +476,9 @@ static void finish(struct front *front)
     stop_http(front);
     committer_stop(&front->committer);
     checkpointer_stop(&front->checkpointer);
+    CRASH_POINT(FRONT_DRAINED);
     store_close(front->store);
+    CRASH_POINT(STORE_CLOSED);
 }
 
 _Noreturn void front_main(const struct front_setup *setup)
@@ -460,6 +486,7 @@ _Noreturn void front_main(const struct front_setup *setup)
     static struct front front;
     const struct config *config = setup->config;
     struct segment_header *header = setup->segment->header;
+    CRASH_PROCESS(FRONT);
     title_set("forkpool: front");
     log_init("front", (enum log_level)config->log_level, (enum log_format)config->log_format);
     set_signals();

@@ -90,6 +90,7 @@ struct setting {
     char name[NAME_BYTES];   /* of the queue or task; "" for the whole */
     struct limits to;        /* the new values */
     bool given[LIMIT_COUNT]; /* which of `to` count; given and not set: as if it had never been set */
+    enum limit alone;        /* INVALID_FIELD: the burst whose rate would not be set */
 };
 
 /* ERRAND_LOOK. Lent to the server until notify; what it fills is owned by the caller. */
@@ -102,8 +103,14 @@ struct look {
     struct admission admission; /* LOOK_START */
     struct lane_view *views;    /* LOOK_QUEUES, LOOK_TASKS: [count], by name; free() it */
     size_t count;
-    bool paused, draining;      /* the whole */
-    struct schedules schedules; /* LOOK_SCHEDULES: copies of all; schedules_free() it */
+    bool paused, draining; /* the whole */
+    /* LOOK_SCHEDULES: asked for is the one of that name, if `one`; else those behind it in order, "" for the
+     * first, `most` of them or (0) all. */
+    char name[NAME_BYTES];
+    bool one;
+    size_t most;
+    struct schedules schedules; /* copies; schedules_free() it */
+    bool more;                  /* there are others behind them */
 };
 
 /* One request's business with the server. Owned by the HTTP side; lent to the server until notify. */
@@ -113,8 +120,8 @@ struct errand {
     struct id id;    /* SUBMIT: the job's id; else: which */
     struct job *job; /* SUBMIT: a reference is held by the errand's owner; the server takes its own */
     void (*notify)(struct errand *errand);
-    enum err otherwise; /* SUBMIT: if not OK, only a job that stands already under its idempotency key is
-                           wanted, and this is the answer if there is none: nothing is inserted */
+    enum err otherwise; /* SUBMIT: if not OK, only a job that stands already (extras_may_stand) is wanted,
+                           and this is the answer if there is none: nothing is inserted */
 
     bool waiting; /* CANCEL: only if it waits; one that runs is left alone, which is NOT_NOW */
 
@@ -128,7 +135,8 @@ struct errand {
      *         `original` holds its uniqueness key), STORE_FULL, STORE_FAILED.
      * PATCH: OK (changed, recorded), NOT_NOW (it runs, has ended, or lies in memory alone), UNKNOWN_JOB,
      *         STORE_FULL, STORE_FAILED.
-     * SET: OK (recorded and in force: what was forbidden does not start any more), STORE_FULL, STORE_FAILED.
+     * SET: OK (recorded and in force: what was forbidden does not start any more), INVALID_FIELD (`alone`),
+     *         STORE_FULL, STORE_FAILED.
      * LOOK: OK, NO_MEMORY; START: OK, TOO_LATE, QUEUE_CLOSED, QUEUE_FULL.
      * BULK: OK (what its lines say), of an atomic one the error of the line `failed`; STORE_FULL,
      *         STORE_FAILED, DRAINING.
@@ -225,8 +233,15 @@ struct front_http {
     enum err (*compose)(struct front *front, struct text body, struct job **job, struct buf *why);
 };
 
-/* The front process. Exit statuses that the supervisor understands. */
-enum { FRONT_EXIT_DRAINED = 0, FRONT_EXIT_FATAL = 78, FRONT_EXIT_CORRUPT = 70, FRONT_EXIT_STORE = 74 };
+/* The front process. Exit statuses that the supervisor understands; after any other it is replaced, so after
+ * AGAIN, which says that it was short of memory or threads: the next one may find them. */
+enum {
+    FRONT_EXIT_DRAINED = 0,
+    FRONT_EXIT_CORRUPT = 70,
+    FRONT_EXIT_STORE = 74,
+    FRONT_EXIT_AGAIN = 75,
+    FRONT_EXIT_FATAL = 78
+};
 
 struct front_setup {
     const struct config *config;

@@ -13,6 +13,7 @@
 #include "routes.h"
 #include "supervisor.h"
 #include "title.h"
+#include "torture.h"
 #include "worker.h"
 
 #include <fcntl.h>
@@ -85,17 +86,22 @@ static int serve(int argc, char **argv)
 static int help(void)
 {
     BUF_AUTO text = {0};
-    buf_put(&text,
-            "forkpool " FORKPOOL_VERSION ": a job server in one binary\n\n"
-            "usage: forkpool serve [--config FILE] [flags]   run the server\n"
-            "       forkpool health [--url URL | flags]      exit 0 if the server is ready, else 1\n"
-            "       forkpool backup [flags] OUTPUT           copy the store, while it is in use or not\n"
-            "       forkpool token [--name NAME] [--scopes read,submit]\n"
-            "                                                make a token for clients\n"
-            "       forkpool version                         print the version\n"
-            "       forkpool routes                          print the HTTP routes\n"
-            "       forkpool reference                       print the configuration as Markdown\n"
-            "       forkpool help                            print this\n\n");
+    buf_put(
+        &text,
+        "forkpool " FORKPOOL_VERSION ": a job server in one binary\n\n"
+        "usage: forkpool serve [--config FILE] [flags]   run the server\n"
+        "       forkpool health [--url URL | flags]      exit 0 if the server is ready, else 1\n"
+        "       forkpool backup [flags] OUTPUT           copy the store, while it is in use or not\n"
+        "       forkpool token [--name NAME] [--scopes read,submit]\n"
+        "                                                make a token for clients\n"
+        "       forkpool torture [--minutes N] [--seed S] [--jobs N] [--workers N] [--mix NAME]\n"
+        "                        [--durability full|process] [--plugin FILE] [--keep FOLDER]\n"
+        "                                                kill a scratch server at random, under load, and\n"
+        "                                                check that nothing is lost\n"
+        "       forkpool version                         print the version\n"
+        "       forkpool routes                          print the HTTP routes\n"
+        "       forkpool reference                       print the configuration as Markdown\n"
+        "       forkpool help                            print this\n\n");
     config_help(&text);
     return print_buf(&text, stdout);
 }
@@ -109,7 +115,7 @@ static int print_with(void (*write_text)(struct buf *))
 
 static int refuse(const char *command)
 {
-    static const char *const COMMANDS[] = {"serve",   "health", "backup",    "token",
+    static const char *const COMMANDS[] = {"serve",   "health", "backup",    "token", "torture",
                                            "version", "routes", "reference", "help"};
     const char *near = nearest_name(command, COMMANDS, sizeof COMMANDS / sizeof COMMANDS[0]);
     if (command[0] == '\0')
@@ -143,6 +149,10 @@ int main(int argc, char **argv)
         return mint_main(argc - 2, argv + 2);
     if (strcmp(command, "backup") == 0)
         return backup_main(argc - 2, argv + 2);
+    if (strcmp(command, "torture") == 0)
+        return torture_main(argc - 2, argv + 2);
+    if (strcmp(command, "torture-attempt") == 0)
+        return torture_attempt_main();
     if (strcmp(command, "version") == 0 || strcmp(command, "--version") == 0) {
         puts("forkpool " FORKPOOL_VERSION);
         return 0;

@@ -1,22 +1,25 @@
 #include "blackbox.h"
 
 #include "check.h"
+#include "crash_point.h"
 #include "log.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define BLACKBOX_MAGIC 0x786f626b636c6266ULL
-enum { BLACKBOX_VERSION = 1 };
+enum { BLACKBOX_VERSION = 1, END_MS = 5000 };
 
 _Static_assert(sizeof(struct blackbox_header) == 128, "the file's layout");
 _Static_assert(sizeof(struct blackbox_entry) == 64, "one cache line per worker");
@@ -108,6 +111,21 @@ static bool process_is_of_job(const char *pid, const char *needle)
     return false;
 }
 
+/* Looked at after the descriptor was had, so it is this process that is killed, and no later one of its
+ * number. What was killed may take a while to end, and until then its job must not run again. */
+static void kill_process(const char *pid_text, const char *needle, struct id id)
+{
+    pid_t pid = (pid_t)strtol(pid_text, NULL, 10);
+    int fd = pidfd_open(pid, 0);
+    if (fd < 0)
+        return;
+    if (process_is_of_job(pid_text, needle) && pidfd_send_signal(fd, SIGKILL, NULL, 0) == 0) {
+        LOG(BOX_KILL, LOG_INT("left_pid", pid), LOG_ID(id));
+        (void)poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, END_MS);
+    }
+    close(fd);
+}
+
 static void kill_job(struct id id)
 {
     char text[ID_TEXT_BYTES], needle[64];
@@ -118,11 +136,8 @@ static void kill_job(struct id id)
         return;
     const struct dirent *entry;
     while ((entry = readdir(proc)) != NULL) {
-        if (entry->d_name[0] < '1' || entry->d_name[0] > '9' || !process_is_of_job(entry->d_name, needle))
-            continue;
-        pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
-        if (kill(pid, SIGKILL) == 0)
-            LOG(BOX_KILL, LOG_INT("left_pid", pid), LOG_ID(id));
+        if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' && process_is_of_job(entry->d_name, needle))
+            kill_process(entry->d_name, needle, id);
     }
     closedir(proc);
 }
@@ -176,6 +191,7 @@ enum err blackbox_create(const char *state_dir, uint32_t worker_count, struct bl
     box_path(state_dir, BLACKBOX_FILE, path);
     box_path(state_dir, BLACKBOX_OLD_FILE, old_path);
     retire_old(path, old_path);
+    CRASH_POINT(BOX_RETIRED);
     int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
     if (fd < 0 || write_box(fd, worker_count) != ERR_OK) {
         log_errno("write", path);
@@ -190,6 +206,7 @@ enum err blackbox_create(const char *state_dir, uint32_t worker_count, struct bl
         return ERR_SYSTEM;
     }
     point_into(box, mapped, worker_count);
+    CRASH_POINT(BOX_MADE);
     return ERR_OK;
 }
 

@@ -47,7 +47,7 @@ struct blackbox {
 
 /* Supervisor: renames an existing box to the old name (unless an uncharged old one stands there: then that
  * one stays and the newer is dropped), kills what is left of the process groups it names – only processes
- * whose environment carries the job's id – and makes a new one. */
+ * whose environment carries the job's id – waits for their end (5 s at most each), and makes a new one. */
 enum err blackbox_create(const char *state_dir, uint32_t worker_count, struct blackbox *box) MUST_USE;
 void blackbox_close(struct blackbox *box);
 

@@ -130,6 +130,19 @@ enum err clock_parse(const char *text, int64_t *real_ms)
     return ERR_OK;
 }
 
+bool clock_no_such_day(const char *text, int *days)
+{
+    static const int DAYS[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    const char *at = text;
+    int year, month, day;
+    if (!take_digits(&at, 4, &year) || !take_char(&at, "-") || !take_digits(&at, 2, &month) ||
+        !take_char(&at, "-") || !take_digits(&at, 2, &day) || month < 1 || month > 12)
+        return false;
+    bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    *days = DAYS[month - 1] + (month == 2 && leap ? 1 : 0);
+    return day > *days;
+}
+
 void clock_sleep_ms(int64_t ms)
 {
     struct timespec span = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000 * NS_PER_MS)};

@@ -8,6 +8,7 @@
 
 #include "err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +25,9 @@ void clock_format(int64_t real_ms, char text[CLOCK_TEXT_BYTES]);
 
 /* Reads RFC 3339 ("Z" or an offset; fraction optional). ERR_INVALID_PARAMETER if it is not that. */
 enum err clock_parse(const char *text, int64_t *real_ms) MUST_USE;
+
+/* The text begins with a date of a month that has not so many days; *days: how many it has. */
+bool clock_no_such_day(const char *text, int *days);
 
 /* Sleeps; returns early when a signal arrives. */
 void clock_sleep_ms(int64_t ms);

@@ -203,7 +203,8 @@ static enum err set_number(const struct config_key *key, int64_t *member, const 
     buf_put(why, ", not ");
     config_put_quoted(why, text);
     if (key->type == CONFIG_LIMIT && parsed && value == 0)
-        buf_put(why, "; for a queue whose jobs wait, set paused: true");
+        buf_put(why,
+                "; to start nothing, pause: a queue by paused: true, a task by POST /v1/tasks/NAME/pause");
     return ERR_CONFIG;
 }
 

@@ -47,7 +47,7 @@
     E(DUPLICATE_JOB, "duplicate_job", 409, "A job with the same uniqueness key stands already")              \
     E(NOT_NOW, "not_possible_now", 409, "The state of the job does not allow this")                          \
     E(UNCONFIRMED, "confirmation_needed", 409, "This would change everything")                               \
-    E(CONFLICT, "conflict", 409, "It was changed by somebody else meanwhile")                                \
+    E(CONFLICT, "conflict", 409, "The change does not fit what is there")                                    \
     E(QUEUE_FULL, "queue_full", 429, "The queue holds as many waiting jobs as it may")                       \
     E(TOO_LATE, "cannot_start_in_time", 429, "The job would not start within start_within")                  \
     E(QUEUE_CLOSED, "queue_draining", 503, "The queue takes no new jobs")                                    \

@@ -37,6 +37,15 @@ bool extras_find(struct text extras, enum extra extra, struct json_span *value)
 
 /* The next element of a canonical array of numbers or plain strings: no white space, no escapes, no nesting.
  */
+bool extras_may_stand(const struct job *job)
+{
+    struct unique_rule rule;
+    if (job->spec.idempotency_key[0] != '\0')
+        return true;
+    return (job->spec.flags & JOB_FLAG_UNIQUE) != 0 && extras_unique(job->extras, &rule) &&
+           rule.on_conflict == CONFLICT_RETURN;
+}
+
 bool extras_element(struct json_span array, size_t *at, struct json_span *element)
 {
     if (*at == 0)

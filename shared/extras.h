@@ -71,6 +71,10 @@ struct unique_rule {
 /* EXTRA_UNIQUE; false if there is none, or it is unreadable. */
 bool extras_unique(struct text extras, struct unique_rule *rule);
 
+/* A submit of it may be answered with a job that stands already: by its idempotency key, or as its uniqueness
+ * key is held and on_conflict is "return". */
+bool extras_may_stand(const struct job *job);
+
 /* The next element of an array of an extra that holds plain texts or numbers. *at: 0 at the start. */
 bool extras_element(struct json_span array, size_t *at, struct json_span *element);
 

@@ -121,17 +121,25 @@ void limit_put(struct buf *out, enum limit limit, int64_t value)
         buf_put_int(out, value);
 }
 
-void limits_write(struct buf *out, const struct limits *limits)
+void limits_write_given(struct buf *out, const struct limits *limits, const bool given[LIMIT_COUNT])
 {
     const char *between = "{";
     for (int i = 0; i < LIMIT_COUNT; i++) {
-        if (limits->values[i] == LIMIT_NOT_SET)
+        if (!given[i])
             continue;
         buf_printf(out, "%s\"%s\":", between, TABLE[i].member);
         limit_put(out, (enum limit)i, limits->values[i]);
         between = ",";
     }
     buf_put(out, between[0] == '{' ? "{}" : "}");
+}
+
+void limits_write(struct buf *out, const struct limits *limits)
+{
+    bool given[LIMIT_COUNT];
+    for (int i = 0; i < LIMIT_COUNT; i++)
+        given[i] = limits->values[i] != LIMIT_NOT_SET;
+    limits_write_given(out, limits, given);
 }
 
 struct limits limits_read(struct json_span object)

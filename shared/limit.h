@@ -25,16 +25,17 @@ enum { FOR_QUEUE = 1, FOR_TASK = 2 };
     L(DRAINING, "draining", BOOL, 0, 1, FOR_QUEUE, "true or false")                                          \
     L(WEIGHT, "weight", INT, 1, 1000, FOR_QUEUE, "a whole number from 1 to 1000")                            \
     L(CONCURRENCY, "concurrency", INT, 1, 1000000, FOR_QUEUE | FOR_TASK,                                     \
-      "a whole number from 1 to 1000000, or null; to let nothing run, set paused to true")                   \
+      "a whole number from 1 to 1000000, or null")                                                           \
     L(RATE, "rate", RATE, 0, 0, FOR_QUEUE | FOR_TASK,                                                        \
-      "a rate such as \"10/s\", \"30/m\", \"100/h\", or null")                                               \
+      "a rate of 1 to 1000000 in a time, such as \"10/s\", \"30/m\", \"5/10s\", or null")                    \
     L(BURST, "burst", INT, 1, 1000000, FOR_QUEUE | FOR_TASK, "a whole number from 1 to 1000000, or null")    \
     L(KEY_CONCURRENCY, "key_concurrency", INT, 1, 1000000, FOR_QUEUE | FOR_TASK,                             \
       "a whole number from 1 to 1000000, or null")                                                           \
-    L(KEY_RATE, "key_rate", RATE, 0, 0, FOR_QUEUE | FOR_TASK, "a rate such as \"10/s\", or null")            \
+    L(KEY_RATE, "key_rate", RATE, 0, 0, FOR_QUEUE | FOR_TASK,                                                \
+      "a rate of 1 to 1000000 in a time, such as \"10/s\", \"30/m\", \"5/10s\", or null")                    \
     L(KEY_BURST, "key_burst", INT, 1, 1000000, FOR_QUEUE | FOR_TASK,                                         \
       "a whole number from 1 to 1000000, or null")                                                           \
-    L(MAX_DEPTH, "max_depth", INT, 1, 1000000000, FOR_QUEUE, "a whole number above 0, or null")
+    L(MAX_DEPTH, "max_depth", INT, 1, 1000000000, FOR_QUEUE, "a whole number from 1 to 1000000000, or null")
 
 enum limit {
 #define L(name, member, kind, least, most, whom, right) LIMIT_##name,
@@ -64,6 +65,8 @@ void limit_put(struct buf *out, enum limit limit, int64_t value);
 /* As the store keeps them: an object with the values that are set. Members that are not known are left out.
  */
 void limits_write(struct buf *out, const struct limits *limits);
+/* Those that are `given` alone, also as null. */
+void limits_write_given(struct buf *out, const struct limits *limits, const bool given[LIMIT_COUNT]);
 struct limits limits_read(struct json_span object);
 
 /* A rate as one number; LIMIT_NOT_SET if none is set. */

@@ -1,12 +1,15 @@
 #include "ring.h"
 
+#include "crash_point.h"
+
 enum err ring_push(struct ring *ring, uint64_t ticket)
 {
     uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed); /* ours alone */
-    uint64_t head = atomic_load_explicit(&ring->head, memory_order_acquire);
+    uint64_t head = atomic_load_explicit(&ring->head, memory_order_acquire); /* R4: pairs with R3 */
     if (tail - head >= RING_CELLS)
         return ERR_FULL;
     atomic_store_explicit(&ring->cells[tail % RING_CELLS], ticket, memory_order_relaxed);
+    CRASH_POINT(PUBLISH_CELL);
     atomic_store_explicit(&ring->tail, tail + 1,
                           memory_order_release); /* R1: release, pairs with R2 in ring_peek */
     return ERR_OK;
@@ -38,7 +41,8 @@ bool ring_peek(struct ring *ring, uint64_t *head, uint64_t *ticket)
 
 void ring_advance(struct ring *ring, uint64_t head)
 {
-    atomic_compare_exchange_strong_explicit(&ring->head, &head, head + 1, memory_order_acq_rel,
+    atomic_compare_exchange_strong_explicit(&ring->head, &head, head + 1,
+                                            memory_order_acq_rel, /* R3: who passes a cell has read it */
                                             memory_order_relaxed);
 }
 

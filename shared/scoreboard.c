@@ -60,7 +60,8 @@ enum stop_cause board_finish(struct board *board)
         }
         CHECK(phase == RUN_RUNNING || phase == RUN_STOPPING);
         uint64_t next = run_pack(run_number(seen), RUN_FINISHING);
-        if (atomic_compare_exchange_strong_explicit(&board->run, &seen, next, memory_order_acq_rel,
+        if (atomic_compare_exchange_strong_explicit(&board->run, &seen, next,
+                                                    memory_order_acq_rel, /* B8: acquire, pairs with B9 */
                                                     memory_order_acquire))
             return phase == RUN_STOPPING
                        ? (enum stop_cause)atomic_load_explicit(&board->stop_cause, memory_order_relaxed)
@@ -83,7 +84,7 @@ bool board_stopping(const struct board *board)
 void board_complete(struct board *board, uint64_t ticket)
 {
     uint32_t written = atomic_load_explicit(&board->completions_written, memory_order_relaxed);
-    uint32_t read = atomic_load_explicit(&board->completions_read, memory_order_acquire);
+    uint32_t read = atomic_load_explicit(&board->completions_read, memory_order_acquire); /* pairs with B10 */
     if (written - read >= COMPLETIONS)
         return;
     atomic_store_explicit(&board->completions[written % COMPLETIONS], ticket, memory_order_relaxed);
@@ -98,20 +99,22 @@ bool board_take_completion(struct board *board, uint64_t *ticket)
         read) /* B4: pairs with B3 */
         return false;
     *ticket = atomic_load_explicit(&board->completions[read % COMPLETIONS], memory_order_relaxed);
-    atomic_store_explicit(&board->completions_read, read + 1, memory_order_release);
+    atomic_store_explicit(&board->completions_read, read + 1,
+                          memory_order_release); /* B10: the place is free once it was read */
     return true;
 }
 
 bool board_move_run(struct board *board, uint64_t seen, enum run_phase phase)
 {
     return atomic_compare_exchange_strong_explicit(&board->run, &seen, run_pack(run_number(seen), phase),
-                                                   memory_order_acq_rel, memory_order_relaxed);
+                                                   memory_order_acq_rel, /* B9: the cause before the phase */
+                                                   memory_order_relaxed);
 }
 
 bool board_deaths_full(const struct board *board)
 {
     return atomic_load_explicit(&board->deaths_written, memory_order_relaxed) -
-               atomic_load_explicit(&board->deaths_read, memory_order_acquire) >=
+               atomic_load_explicit(&board->deaths_read, memory_order_acquire) >= /* pairs with B11 */
            DEATHS;
 }
 
@@ -134,7 +137,18 @@ bool board_read_death(const struct board *board, struct death *death)
     return true;
 }
 
+bool board_overfull(const struct board *board)
+{
+    return atomic_load_explicit(&board->deaths_written, memory_order_relaxed) -
+                   atomic_load_explicit(&board->deaths_read, memory_order_relaxed) >
+               DEATHS ||
+           atomic_load_explicit(&board->completions_written, memory_order_relaxed) -
+                   atomic_load_explicit(&board->completions_read, memory_order_relaxed) >
+               COMPLETIONS;
+}
+
 void board_ack_death(struct board *board)
 {
-    atomic_fetch_add_explicit(&board->deaths_read, 1, memory_order_release);
+    atomic_fetch_add_explicit(&board->deaths_read, 1,
+                              memory_order_release); /* B11: the place is free once it was read */
 }

@@ -169,4 +169,8 @@ bool board_deaths_full(const struct board *board);
 bool board_read_death(const struct board *board, struct death *death);
 void board_ack_death(struct board *board);
 
+/* Dispatcher: the rings of deaths and completions say that they hold more than they can. Reading them to
+ * their ends would take as long as it takes to count to 2^32. */
+bool board_overfull(const struct board *board);
+
 #endif

@@ -79,8 +79,10 @@ struct segment_header {
     _Atomic uint32_t
         slots_touched;      /* slots from this number on have never been used: their pages need not exist */
     _Atomic uint32_t ready; /* 1: recovery is done */
-    _Atomic uint32_t wanted[POOLS_MAX]; /* how many workers a pool has work for; 0: not said. Ring the
-                                           supervisor's wake_fd after raising it */
+    _Atomic uint32_t wanted[POOLS_MAX];  /* how many workers a pool has work for; 0: not said. Ring the
+                                            supervisor's wake_fd after raising it */
+    _Atomic uint32_t backlog[POOLS_MAX]; /* 1: more is in line than is published. Who finds nothing to do then
+                                            posts `done`: the dispatcher has not seen it wait */
 };
 
 struct slot;

@@ -69,8 +69,12 @@ bool slot_owner_dead(const struct segment *segment, const struct slot *slot)
     if (claim.state != SLOT_RUNNING)
         return false;
     CHECK(claim.worker < segment->shape.worker_count);
-    uint32_t now = atomic_load_explicit(&segment->boards[claim.worker].incarnation, memory_order_acquire);
-    return (int16_t)((uint16_t)now - claim.incarnation) > 0;
+    uint32_t now = atomic_load_explicit(&segment->boards[claim.worker].incarnation,
+                                        memory_order_acquire); /* S8: pairs with S9 in reap_settle */
+    if ((int16_t)((uint16_t)now - claim.incarnation) <= 0)
+        return false;
+    /* It may have finished between the two looks, and died then. The dead change nothing any more. */
+    return claim_pack(slot_claim_load(slot)) == claim_pack(claim);
 }
 
 /* An odd version: the fields are being written. A worker killed in the middle leaves it odd; the next goes

@@ -14,8 +14,8 @@
  *  3. spec and args are written by the front in BUILDING and read by others only from QUEUED on.
  *  4. attempt and result are written by the owner while RUNNING (or by the front for a dead owner, or for a
  * verdict), and read by others only in DONE; progress is the exception, under its own version word.
- *  5. Owner dead: load the claim word first (acquire), then the scoreboard's incarnation; never a remembered
- * one.
+ *  5. Owner dead: load the claim word first (acquire), then the scoreboard's incarnation, never a remembered
+ * one; then the claim word again: an owner that finished before it died does not hold the slot.
  *  6. A DONE slot is freed only after its row is durable at the job's level.
  *
  * A reader that is not the owner copies, then compares the claim word again, and retries on change
@@ -124,7 +124,7 @@ bool slot_claim(struct slot *slot, uint32_t generation, uint32_t worker, uint16_
 /* Worker: RUNNING by me → DONE. CHECKs that it was mine. */
 void slot_finish(struct slot *slot, uint32_t worker, uint16_t incarnation);
 
-/* Rule 5: true if the slot is RUNNING and its owner's incarnation has passed. */
+/* Rule 5: true if the slot is RUNNING, and stays so, for its owner's incarnation has passed. */
 bool slot_owner_dead(const struct segment *segment, const struct slot *slot);
 
 /* Worker: a blank record of the attempt that begins now, under the version word. */

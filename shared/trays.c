@@ -1,6 +1,7 @@
 #include "trays.h"
 
 #include "check.h"
+#include "crash_point.h"
 
 #include <string.h>
 
@@ -39,7 +40,8 @@ enum err tray_put(const struct segment *segment, uint32_t worker, uint64_t ticke
                                    .generation = ticket_generation(ticket),
                                    .worker = worker,
                                    .incarnation = incarnation};
-    memcpy(record + 1, result, bytes);
+    CRASH_POINT(TRAY_HEADER);
+    CRASH_COPY(TRAY_HALF, record + 1, result, bytes);
     *at = tail % room + sizeof *record;
     atomic_store_explicit(&board->tray_tail, tail + need,
                           memory_order_release); /* T3: release, pairs with T4 */
@@ -66,7 +68,7 @@ enum err tray_reclaim(const struct segment *segment, uint32_t worker)
     uint64_t head = atomic_load_explicit(&board->tray_head, memory_order_relaxed);
     uint64_t tail =
         atomic_load_explicit(&board->tray_tail, memory_order_acquire); /* T4: acquire, pairs with T3 */
-    if (tail - head > room)
+    if (tail - head > room || head % CACHE_LINE != 0)
         return ERR_CORRUPT;
     while (head != tail) {
         const struct tray_record *record = record_at(segment, worker, head);
@@ -89,6 +91,7 @@ enum err tray_reclaim(const struct segment *segment, uint32_t worker)
 uint64_t tray_used(const struct segment *segment, uint32_t worker)
 {
     const struct board *board = &segment->boards[worker];
+    /* A look: tray_put and tray_reclaim look for themselves. */
     return atomic_load_explicit(&board->tray_tail, memory_order_acquire) -
            atomic_load_explicit(&board->tray_head, memory_order_acquire);
 }

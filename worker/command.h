@@ -3,7 +3,8 @@
  *
  *     command_spawn(command)      fork, the pipes, exec
  *     command_pump(command)       until the child has exited
- *     board_finish, kill the rest of the group, command_drain, wait4      in kind_command.c
+ *     board_finish, kill the rest of the group, command_drain, wait4, and until the rest is gone
+ *                                 in kind_command.c
  *     command_fini(command)
  *
  * Private to kind_command.c, command_spawn.c and command_pump.c.

@@ -103,12 +103,15 @@ static void (*const TAKERS[COMMAND_PIPES])(struct command *, const char *, size_
 static bool read_pipe(struct command *command, int number)
 {
     static char chunk[CHUNK_BYTES];
-    ssize_t bytes = read(command->pipes[number], chunk, sizeof chunk);
+    ssize_t bytes;
+    do /* once the child has ended, "none now" means "none any more" */
+        bytes = read(command->pipes[number], chunk, sizeof chunk);
+    while (bytes < 0 && errno == EINTR);
     if (bytes > 0) {
         TAKERS[number](command, chunk, (size_t)bytes);
         return true;
     }
-    if (bytes == 0 || (errno != EAGAIN && errno != EINTR))
+    if (bytes == 0 || errno != EAGAIN)
         close_pipe(command, number);
     return false;
 }

@@ -1,6 +1,7 @@
 #include "command.h"
 
 #include "check.h"
+#include "crash_point.h"
 #include "program.h"
 #include "title.h"
 
@@ -216,8 +217,10 @@ static enum command_stage child_prepare(const struct launch *launch)
     int32_t self = (int32_t)getpid();
     if (setpgid(0, 0) != 0)
         return STAGE_GROUP;
+    CRASH_POINT(CHILD_BORN);
     atomic_store(launch->run->box_group, self);
     atomic_store(&board->group, self);
+    CRASH_POINT(CHILD_GROUPED);
     /* K1: a full fence. The supervisor first moves the run to SIGNALLING and then reads the group; here it is
      * the other way round: so either it sees the group and signals it, or we see that we are to stop. */
     atomic_thread_fence(memory_order_seq_cst);
@@ -288,6 +291,7 @@ bool command_spawn(struct command *command)
     launch_fini(&launch);
     if (started)
         command->pidfd = pidfd_open(command->pid, 0);
+    CRASH_POINT(CHILD_STARTED);
     if (started && command->pidfd < 0) {
         run_fail(command->run, ERR_TASK_START, true, "the command could not be started: pidfd_open: %s",
                  strerror(errno));

@@ -1,8 +1,11 @@
 #include "command.h"
 
 #include "check.h"
+#include "clock.h"
+#include "crash_point.h"
 #include "json.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -13,7 +16,8 @@
 
 enum {
     EXIT_FOR_GOOD = 65,
-    HINT_BYTES = 151
+    HINT_BYTES = 151,
+    HEIRS_MS = 5000
 }; /* EX_DATAERR; EX_TEMPFAIL (75) is what any other status means too */
 
 static const char HEIRS_LINE[] =
@@ -153,23 +157,54 @@ static int64_t own_memory(const struct rusage *child)
     return child->ru_maxrss > own.ru_maxrss ? (int64_t)child->ru_maxrss * 1024 : -1;
 }
 
+static void record_group(const struct command *command, pid_t group)
+{
+    atomic_store(&command->run->board->group, group);
+    atomic_store(command->run->box_group, group);
+}
+
+/* One that nobody has reaped yet still counts. */
+static bool group_is_gone(pid_t group)
+{
+    return kill(-group, 0) < 0 && errno == ESRCH;
+}
+
+/* The child is reaped, and what it left in its group has got its SIGKILL, but may take a while to end; until
+ * then the job must not run again. As long as somebody is left the number of the group cannot be another's,
+ * so it is on record again, for the case that we are killed meanwhile. Somebody whom the kernel keeps from
+ * ending is given up. */
+static void await_heirs(const struct command *command)
+{
+    int64_t end_ns = clock_mono_ns() + HEIRS_MS * NS_PER_MS;
+    if (group_is_gone(command->pid))
+        return;
+    record_group(command, command->pid);
+    while (!group_is_gone(command->pid) && clock_mono_ns() < end_ns)
+        clock_sleep_ms(1);
+    record_group(command, 0);
+}
+
 /* The child has exited and is a zombie, so its id, and that of its group, cannot be anyone else's yet. */
 static int reap(struct command *command)
 {
     struct run *run = command->run;
+    CRASH_POINT(CHILD_ENDED);
     run->stopped = board_finish(run->board);
     bool heirs = run->stopped == STOP_NONE && command_has_heirs(command);
     kill(-command->pid, SIGKILL); /* what it left behind in its group; ESRCH if it never had one */
+    CRASH_POINT(CHILD_GROUP_KILLED);
     command_drain(command);
     if (heirs)
         task_log_write(&command->log, HEIRS_LINE, sizeof HEIRS_LINE - 1);
     /* Before the wait: killed in between, we leave no group on the board whose number may be another's by
      * then. */
-    atomic_store(&run->board->group, 0);
-    atomic_store(run->box_group, 0);
+    record_group(command, 0);
+    CRASH_POINT(CHILD_UNGROUPED);
     int status = 0;
     struct rusage usage;
     CHECK(wait4(command->pid, &status, 0, &usage) == command->pid);
+    CRASH_POINT(CHILD_REAPED);
+    await_heirs(command);
     run->attempt->cpu_us = to_us(usage.ru_utime) + to_us(usage.ru_stime);
     run->attempt->max_rss_bytes = own_memory(&usage);
     return status;

@@ -2,6 +2,7 @@
 
 #include "buf.h"
 #include "clock.h"
+#include "crash_point.h"
 #include "json.h"
 #include "plugin.h"
 
@@ -67,7 +68,7 @@ static int host_result(struct fp_job *job, const char *json, size_t bytes)
     struct host *host = job->host;
     struct json_scan scan;
     struct json_fault fault;
-    if (bytes <= INT64_MAX && (int64_t)bytes > host->run->max_result) {
+    if (bytes > (uint64_t)host->run->max_result) {
         run_fail(host->run, ERR_RESULT_TOO_LARGE, false,
                  "the result has %zu bytes, max_result is %" PRId64 TOO_LARGE_ADVICE, bytes,
                  host->run->max_result);
@@ -203,7 +204,9 @@ void kind_plugin_run(struct run *run)
     bool runnable = task != NULL && task->run != NULL;
     if (runnable)
         answer = call(&host, plugin, task);
+    CRASH_POINT(RAN);
     run->stopped = board_finish(run->board);
+    CRASH_POINT(FINISHING);
     run->attempt->cpu_us = cpu_us_now() - before;
     if (runnable)
         take_answer(&host, answer);

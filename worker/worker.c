@@ -4,6 +4,7 @@
 #include "check.h"
 #include "clock.h"
 #include "cpus.h"
+#include "crash_point.h"
 #include "kind.h"
 #include "log.h"
 #include "paths.h"
@@ -68,7 +69,10 @@ static bool scan_rings(const struct worker *worker, uint64_t *ticket)
         while (ring_peek(ring, &head, ticket)) {
             CHECK(ticket_slot(*ticket) < worker->segment->shape.slot_count);
             struct slot *slot = &worker->segment->slots[ticket_slot(*ticket)];
+            CRASH_POINT(CELL_READ);
             bool mine = slot_claim(slot, ticket_generation(*ticket), worker->number, worker->incarnation);
+            if (mine)
+                CRASH_POINT(CLAIMED);
             ring_advance(ring, head); /* killed before this line: the next worker passes the cell */
             if (mine)
                 return true;
@@ -110,14 +114,29 @@ static void look_at_oneself(const struct worker *worker)
     _Atomic uint32_t *seat = &worker->segment->header->seats[worker->setup->pool];
     if (reason != RETIRE_NONE &&
         atomic_compare_exchange_strong_explicit(seat, &offer, worker->number + 1, memory_order_acq_rel,
-                                                memory_order_relaxed))
+                                                memory_order_relaxed)) {
+        CRASH_POINT(RECYCLED);
         _exit(WORKER_EXIT_RECYCLED);
+    }
 }
 
 /* --- jobs --- */
 
+/* `waiting` is set and nothing was found: the dispatcher is told if it keeps jobs back, which it does as long
+ * as it has not seen that we wait. */
+static void wait_for_work(const struct worker *worker)
+{
+    struct segment_header *header = worker->segment->header;
+    uint32_t pool = worker->setup->pool;
+    if (atomic_load_explicit(&header->backlog[pool], memory_order_relaxed) != 0) /* W2: after W1's fence */
+        sem_hint(&header->done);
+    CRASH_POINT(WAITING);
+    sem_hint_wait(&header->work[pool], IDLE_WAIT_MS);
+    CRASH_POINT(WOKEN);
+}
+
 /* Waits for a job. False: drain. `waiting` is set before the last look, so that the dispatcher either sees it
- * or has published something that this look finds. */
+ * or has published something that this look finds, or has said that it keeps jobs back. */
 static bool take_job(const struct worker *worker, uint64_t *ticket)
 {
     bool idle = false;
@@ -131,7 +150,7 @@ static bool take_job(const struct worker *worker, uint64_t *ticket)
         atomic_thread_fence(memory_order_seq_cst);
         bool found = scan_rings(worker, ticket);
         if (!found && !draining(worker))
-            sem_hint_wait(&worker->segment->header->work[worker->setup->pool], IDLE_WAIT_MS);
+            wait_for_work(worker);
         atomic_store_explicit(&worker->board->waiting, 0, memory_order_relaxed);
         if (found)
             return true;
@@ -180,7 +199,7 @@ static void place_result(const struct worker *worker, struct slot *slot, uint64_
     if (slot->attempt.outcome != OUTCOME_SUCCESS)
         return;
     if (result.bytes <= SLOT_INLINE_BYTES) {
-        memcpy(slot->inline_result, result.at, result.bytes);
+        CRASH_COPY(RESULT_HALF, slot->inline_result, result.at, result.bytes);
         slot->result_place = RESULT_INLINE;
     } else {
         enum err err = put_in_tray(worker, ticket, result, &slot->result_at);
@@ -188,11 +207,13 @@ static void place_result(const struct worker *worker, struct slot *slot, uint64_
             run_fail(run, err, false, "the result has %zu bytes, more than a tray takes", result.bytes);
             return;
         }
+        CRASH_POINT(TRAY_PUT);
         slot->result_place = RESULT_TRAY;
         slot->result_worker = worker->number;
     }
     slot->result_bytes = result.bytes;
     slot->result_sum = bytes_sum(result.at, result.bytes);
+    CRASH_POINT(RESULT_WRITTEN);
 }
 
 static void run_claimed(const struct worker *worker, struct slot *slot, struct run *run)
@@ -216,14 +237,18 @@ static void run_job(const struct worker *worker, uint64_t ticket)
     const struct config *config = worker->setup->config;
     if (slot->spec.epoch > worker->catalogue->epoch)
         _exit(WORKER_EXIT_RECYCLED); /* accepted under a newer catalogue: the claim falls back uncharged */
+    CRASH_POINT(ADVANCED);
     atomic_store_explicit(&worker->board->idle_since_ns, 0, memory_order_relaxed);
     int64_t now_ms = clock_real_ms();
     blackbox_begin(worker->setup->box, worker->number, slot->spec.id, slot->spec.attempt + 1, now_ms);
+    CRASH_POINT(BOX_BEGUN);
     slot_begin_attempt(slot, worker->number, now_ms);
+    CRASH_POINT(ATTEMPT_BEGUN);
     int64_t begun_ns = clock_mono_ns();
     slot->wait_ns = begun_ns - slot->queued_ns;
     board_begin(worker->board, ticket, begun_ns + slot->spec.timeout_ms * NS_PER_MS,
                 slot->spec.kill_after_ms * NS_PER_MS);
+    CRASH_POINT(RUNNING);
 
     char path[PATH_BYTES];
     CHECK(log_path(config->state_dir, slot->spec.id, slot->spec.attempt + 1, path) == ERR_OK);
@@ -246,10 +271,14 @@ static void run_job(const struct worker *worker, uint64_t ticket)
     place_result(worker, slot, ticket, &run);
 
     slot_finish(slot, worker->number, worker->incarnation);
+    CRASH_POINT(DONE);
     board_complete(worker->board, ticket);
+    CRASH_POINT(COMPLETED);
     atomic_fetch_add_explicit(&worker->board->jobs_done, 1, memory_order_relaxed);
     blackbox_end(worker->setup->box, worker->number);
+    CRASH_POINT(BOX_ENDED);
     board_idle(worker->board);
+    CRASH_POINT(IDLE);
     sem_hint(&worker->segment->header->done);
 }
 
@@ -282,6 +311,7 @@ static bool wait_for_release(const struct worker *worker)
     struct board *board = worker->board;
     load_plugins(worker->catalogue);
     atomic_store_explicit(&board->standing, 1, memory_order_release); /* R3: pairs with R4 */
+    CRASH_POINT(STANDING);
     ring_supervisor(worker);
     while (!draining(worker)) {
         if (atomic_load_explicit(&board->released, memory_order_acquire) != 0) /* R5: pairs with R6 */
@@ -308,6 +338,7 @@ _Noreturn void worker_main(const struct worker_setup *setup)
     const struct pool_config *pool = &setup->config->pools[setup->pool];
     snprintf(name, sizeof name, "worker %s/%u", pool->name,
              setup->number - setup->segment->shape.pools[setup->pool].first);
+    CRASH_PROCESS(WORKER);
     title_set("forkpool: %s", name);
     log_init(name, (enum log_level)setup->config->log_level, (enum log_format)setup->config->log_format);
     set_signals();

@@ -2,6 +2,7 @@
 
 #include "check.h"
 #include "clock.h"
+#include "crash_point.h"
 #include "log.h"
 
 #include <stdlib.h>
@@ -85,6 +86,7 @@ static enum err fill_slot(struct dispatcher *dispatcher, const struct job *job, 
     /* A new generation, so that a reader of the slot's last job cannot take this one for it. */
     struct claim building = {.generation = claim.generation + 1, .state = SLOT_BUILDING};
     CHECK(claim.state == SLOT_FREE && slot_move(slot, claim, building));
+    CRASH_POINT(SLOT_BUILDING);
     atomic_store_explicit(&slot->cancel_requested, 0, memory_order_relaxed);
     slot->spec = job->spec;
     slot->spec.epoch = epoch_now(dispatcher, job->spec.epoch);
@@ -95,11 +97,14 @@ static enum err fill_slot(struct dispatcher *dispatcher, const struct job *job, 
     slot->tags_bytes = (uint32_t)job->tags.bytes;
     slot->extras_bytes = (uint32_t)job->extras.bytes;
     slot->inputs_bytes = (uint32_t)job->inputs.bytes;
+    CRASH_POINT(SLOT_SPEC);
     const struct text texts[] = {job->args, job->tags, job->extras, job->inputs};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; at += texts[i++].bytes)
         if (texts[i].bytes > 0)
-            memcpy(dispatcher->segment->arena + at, texts[i].at, texts[i].bytes);
+            CRASH_COPY(SLOT_HALF_COPIED, dispatcher->segment->arena + at, texts[i].at, texts[i].bytes);
+    CRASH_POINT(SLOT_COPIED);
     slot_hold(slot); /* rule 3: everything above before this */
+    CRASH_POINT(SLOT_HELD);
     index_slot(dispatcher, &job->spec, *number);
     return ERR_OK;
 }
@@ -107,12 +112,13 @@ static enum err fill_slot(struct dispatcher *dispatcher, const struct job *job, 
 void admit_adopt(struct dispatcher *dispatcher, uint32_t number)
 {
     const struct slot *slot = &dispatcher->segment->slots[number];
-    if (slot->spec.priority >= PRIORITY_COUNT || slot->spec.durability >= DURABILITY_COUNT ||
-        hot_find(dispatcher->hot, slot->spec.id) != HOT_NONE || slot->spec.lane < 0 ||
+    if (!landing_spec_sound(&slot->spec) || hot_find(dispatcher->hot, slot->spec.id) != HOT_NONE ||
         (slot_arena_bytes(slot) > 0 &&
          arena_claim(&dispatcher->arena, slot->args_at, slot_arena_bytes(slot)) != ERR_OK))
         dispatcher_corrupt("a slot", number);
     index_slot(dispatcher, &slot->spec, number);
+    if (dispatcher->cells[number].lane->level != slot->spec.priority)
+        dispatcher_corrupt("a lane", number);
 }
 
 void admit_mark_stored(struct dispatcher *dispatcher, uint32_t number)
@@ -393,13 +399,16 @@ void admit_release(struct dispatcher *dispatcher, uint32_t number)
     bool in_tray = claim.state == SLOT_DONE && slot->result_place == RESULT_TRAY;
     uint32_t tray = slot->result_worker;
     hot_remove(dispatcher->hot, number);
+    CRASH_POINT(UNINDEXED);
     if (cell->in_arena)
         arena_release(&dispatcher->arena, slot->args_at);
+    CRASH_POINT(ARENA_FREED);
     if (dispatcher->cells[number].memory)
         dispatcher->memory_count--;
     else
         dispatcher->hot_count--;
     CHECK(slot_move(slot, claim, nobody));
+    CRASH_POINT(SLOT_FREED);
     if (in_tray && (tray >= dispatcher->segment->shape.worker_count ||
                     tray_reclaim(dispatcher->segment, tray) != ERR_OK))
         dispatcher_corrupt("a result tray", number);

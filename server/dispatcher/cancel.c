@@ -2,6 +2,7 @@
 
 #include "check.h"
 #include "clock.h"
+#include "crash_point.h"
 #include "log.h"
 
 #include <errno.h>
@@ -54,8 +55,10 @@ static void ask_running(struct dispatcher *dispatcher, struct work *work, uint32
     CHECK(claim.worker < dispatcher->segment->shape.worker_count);
     struct slot *slot = &dispatcher->segment->slots[number];
     atomic_store_explicit(&slot->cancel_requested, 1, memory_order_relaxed);
+    CRASH_POINT(CANCEL_NOTED);
     atomic_store_explicit(&dispatcher->segment->boards[claim.worker].cancel,
                           ticket_pack(number, claim.generation), memory_order_release);
+    CRASH_POINT(CANCEL_SENT);
     uint64_t one = 1;
     if (write(dispatcher->supervisor_wake_fd, &one, sizeof one) < 0)
         CHECK(errno == EAGAIN);

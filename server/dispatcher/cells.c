@@ -103,7 +103,10 @@ void cells_go_live(struct dispatcher *dispatcher, uint32_t slot)
 
 void cells_leave_live(struct dispatcher *dispatcher, uint32_t slot, int64_t run_ns)
 {
+    static const int64_t MOST_NS = 31 * 86400 * NS_PER_SEC; /* more than the longest timeout */
     struct cell *cell = &dispatcher->cells[slot];
+    if (run_ns > MOST_NS) /* a plugin wrote it, and its queue would never be next again */
+        run_ns = MOST_NS;
     cells_remove(dispatcher, &dispatcher->live, slot);
     if (cell->limited)
         cells_remove(dispatcher, &dispatcher->exposed, slot);

@@ -1,6 +1,7 @@
 #include "dispatcher.h"
 
 #include "clock.h"
+#include "crash_point.h"
 #include "log.h"
 #include "ring.h"
 
@@ -51,6 +52,7 @@ enum err change_make_cold(struct dispatcher *dispatcher, struct work *work)
         return ERR_NOT_NOW;
     cells_leave_ready(dispatcher, slot);
     admit_send_back(dispatcher, slot);
+    CRASH_POINT(PATCH_COLD);
     return ERR_OK;
 }
 
@@ -142,22 +144,44 @@ void change_join(struct dispatcher *dispatcher)
         task->now = limits_join(&task->set, &task->file);
 }
 
+/* A burst is what a rate may be exceeded by: without one it would say nothing, and nobody would be told. */
+static bool lacks_rate(struct dispatcher *dispatcher, struct setting *setting, const struct limits *set)
+{
+    static const enum limit RATES[][2] = {{LIMIT_BURST, LIMIT_RATE}, {LIMIT_KEY_BURST, LIMIT_KEY_RATE}};
+    struct limits none = limits_none();
+    const struct limits *file =
+        setting->kind == SETTING_QUEUE  ? &lineup_queue(&dispatcher->lineup, setting->name)->file
+        : setting->kind == SETTING_TASK ? &lineup_task(&dispatcher->lineup, setting->name)->file
+                                        : &none;
+    struct limits now = limits_join(set, file);
+    for (size_t i = 0; i < sizeof RATES / sizeof RATES[0]; i++) {
+        setting->alone = RATES[i][0];
+        if (setting->given[RATES[i][0]] && set->values[RATES[i][0]] != LIMIT_NOT_SET &&
+            now.values[RATES[i][1]] == LIMIT_NOT_SET)
+            return true;
+    }
+    return false;
+}
+
 /* What is kept is all that was ever set and not taken back; it is in force once it is kept. So one at a time:
  * the next one starts from what this one leaves. */
 static void keep_next(struct dispatcher *dispatcher)
 {
-    struct work *work = dispatcher->settings;
-    if (work == NULL || dispatcher->setting_running)
-        return;
-    const struct setting *setting = work->errand->setting;
-    dispatcher->settings = work->parked;
-    dispatcher->setting_running = true;
-    work->parked = NULL;
-    work->limits = *limits_of(dispatcher, setting->kind, setting->name);
-    for (int i = 0; i < LIMIT_COUNT; i++)
-        if (setting->given[i])
-            work->limits.values[i] = setting->to.values[i];
-    committer_give(dispatcher->committer, work);
+    while (dispatcher->settings != NULL && !dispatcher->setting_running) {
+        struct work *work = dispatcher->settings;
+        struct setting *setting = work->errand->setting;
+        dispatcher->settings = work->parked;
+        work->parked = NULL;
+        work->limits = *limits_of(dispatcher, setting->kind, setting->name);
+        for (int i = 0; i < LIMIT_COUNT; i++)
+            if (setting->given[i])
+                work->limits.values[i] = setting->to.values[i];
+        dispatcher->setting_running = !lacks_rate(dispatcher, setting, &work->limits);
+        if (dispatcher->setting_running)
+            committer_give(dispatcher->committer, work);
+        else
+            work_answer(work, ERR_INVALID_FIELD);
+    }
 }
 
 void change_set(struct dispatcher *dispatcher, struct work *work)
@@ -170,9 +194,21 @@ void change_set(struct dispatcher *dispatcher, struct work *work)
     keep_next(dispatcher);
 }
 
+static void tell(const struct setting *setting)
+{
+    static const char *const KINDS[] = {
+        [SETTING_SERVER] = "server", [SETTING_QUEUE] = "queue", [SETTING_TASK] = "task"};
+    BUF_AUTO set = {0};
+    limits_write_given(&set, &setting->to, setting->given);
+    buf_add(&set, "", 1);
+    LOG(LIMITS_SET, LOG_TEXT("kind", KINDS[setting->kind]), LOG_TEXT("name", setting->name),
+        LOG_TEXT("set", set.failed ? "" : set.data));
+}
+
 void change_set_done(struct dispatcher *dispatcher, struct work *work)
 {
     const struct setting *setting = work->errand->setting;
+    CRASH_POINT(SETTING_KEPT);
     if (work->err == ERR_OK) {
         struct limits *limits = limits_of(dispatcher, setting->kind, setting->name);
         for (int i = 0; i < LIMIT_COUNT; i++)
@@ -180,11 +216,11 @@ void change_set_done(struct dispatcher *dispatcher, struct work *work)
                 limits->values[i] = setting->to.values[i];
         change_join(dispatcher);
         change_settle(dispatcher);
-        LOG(LIMITS_SET, LOG_TEXT("name", setting->name));
+        tell(setting);
     }
     dispatcher->setting_running = false;
-    keep_next(dispatcher);
     work_answer(work, work->err);
+    keep_next(dispatcher); /* which may be answered at once, but not before this one */
 }
 
 static enum err take_setting(void *context, enum setting_kind kind, const char *name, struct text body)

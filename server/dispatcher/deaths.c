@@ -2,6 +2,7 @@
 
 #include "check.h"
 #include "clock.h"
+#include "crash_point.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -129,6 +130,7 @@ static void charge(struct dispatcher *dispatcher, uint32_t worker, uint32_t numb
     verdict_apply(job, &limits, clock_real_ms(), (uint64_t)id_random(id_new()));
     dispatcher->death_slots[worker] = number;
     landing_send(dispatcher, number, job, before, true); /* committed before it is requeued */
+    CRASH_POINT(CHARGED);
 }
 
 /* The oldest unacknowledged death of a worker. One at a time: it is acknowledged once its job has landed. */
@@ -136,11 +138,14 @@ static void resolve(struct dispatcher *dispatcher, uint32_t worker)
 {
     struct board *board = &dispatcher->segment->boards[worker];
     struct death death;
+    if (board_overfull(board))
+        dispatcher_corrupt("a board", CELL_END);
     while (dispatcher->death_slots[worker] == CELL_END && board_read_death(board, &death)) {
         uint32_t now = atomic_load_explicit(&board->incarnation, memory_order_acquire);
         if ((int16_t)((uint16_t)now - death.incarnation) <= 0)
             return;                  /* the death is written before the incarnation is raised */
         dispatcher->scan_now = true; /* it may have died between DONE and its completion */
+        dispatcher->flows[segment_pool_of(dispatcher->segment, worker)].doubtful = true;
         uint32_t slot = find_held(dispatcher, worker, death.incarnation);
         if (slot != CELL_END && death.cause != DEATH_DRAINED && death.cause != DEATH_RECYCLED) {
             charge(dispatcher, worker, slot, &death);
@@ -148,6 +153,8 @@ static void resolve(struct dispatcher *dispatcher, uint32_t worker)
         }
         if (slot != CELL_END)
             give_back(dispatcher, slot);
+        if (slot != CELL_END)
+            CRASH_POINT(GIVEN_BACK);
         board_ack_death(board);
     }
 }
@@ -164,6 +171,8 @@ void deaths_landed(struct dispatcher *dispatcher, uint32_t number)
         if (dispatcher->death_slots[i] != number)
             continue;
         dispatcher->death_slots[i] = CELL_END;
+        CRASH_POINT(REQUEUED);
         board_ack_death(&dispatcher->segment->boards[i]);
+        CRASH_POINT(DEATH_ACKED);
     }
 }

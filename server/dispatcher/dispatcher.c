@@ -26,7 +26,8 @@ enum err dispatcher_init(struct dispatcher *dispatcher, const struct dispatcher_
                                       .next_memory_expiry_ms = INT64_MAX};
     for (int level = 0; level < PRIORITY_COUNT; level++)
         dispatcher->ready[level] = (struct cell_list){CELL_END, CELL_END, 0, 1};
-    lineup_init(&dispatcher->lineup, setup->config->jobs_key_concurrency);
+    lineup_init(&dispatcher->lineup, setup->config->jobs_key_concurrency, setup->meters);
+    dispatcher->lineup.now_ns = clock_mono_ns();
     dispatcher->cells = calloc(shape->slot_count, sizeof *dispatcher->cells);
     dispatcher->free_slots = calloc(shape->slot_count, sizeof *dispatcher->free_slots);
     dispatcher->death_slots = calloc(shape->worker_count, sizeof *dispatcher->death_slots);

@@ -17,6 +17,7 @@
  *     look        where queues and tasks stand
  *     forecast    why a job does not run, and when it would
  *     fire        schedules: which are due, the jobs that they make, what is changed about them
+ *     prove       what is wrong with their jobs, before they are due
  *     finished    what is asked of a finished job: run again, be forgotten
  *     recovery    a new front on a live segment; charging the black box
  *
@@ -53,7 +54,9 @@ enum {
     DUE_BATCH = 512,
     EXPIRY_BATCH = 256,
     RELEASE_BATCH = 512,
-    REFRESH_MS = 10000, /* the times of schedules are computed anew */
+    REFRESH_MS = 10000,        /* the times of schedules are computed anew */
+    COMPLAIN_AGAIN_MS = 60000, /* the same of the same schedule */
+    CATALOGUE_WAIT_MS = 10000, /* a reload that brings no new catalogue by then has failed to */
     FIRE_AGAIN_MS = 250,
     STALL_MS = 100,
     TURN_WAIT_MS = 500,
@@ -88,6 +91,7 @@ struct pool_flow {
     int64_t ended;            /* attempts that ended, so far */
     int64_t sampled, sampled_ns;
     double per_ms; /* smoothed: rises at once, falls slowly */
+    bool doubtful; /* somebody was killed who may have left a token while others sleep */
 };
 
 /* Makes a job of the body of a submit (front_http.compose). */
@@ -107,6 +111,8 @@ struct timetable {
     bool changing;         /* one is being kept */
     int64_t next_ms;       /* real time: nothing is due before; INT64_MAX: nothing */
     int64_t refreshed_ns;
+    bool unproven;    /* some of the file may not be proven */
+    int64_t prove_ns; /* not before that: the tasks are being read again */
 };
 
 struct dispatcher {
@@ -169,6 +175,7 @@ struct dispatcher_setup {
     struct committer *committer;
     int supervisor_wake_fd;
     struct compose compose; /* needed once there are schedules */
+    struct meters *meters;  /* NULL: none */
 };
 
 enum err dispatcher_init(struct dispatcher *dispatcher, const struct dispatcher_setup *setup) MUST_USE;
@@ -256,6 +263,8 @@ void landing_collect(struct dispatcher *dispatcher);
 void landing_outcome(struct dispatcher *dispatcher, struct work *work);
 /* A job built from a slot: args and result borrow shared memory. Ends the front if the slot is impossible. */
 struct job *landing_job(struct dispatcher *dispatcher, uint32_t slot);
+/* Whether a spec in shared memory can be: its texts end, its enumerations are ones. */
+bool landing_spec_sound(const struct job_spec *spec);
 /* Tells each of a list of waiters; job NULL: they read the store. Borrows job. */
 void landing_notify(struct waiter *waiter, struct job *job);
 /* Hands the verdict to the committer. Takes job; before: its attempt counter in the store. */
@@ -321,6 +330,20 @@ void fire_ask(struct dispatcher *dispatcher); /* for every schedule whose time h
 void fire_done(struct dispatcher *dispatcher, struct work *work);
 void fire_trigger(struct dispatcher *dispatcher, struct work *work);
 
+/* prove.c */
+/* The job of a schedule as it would be submitted now; a reference for the caller. Else why not. */
+enum err prove_make(struct dispatcher *dispatcher, const struct schedule *schedule, struct job **job,
+                    struct buf *why) MUST_USE;
+/* It says nothing about the schedule: the catalogue is not there yet, or memory is short. */
+bool prove_is_passing(enum err err);
+/* So a time becomes no job: last_error, and a line in the log unless it said that a minute ago. */
+void prove_failed(struct schedule *schedule, enum err err, int64_t now_ms, const struct buf *why);
+/* Those of the file that are new are looked at once. */
+void prove_ask(struct dispatcher *dispatcher);
+/* The file was read again, and the catalogue is to come; it has come: they are all looked at again. */
+void prove_after_reload(struct dispatcher *dispatcher);
+void prove_again(struct dispatcher *dispatcher);
+
 /* timetable.c */
 void timetable_change(struct dispatcher *dispatcher, struct work *work);
 void timetable_changed(struct dispatcher *dispatcher, struct work *work);
@@ -330,7 +353,7 @@ void timetable_go_on(struct dispatcher *dispatcher);
 void timetable_configure(struct dispatcher *dispatcher, const struct config *config);
 /* What was kept in earlier lives. */
 enum err timetable_load(struct dispatcher *dispatcher, struct store_reader *reader) MUST_USE;
-enum err timetable_look(const struct dispatcher *dispatcher, struct schedules *copies) MUST_USE;
+enum err timetable_look(const struct dispatcher *dispatcher, struct look *look) MUST_USE;
 /* When the schedule is to be looked at next (real time). */
 int64_t timetable_wakes_ms(const struct schedule *schedule);
 

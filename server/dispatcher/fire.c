@@ -3,6 +3,7 @@
 #include "dispatcher.h"
 
 #include "clock.h"
+#include "extras.h"
 #include "log.h"
 
 #include <stdio.h>
@@ -22,8 +23,7 @@ static enum err make_job(struct dispatcher *dispatcher, const struct schedule *s
                          struct job **job, struct admission *admission, struct buf *why)
 {
     struct lineup *lineup = &dispatcher->lineup;
-    const struct compose *compose = &dispatcher->compose;
-    enum err err = compose->make(compose->context, schedule->definition.job, job, why);
+    enum err err = prove_make(dispatcher, schedule, job, why);
     if (err != ERR_OK)
         return err;
     (*job)->spec.scheduled_ms = due_ms;
@@ -97,22 +97,8 @@ static void put_off(struct schedule *schedule, int64_t now_ms)
     schedule->again_ms = now_ms + FIRE_AGAIN_MS;
 }
 
-/* Not yet: the catalogue is not there, or memory is short. */
-static bool is_passing(enum err err)
-{
-    return err == ERR_STARTING || err == ERR_NO_MEMORY || err == ERR_DRAINING;
-}
-
-static void fail(struct schedule *schedule, enum err err, int64_t now_ms, const struct buf *why)
-{
-    const char *text = why->failed || why->bytes == 0 ? err_title(err) : why->data;
-    schedule_fail(schedule, now_ms, text, text == why->data ? why->bytes : strlen(text));
-    LOG(SCHEDULE_FAIL, LOG_TEXT("schedule", schedule->name), LOG_TEXT("code", err_code(err)),
-        LOG_TEXT("reason", schedule->error));
-}
-
 /* True: work->fire->to is what is to be kept, perhaps with a job. */
-static bool prepare(struct dispatcher *dispatcher, const struct schedule *schedule,
+static bool prepare(struct dispatcher *dispatcher, struct schedule *schedule,
                     const struct schedule_plan *plan, int64_t now_ms, struct work *work)
 {
     BUF_AUTO why = {0};
@@ -129,11 +115,13 @@ static bool prepare(struct dispatcher *dispatcher, const struct schedule *schedu
     enum err err = make_job(dispatcher, schedule, plan->due_ms, &work->job, &admission, &why);
     if (err != ERR_OK)
         drop_job(work);
-    if (is_passing(err))
+    if (prove_is_passing(err))
         return false;
     if (err != ERR_OK) {
         fire->to->skipped++;
-        fail(fire->to, err, now_ms, &why);
+        prove_failed(fire->to, err, now_ms, &why);
+        memcpy(schedule->complaints, fire->to->complaints,
+               sizeof schedule->complaints); /* said, kept or not */
         return true;
     }
     set_before(fire, schedule, plan->late);
@@ -179,20 +167,6 @@ static void look_at(struct dispatcher *dispatcher, struct schedule *schedule, in
     carry_out(dispatcher, schedule, &plan, now_ms);
 }
 
-/* Nothing but this server has looked at the job that the file gives. */
-static void prove(struct dispatcher *dispatcher, struct schedule *schedule, int64_t now_ms)
-{
-    BUF_AUTO why = {0};
-    JOB_AUTO job = NULL;
-    const struct compose *compose = &dispatcher->compose;
-    if (schedule->proven || !schedule->from_file)
-        return;
-    enum err err = compose->make(compose->context, schedule->definition.job, &job, &why);
-    schedule->proven = !is_passing(err);
-    if (schedule->proven && err != ERR_OK)
-        fail(schedule, err, now_ms, &why);
-}
-
 static void refresh(struct dispatcher *dispatcher, int64_t now_ms)
 {
     struct timetable *timetable = &dispatcher->timetable;
@@ -203,10 +177,7 @@ static void refresh(struct dispatcher *dispatcher, int64_t now_ms)
     timetable->next_ms = now_ms;
     for (struct schedule *at = timetable->in_force.first; at != NULL; at = at->next) {
         at->again_ms = 0; /* the clock may have been put back */
-        if (at->busy)
-            continue;
-        prove(dispatcher, at, now_ms);
-        if (!schedule_paused(at))
+        if (!at->busy && !schedule_paused(at))
             schedule_refresh(at, now_ms);
     }
 }
@@ -226,6 +197,7 @@ void fire_ask(struct dispatcher *dispatcher)
         return;
     }
     now_ms = clock_real_ms();
+    prove_ask(dispatcher);
     refresh(dispatcher, now_ms);
     if (now_ms < timetable->next_ms)
         return;
@@ -247,14 +219,17 @@ static void arrive(struct dispatcher *dispatcher, const struct job *job)
 }
 
 /* The job was not inserted, since its uniqueness key is held: its row says otherwise, and is put right. */
-static void take_back(struct dispatcher *dispatcher, struct schedule *schedule)
+static void take_back(struct dispatcher *dispatcher, struct schedule *schedule, const struct work *fired)
 {
     BUF_AUTO why = {0};
-    int64_t now_ms = clock_real_ms();
+    struct unique_rule rule;
+    char holder[ID_TEXT_BYTES];
     struct work *work = new_fire(schedule->name);
-    buf_put(&why, "a job with the same uniqueness key stands already");
+    id_format(fired->op.submit.original, holder);
+    if (extras_unique(fired->job->extras, &rule))
+        buf_printf(&why, "the job %s holds the uniqueness key \"%s\"", holder, rule.key);
     schedule->skipped++;
-    fail(schedule, ERR_DUPLICATE_JOB, now_ms, &why);
+    prove_failed(schedule, ERR_DUPLICATE_JOB, clock_real_ms(), &why);
     if (work == NULL || schedule_copy(schedule, &work->fire->to) != ERR_OK) {
         work_free(work); /* what is kept next says it */
         return;
@@ -322,7 +297,7 @@ void fire_done(struct dispatcher *dispatcher, struct work *work)
         else if (fire->overlapped)
             schedule->skipped++;
         else if (work->job != NULL)
-            take_back(dispatcher, schedule);
+            take_back(dispatcher, schedule, work);
         if (fire->overlapped)
             LOG(SCHEDULE_SKIP, LOG_TEXT("schedule", schedule->name),
                 LOG_TEXT("reason", "its last job has not ended"), LOG_INT("times", 1));

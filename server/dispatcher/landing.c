@@ -2,6 +2,7 @@
 
 #include "check.h"
 #include "clock.h"
+#include "crash_point.h"
 #include "log.h"
 
 #include <stdlib.h>
@@ -12,20 +13,23 @@ static bool text_ends(const char *text, size_t room)
     return memchr(text, '\0', room) != NULL;
 }
 
+bool landing_spec_sound(const struct job_spec *spec)
+{
+    return spec->priority < PRIORITY_COUNT && spec->durability < DURABILITY_COUNT && spec->lane >= 0 &&
+           spec->retry.backoff < BACKOFF_COUNT && spec->retry.jitter <= 100 &&
+           spec->after_policy < AFTER_POLICY_COUNT && text_ends(spec->task, NAME_BYTES) &&
+           text_ends(spec->queue, NAME_BYTES) && text_ends(spec->idempotency_key, KEY_BYTES) &&
+           text_ends(spec->concurrency_key, KEY_BYTES) && text_ends(spec->traceparent, TRACEPARENT_BYTES);
+}
+
 /* What a plugin may have scribbled over is looked at before it is believed. */
 static bool slot_sound(const struct dispatcher *dispatcher, uint32_t number)
 {
     const struct slot *slot = &dispatcher->segment->slots[number];
     const struct attempt *attempt = &slot->attempt;
-    return id_equal(slot->spec.id, dispatcher->hot->ids[number]) && slot->spec.priority < PRIORITY_COUNT &&
-           slot->spec.durability < DURABILITY_COUNT && slot->spec.retry.backoff < BACKOFF_COUNT &&
-           slot->spec.retry.jitter <= 100 && attempt->outcome < OUTCOME_COUNT &&
-           text_ends(slot->spec.task, NAME_BYTES) && text_ends(slot->spec.queue, NAME_BYTES) &&
-           text_ends(slot->spec.idempotency_key, KEY_BYTES) &&
+    return landing_spec_sound(&slot->spec) && id_equal(slot->spec.id, dispatcher->hot->ids[number]) &&
            slot->spec.seq == dispatcher->cells[number].seq &&
-           slot->spec.flags == dispatcher->cells[number].flags &&
-           slot->spec.after_policy < AFTER_POLICY_COUNT && text_ends(slot->spec.concurrency_key, KEY_BYTES) &&
-           text_ends(slot->spec.traceparent, TRACEPARENT_BYTES) &&
+           slot->spec.flags == dispatcher->cells[number].flags && attempt->outcome < OUTCOME_COUNT &&
            text_ends(attempt->error_code, ERROR_CODE_BYTES) &&
            text_ends(attempt->error_message, MESSAGE_BYTES) &&
            text_ends(attempt->progress_message, MESSAGE_BYTES);
@@ -106,6 +110,7 @@ static void land_done(struct dispatcher *dispatcher, uint32_t number)
     verdict_apply(job, &limits, clock_real_ms(), random_bits());
     metrics_observe(dispatcher->metrics, HISTOGRAM_JOB_WAIT, slot->wait_ns);
     metrics_observe(dispatcher->metrics, HISTOGRAM_JOB_RUN, slot->run_ns);
+    CRASH_POINT(LANDING);
     landing_send(dispatcher, number, job, before, true);
 }
 
@@ -114,6 +119,8 @@ static void take_completions(struct dispatcher *dispatcher)
     for (uint32_t i = 0; i < dispatcher->segment->shape.worker_count; i++) {
         uint64_t ticket;
         int taken = 0;
+        if (board_overfull(&dispatcher->segment->boards[i]))
+            dispatcher_corrupt("a board", CELL_END);
         while (board_take_completion(&dispatcher->segment->boards[i], &ticket)) {
             if (++taken == COMPLETIONS)
                 dispatcher->scan_now = true; /* the ring was full: more may be done than it could say */
@@ -246,7 +253,9 @@ static void leave_slot(struct dispatcher *dispatcher, struct work *work)
     if (waiter != NULL)
         CHECK(own_texts(job) == ERR_OK);
     admit_release(dispatcher, work->slot);
+    CRASH_POINT(RELEASED);
     landing_notify(waiter, job);
+    CRASH_POINT(WAITERS_TOLD);
     if (job_is_terminal(job->state)) /* who came in between saw the slot, which still read as running */
         landing_notify(waiters_take(dispatcher->waiters, job->spec.id), NULL);
     admit_put_off(dispatcher, job);
@@ -262,6 +271,7 @@ static void requeue(struct dispatcher *dispatcher, struct work *work)
      * leaves a slot that its successor frees; the row, queued, is loaded again. Never is one death charged
      * twice. */
     CHECK(claim.state == SLOT_RUNNING && slot_move(slot, claim, building));
+    CRASH_POINT(REQUEUE_BUILDING);
     slot->spec = work->job->spec;
     admit_mark_stored(dispatcher, work->slot);
     slot_hold(slot);
@@ -288,6 +298,7 @@ void landing_outcome(struct dispatcher *dispatcher, struct work *work)
     struct job *job = work->job;
     CHECK(work->err == ERR_OK && dispatcher->cells[number].place == CELL_LANDING);
     dispatcher->landing_count--;
+    CRASH_POINT(LANDED);
     bool cancelled_late = atomic_load_explicit(&dispatcher->segment->slots[number].cancel_requested,
                                                memory_order_relaxed) != 0 &&
                           !job->cancel_requested;

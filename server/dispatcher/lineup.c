@@ -1,7 +1,6 @@
 #include "lineup_private.h"
 
 #include "check.h"
-#include "clock.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -38,27 +37,50 @@ static bool opens_before(const struct heap_node *a, const struct heap_node *b)
 
 /* --- queues, tasks, keys, lanes --- */
 
-void line_gate_init(struct gate *gate, enum gate_kind kind)
+static uint64_t add_text(uint64_t hash, const char *text)
 {
-    *gate =
-        (struct gate){.kind = kind, .concurrency = LIMIT_NOT_SET, .waiters = {.before = line_lane_before}};
+    for (; *text != '\0'; text++)
+        hash = (hash ^ (unsigned char)*text) * 1099511628211u; /* FNV-1a */
+    return (hash ^ 0xff) * 1099511628211u;
 }
 
-void line_gate_limit(struct gate *gate, int64_t concurrency, int64_t rate, int64_t burst)
+void line_gate_init(struct gate *gate, enum gate_kind kind, const char *scope, const char *name)
+{
+    uint64_t hash = add_text(add_text(14695981039346656037u + (uint64_t)kind, scope), name);
+    *gate = (struct gate){.kind = kind,
+                          .concurrency = LIMIT_NOT_SET,
+                          .sum = hash == 0 ? 1 : hash,
+                          .waiters = {.before = line_lane_before}};
+}
+
+/* What was used up before: by an earlier life, or under another rate. Never more than a whole burst. */
+static void take_over_rate(const struct lineup *lineup, struct gate *gate)
+{
+    int64_t most_ns = lineup->now_ns + gate->burst * gate->interval_ns;
+    if (gate->tat_ns == 0 && lineup->meters != NULL)
+        gate->tat_ns = meters_read(lineup->meters, gate->sum);
+    if (gate->tat_ns > most_ns)
+        gate->tat_ns = most_ns;
+}
+
+void line_gate_limit(const struct lineup *lineup, struct gate *gate, int64_t concurrency, int64_t rate,
+                     int64_t burst)
 {
     int64_t many = burst == LIMIT_NOT_SET ? 1 : burst;
-    if (gate->rate != rate || gate->burst != many)
-        gate->tat_ns = 0; /* what an old rate has put off, a new one begins with */
+    bool changed = gate->rate != rate || gate->burst != many;
     gate->concurrency = concurrency;
     gate->rate = rate;
     gate->interval_ns = rate == LIMIT_NOT_SET ? 0 : limit_rate_interval_ns(rate);
     gate->burst = many;
+    if (changed && gate->interval_ns > 0)
+        take_over_rate(lineup, gate);
 }
 
-void lineup_init(struct lineup *lineup, int64_t key_concurrency)
+void lineup_init(struct lineup *lineup, int64_t key_concurrency, struct meters *meters)
 {
     *lineup = (struct lineup){.timers = {.before = opens_before},
                               .key_concurrency = key_concurrency,
+                              .meters = meters,
                               .bucket_count = BUCKETS_FIRST,
                               .key_bucket_count = BUCKETS_FIRST};
     for (int pool = 0; pool < LINEUP_POOLS; pool++)
@@ -399,19 +421,29 @@ struct lane *lineup_next(struct lineup *lineup, uint32_t pool, uint32_t level, i
     return NULL;
 }
 
-static void enter(struct gate *gate, int64_t now_ns)
+static void meter(struct lineup *lineup, const struct gate *gate)
 {
-    gate->in_flight++;
-    if (gate->interval_ns > 0)
-        gate->tat_ns = (gate->tat_ns > now_ns ? gate->tat_ns : now_ns) + gate->interval_ns;
+    if (lineup->meters != NULL)
+        meters_write(lineup->meters, gate->sum, gate->tat_ns);
 }
 
-static void exit_gate(struct gate *gate, bool unused)
+static void enter(struct lineup *lineup, struct gate *gate, int64_t now_ns)
+{
+    gate->in_flight++;
+    if (gate->interval_ns == 0)
+        return;
+    gate->tat_ns = (gate->tat_ns > now_ns ? gate->tat_ns : now_ns) + gate->interval_ns;
+    meter(lineup, gate);
+}
+
+static void exit_gate(struct lineup *lineup, struct gate *gate, bool unused)
 {
     CHECK(gate->in_flight > 0);
     gate->in_flight--;
-    if (unused)
-        gate->tat_ns -= gate->interval_ns;
+    if (!unused || gate->interval_ns == 0)
+        return;
+    gate->tat_ns -= gate->interval_ns;
+    meter(lineup, gate);
 }
 
 static void charge(struct lineup *lineup, struct queue *queue, int64_t ns)
@@ -426,10 +458,10 @@ int64_t lineup_take(struct lineup *lineup, struct lane *lane, int64_t now_ns)
     struct queue *queue = lane->queue;
     struct gate *key = key_gate(lane);
     lineup->pools[queue->pool].pass = queue->pass;
-    enter(&queue->gate, now_ns);
-    enter(&lane->task->gate, now_ns);
+    enter(lineup, &queue->gate, now_ns);
+    enter(lineup, &lane->task->gate, now_ns);
     if (key != NULL)
-        enter(key, now_ns);
+        enter(lineup, key, now_ns);
     lineup_wait(lane, -1);
     atomic_fetch_add_explicit(&queue->starts, 1, memory_order_relaxed);
     charge(lineup, queue, queue->run_ns);
@@ -443,10 +475,10 @@ void lineup_give(struct lineup *lineup, struct lane *lane, int64_t charged_ns, i
     struct queue *queue = lane->queue;
     struct gate *key = key_gate(lane);
     bool unused = run_ns < 0;
-    exit_gate(&queue->gate, unused);
-    exit_gate(&lane->task->gate, unused);
+    exit_gate(lineup, &queue->gate, unused);
+    exit_gate(lineup, &lane->task->gate, unused);
     if (key != NULL)
-        exit_gate(key, unused);
+        exit_gate(lineup, key, unused);
     charge(lineup, queue, unused ? -charged_ns : run_ns - charged_ns);
     if (!unused)
         queue->run_ns += (run_ns - queue->run_ns) / 8;

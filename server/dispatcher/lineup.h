@@ -15,7 +15,8 @@
  * gate is closed waits as a whole.
  *  5. A gate counts jobs in flight (handed to workers) against its concurrency, and meters its rate by GCRA
  * (ITU-T I.371): `tat_ns` is when the next job would be due if they came evenly; one may go if it is at most
- *     (burst − 1) intervals ahead.
+ *     (burst − 1) intervals ahead. That outlives the lineup (meters.h); another rate takes it over, but never
+ * more than a burst of its own.
  *  6. A gate that is open has no waiter that has not been offered the place: whoever is woken and does not
  * use it passes it on, be it that it is stopped elsewhere (lineup_next), that its queue is, or that it has no
  * job any more (lineup_place); and so does a taker while the gate is open still.
@@ -34,6 +35,7 @@
 #include "heap.h"
 #include "job.h"
 #include "limit.h"
+#include "meters.h"
 #include "why.h"
 
 #include <pthread.h>
@@ -58,6 +60,7 @@ struct gate {
     int64_t rate;               /* as limit_rate packs it, to be shown */
     uint32_t in_flight;
     int64_t tat_ns;
+    uint64_t sum;           /* of kind and names: which meter is its own */
     struct heap waiters;    /* lanes: of a task or key that is closed */
     struct heap_node timer; /* among the closed gates that open by time */
     int64_t opens_ns;
@@ -157,10 +160,11 @@ struct lineup {
     struct key_line **keys;
     size_t bucket_count, lane_count, key_bucket_count, key_count;
     int64_t measured_ns;
-    int64_t now_ns;            /* the latest that was told */
-    struct heap timers;        /* gates that open by time */
-    int64_t key_concurrency;   /* where neither queue nor task says */
-    bool paused;               /* the whole */
+    int64_t now_ns;          /* the latest that was told */
+    struct heap timers;      /* gates that open by time */
+    struct meters *meters;   /* what rates have used up in earlier lives; NULL: nothing is known. Borrowed */
+    int64_t key_concurrency; /* where neither queue nor task says */
+    bool paused;             /* the whole */
     _Atomic bool held, closed; /* the same, and whether it takes no new jobs, for any thread */
 };
 
@@ -175,7 +179,7 @@ static inline struct queue *lineup_next_queue(struct queue *queue)
     return atomic_load_explicit(&queue->next, memory_order_acquire); /* L2 */
 }
 
-void lineup_init(struct lineup *lineup, int64_t key_concurrency);
+void lineup_init(struct lineup *lineup, int64_t key_concurrency, struct meters *meters);
 void lineup_fini(struct lineup *lineup);
 
 /* The lane of a job; made, with its queue and task, if it is not there. */

@@ -2,10 +2,11 @@
 
 #include "clock.h"
 
-static void limit_gate(struct gate *gate, const struct limits *now)
+static void limit_gate(const struct lineup *lineup, struct gate *gate, const struct limits *now)
 {
     gate->paused = now->values[LIMIT_PAUSED] == 1;
-    line_gate_limit(gate, now->values[LIMIT_CONCURRENCY], now->values[LIMIT_RATE], now->values[LIMIT_BURST]);
+    line_gate_limit(lineup, gate, now->values[LIMIT_CONCURRENCY], now->values[LIMIT_RATE],
+                    now->values[LIMIT_BURST]);
     gate->in_flight = 0;
 }
 
@@ -38,13 +39,13 @@ void lineup_resettle(struct lineup *lineup)
         if (queue->parked)
             line_catch_up(lineup, queue);
         queue->parked = queue->between_pools = false;
-        limit_gate(&queue->gate, &queue->now);
+        limit_gate(lineup, &queue->gate, &queue->now);
         atomic_store_explicit(&queue->max_depth, queue->now.values[LIMIT_MAX_DEPTH], memory_order_relaxed);
         atomic_store_explicit(&queue->closed, queue->now.values[LIMIT_DRAINING] == 1, memory_order_relaxed);
         atomic_store_explicit(&queue->held, queue->gate.paused, memory_order_relaxed);
     }
     for (struct task_line *task = lineup->tasks; task != NULL; task = task->next)
-        limit_gate(&task->gate, &task->now);
+        limit_gate(lineup, &task->gate, &task->now);
     for (size_t i = 0; i < lineup->bucket_count; i++)
         for (struct lane *lane = lineup->lanes[i]; lane != NULL; lane = lane->next)
             resettle_lane(lineup, lane);

@@ -3,6 +3,7 @@
 #include "check.h"
 #include "clock.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,7 +23,7 @@ static struct queue *make_queue(struct lineup *lineup, const char *name)
     CHECK(queue != NULL);
     text_copy(queue->name, sizeof queue->name, name, strlen(name));
     queue->file = queue->set = queue->now = limits_none();
-    line_gate_init(&queue->gate, GATE_QUEUE);
+    line_gate_init(&queue->gate, GATE_QUEUE, "", queue->name);
     queue->run_ns = RUN_FIRST_MS * NS_PER_MS;
     atomic_init(&queue->max_depth, LIMIT_NOT_SET);
     for (int level = 0; level < PRIORITY_COUNT; level++) {
@@ -61,7 +62,7 @@ struct task_line *lineup_task(struct lineup *lineup, const char *name)
     CHECK(task != NULL);
     text_copy(task->name, sizeof task->name, name, strlen(name));
     task->file = task->set = task->now = limits_none();
-    line_gate_init(&task->gate, GATE_TASK);
+    line_gate_init(&task->gate, GATE_TASK, "", task->name);
     *at = task;
     return task;
 }
@@ -75,9 +76,9 @@ static bool limits_keys(const struct limits *limits)
 void line_limit_key(const struct lineup *lineup, struct gate *gate, const struct limits *limits)
 {
     if (limits == NULL)
-        line_gate_limit(gate, lineup->key_concurrency, LIMIT_NOT_SET, LIMIT_NOT_SET);
+        line_gate_limit(lineup, gate, lineup->key_concurrency, LIMIT_NOT_SET, LIMIT_NOT_SET);
     else
-        line_gate_limit(gate, limits->values[LIMIT_KEY_CONCURRENCY], limits->values[LIMIT_KEY_RATE],
+        line_gate_limit(lineup, gate, limits->values[LIMIT_KEY_CONCURRENCY], limits->values[LIMIT_KEY_RATE],
                         limits->values[LIMIT_KEY_BURST]);
 }
 
@@ -106,6 +107,14 @@ static void grow_keys(struct lineup *lineup)
     lineup->key_bucket_count = count;
 }
 
+/* A queue and a task may have one name: the letter tells them apart. */
+static const char *scope_name(const struct lane *lane, const struct limits *limits, char name[NAME_BYTES + 1])
+{
+    bool task = limits == &lane->task->now;
+    snprintf(name, NAME_BYTES + 1, "%c%s", task ? 't' : 'q', task ? lane->task->name : lane->queue->name);
+    return limits == NULL ? "" : name;
+}
+
 /* The gate that a lane's key goes through, in the scope of whoever limits keys. */
 struct key_line *line_key_of(struct lineup *lineup, const struct lane *lane)
 {
@@ -128,7 +137,8 @@ struct key_line *line_key_of(struct lineup *lineup, const struct lane *lane)
         grow_keys(lineup);
     key = calloc(1, sizeof *key);
     CHECK(key != NULL);
-    line_gate_init(&key->gate, GATE_KEY);
+    char name[NAME_BYTES + 1];
+    line_gate_init(&key->gate, GATE_KEY, scope_name(lane, limits, name), lane->concurrency_key);
     line_limit_key(lineup, &key->gate, limits);
     key->scope = scope;
     key->hash = hash;

@@ -4,9 +4,11 @@
 
 #include "lineup.h"
 
-void line_gate_init(struct gate *gate, enum gate_kind kind);
+/* name: of the queue or task, or the key; scope: whose keys those are, "" for everybody's. */
+void line_gate_init(struct gate *gate, enum gate_kind kind, const char *scope, const char *name);
 bool line_lane_before(const struct heap_node *a, const struct heap_node *b);
-void line_gate_limit(struct gate *gate, int64_t concurrency, int64_t rate, int64_t burst);
+void line_gate_limit(const struct lineup *lineup, struct gate *gate, int64_t concurrency, int64_t rate,
+                     int64_t burst);
 /* limits NULL: those of keys that neither a queue nor a task limits. */
 void line_limit_key(const struct lineup *lineup, struct gate *gate, const struct limits *limits);
 struct key_line *line_key_of(struct lineup *lineup, const struct lane *lane);

@@ -174,7 +174,7 @@ void look_asked(struct dispatcher *dispatcher, struct work *work)
         err = look_tasks(dispatcher, look);
         break;
     case LOOK_SCHEDULES:
-        err = timetable_look(dispatcher, &look->schedules);
+        err = timetable_look(dispatcher, look);
         break;
     }
     if (err == ERR_OK && look->count > 0)

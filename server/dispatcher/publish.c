@@ -2,6 +2,7 @@
 
 #include "check.h"
 #include "clock.h"
+#include "crash_point.h"
 #include "ring.h"
 #include "scoreboard.h"
 
@@ -15,7 +16,9 @@ enum { SAMPLE_MS = 2, GROW_MS = 20 };
 static bool push(struct dispatcher *dispatcher, uint32_t number, uint32_t pool, uint32_t level)
 {
     struct slot *slot = &dispatcher->segment->slots[number];
+    CRASH_POINT(PUBLISH_READY);
     uint32_t generation = slot_publish(slot); /* P1: QUEUED first, then the cell and the tail (ring_push) */
+    CRASH_POINT(PUBLISH_QUEUED);
     cells_go_live(dispatcher, number);
     return ring_push(segment_ring(dispatcher->segment, pool, level), ticket_pack(number, generation)) ==
            ERR_OK;
@@ -26,6 +29,7 @@ bool publish_take_back(struct dispatcher *dispatcher, uint32_t number)
     const struct cell *cell = &dispatcher->cells[number];
     if (!slot_unpublish(&dispatcher->segment->slots[number]))
         return false;
+    CRASH_POINT(TAKEN_BACK);
     dispatcher->stale[cell->pool] |= (uint16_t)(1u << cell->level); /* its ticket still lies there */
     lineup_wait(dispatcher->cells[number].lane, 1);
     cells_leave_live(dispatcher, number, -1);
@@ -89,7 +93,7 @@ static uint32_t waiting_workers(const struct dispatcher *dispatcher, uint32_t po
 
 /* As many as wait for work, and what all of them end within WINDOW_MS: so the rings do not run dry between
  * two turns, and little is out when something more urgent comes. */
-static uint64_t window(struct dispatcher *dispatcher, uint32_t pool, int64_t now_ns)
+static uint64_t window(struct dispatcher *dispatcher, uint32_t pool, uint32_t waiting, int64_t now_ns)
 {
     struct pool_flow *flow = &dispatcher->flows[pool];
     int64_t elapsed_ns = now_ns - flow->sampled_ns;
@@ -100,7 +104,7 @@ static uint64_t window(struct dispatcher *dispatcher, uint32_t pool, int64_t now
         flow->sampled_ns = now_ns;
     }
     double ahead = 1 + flow->per_ms * WINDOW_MS;
-    return (uint64_t)(ahead < WINDOW_MOST ? ahead : WINDOW_MOST) + waiting_workers(dispatcher, pool);
+    return (uint64_t)(ahead < WINDOW_MOST ? ahead : WINDOW_MOST) + waiting;
 }
 
 static uint64_t depth(const struct dispatcher *dispatcher, uint32_t pool, uint32_t level)
@@ -109,9 +113,11 @@ static uint64_t depth(const struct dispatcher *dispatcher, uint32_t pool, uint32
 }
 
 /* min(ready, idle) tokens, less those that lie there already. Missing ones cost a hang, spare ones an empty
- * look. */
+ * look. A token may lie there while workers sleep, for whoever was to be woken by it, or to wake somebody,
+ * was killed: until there is none, those that lie there do not count. */
 static void post_work(struct dispatcher *dispatcher, uint32_t pool)
 {
+    struct pool_flow *flow = &dispatcher->flows[pool];
     atomic_thread_fence(
         memory_order_seq_cst); /* D1: the tails before this look; pairs with W1 in the worker */
     uint32_t waiting = waiting_workers(dispatcher, pool);
@@ -125,8 +131,10 @@ static void post_work(struct dispatcher *dispatcher, uint32_t pool)
     sem_t *work = &dispatcher->segment->header->work[pool];
     int there = 0;
     sem_getvalue(work, &there);
-    for (uint64_t i = there > 0 ? (uint64_t)there : 0; i < wanted; i++)
+    flow->doubtful = flow->doubtful && there > 0;
+    for (uint64_t i = there > 0 && !flow->doubtful ? (uint64_t)there : 0; i < wanted; i++)
         sem_hint(work);
+    CRASH_POINT(PUBLISH_POSTED);
 }
 
 /* --- what goes out --- */
@@ -146,6 +154,7 @@ static void publish_one(struct dispatcher *dispatcher, struct lane *lane, uint32
         fetch_want(dispatcher, lane, false);
     if (!push(dispatcher, slot, pool, level))
         rebuild(dispatcher, pool, level); /* RING_CELLS exceeds every window: there is room afterwards */
+    CRASH_POINT(PUBLISH_TAIL);
 }
 
 /* The window is that of this level and those above, so that urgent work is published however much less urgent
@@ -197,9 +206,24 @@ static bool any_in_line(const struct dispatcher *dispatcher, uint32_t pool)
     return false;
 }
 
+/* Jobs are kept back for want of workers that wait. One that begins to wait from here on sees that, and says
+ * so; one that has begun meanwhile was not counted: another turn. */
+static void say_backlog(struct dispatcher *dispatcher, uint32_t pool, bool backlog, uint32_t waiting)
+{
+    struct segment_header *header = dispatcher->segment->header;
+    atomic_store_explicit(&header->backlog[pool], backlog, memory_order_relaxed);
+    if (!backlog)
+        return;
+    atomic_thread_fence(
+        memory_order_seq_cst); /* D2: the backlog before this look; pairs with W1, W2 in the worker */
+    if (waiting_workers(dispatcher, pool) > waiting)
+        sem_hint(&header->done);
+}
+
 static void publish_pool(struct dispatcher *dispatcher, uint32_t pool, int64_t now_ns)
 {
-    uint64_t out = 0, most = window(dispatcher, pool, now_ns);
+    uint32_t waiting = waiting_workers(dispatcher, pool);
+    uint64_t out = 0, most = window(dispatcher, pool, waiting, now_ns);
     for (uint32_t level = 0; level < PRIORITY_COUNT && dispatcher->stale[pool] != 0; level++)
         if (dispatcher->stale[pool] & 1u << level)
             rebuild(dispatcher, pool, level);
@@ -212,7 +236,9 @@ static void publish_pool(struct dispatcher *dispatcher, uint32_t pool, int64_t n
                             most, now_ns);
         more = more || dispatcher->lineup.pools[pool].levels[level].count > 0;
     }
-    want_workers(dispatcher, pool, any_in_line(dispatcher, pool), now_ns);
+    bool backlog = any_in_line(dispatcher, pool);
+    want_workers(dispatcher, pool, backlog, now_ns);
+    say_backlog(dispatcher, pool, backlog, waiting);
     if (dispatcher->flows[pool].live > 0)
         post_work(dispatcher, pool);
 }

@@ -6,6 +6,7 @@
 #include "blackbox.h"
 #include "check.h"
 #include "clock.h"
+#include "crash_point.h"
 #include "log.h"
 #include "ring.h"
 
@@ -102,9 +103,12 @@ enum err recovery_take_over(struct dispatcher *dispatcher)
 {
     if (segment_verify(dispatcher->segment) != ERR_OK)
         dispatcher_corrupt("the segment's header", 0);
-    for (uint32_t pool = 0; pool < dispatcher->segment->shape.pool_count; pool++)
+    for (uint32_t pool = 0; pool < dispatcher->segment->shape.pool_count; pool++) {
+        dispatcher->flows[pool].doubtful = true; /* the earlier front may have died in the middle of a post */
         for (uint32_t level = 0; level < PRIORITY_COUNT; level++)
             ring_clear(segment_ring(dispatcher->segment, pool, level));
+    }
+    CRASH_POINT(RINGS_CLEARED);
     struct store_reader *reader = store_own_reader(dispatcher->committer->store);
     enum err err = change_load_settings(dispatcher, reader);
     if (err == ERR_OK)
@@ -134,10 +138,12 @@ enum err recovery_take_over(struct dispatcher *dispatcher)
         } else {
             take_slot(dispatcher, i, waiting, &waiting_count);
             taken++;
+            CRASH_POINT(SLOT_ADOPTED);
         }
     }
     line_up(dispatcher, waiting, waiting_count);
     free(waiting);
+    CRASH_POINT(LINED_UP);
     dispatcher->scan_now = true;
     if (taken > 0)
         LOG(FRONT_RECOVER, LOG_INT("jobs", taken));
@@ -193,5 +199,5 @@ enum err recovery_charge(struct store *store, const struct config *config)
             LOG(BOX_CHARGE, LOG_INT("jobs", charged));
     }
     free(charges);
-    return err == ERR_OK ? blackbox_forget(config->state_dir) : err;
+    return err == ERR_OK ? CRASH_AROUND(BOX_FORGET, blackbox_forget(config->state_dir)) : err;
 }

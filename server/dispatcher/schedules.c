@@ -157,7 +157,7 @@ struct store_schedule schedule_row(const struct schedule *schedule, struct buf *
         id_format(schedule->behind, behind);
         buf_printf(body, ",\"behind\":\"%s\"", behind);
     }
-    if (schedule->error_ms > 0)
+    if (schedule->error_ms > 0 && !schedule->doubted)
         put_error(body, schedule);
     buf_put(body, ",\"definition\":");
     buf_add(body, schedule->text.at, schedule->text.bytes);
@@ -223,10 +223,19 @@ bool schedule_paused(const struct schedule *schedule)
     return schedule->held == HELD_NOT_SET ? schedule->definition.paused : schedule->held == HELD_YES;
 }
 
+const char *schedule_clash(enum overlap overlap, const struct job *job)
+{
+    if (overlap != OVERLAP_REPLACE || (job->spec.flags & JOB_FLAG_UNIQUE) == 0)
+        return NULL;
+    return "overlap is \"replace\", and the job is unique: the last job would be asked to stop, and hold its "
+           "uniqueness key against the new one, so that nothing took its place";
+}
+
 void schedule_fail(struct schedule *schedule, int64_t now_ms, const char *message, size_t bytes)
 {
     schedule->error_ms = now_ms;
     text_copy(schedule->error, sizeof schedule->error, message, bytes);
+    schedule->doubted = false;
 }
 
 void schedule_made(struct schedule *schedule, int64_t due_ms, struct id job, const struct id *open,

@@ -29,7 +29,8 @@ enum {
     SCHEDULE_LATE_MS = 15000,
     SCHEDULE_CATCH_UP_MOST = 1000, /* times that catch_up `all` makes up for; the latest */
     SCHEDULE_COUNT_MOST = 100000,  /* skipped times are counted up to so many at once */
-    SCHEDULE_ERROR_BYTES = 512
+    SCHEDULE_ERROR_BYTES = 512,
+    SCHEDULE_COMPLAINTS = 4
 };
 
 /* What a definition says; texts of it are borrowed. */
@@ -45,6 +46,12 @@ struct schedule_definition {
 void schedule_definition_write(struct buf *out, const struct schedule_definition *definition);
 /* Reads what was written so; ERR_CORRUPT if it is not that. */
 enum err schedule_definition_read(struct text text, struct schedule_definition *definition) MUST_USE;
+
+/* When it was last logged that the job could not be made for that reason, and how often it was not, since. */
+struct complaint {
+    enum err err; /* OK: none */
+    int64_t said_ns, unsaid;
+};
 
 struct schedule {
     struct schedule *next; /* by name */
@@ -65,6 +72,8 @@ struct schedule {
     bool refused;     /* … as the store was full: then catch_up `none` is taken for `one` */
     bool busy;        /* a copy is being kept */
     bool proven;      /* a job was made of it once, so that a mistake in the file shows before it is due */
+    bool doubted;     /* … and that failed: the error is of no time yet, so it is not kept */
+    struct complaint complaints[SCHEDULE_COMPLAINTS];
 };
 
 /* Owned by the caller; schedule_free takes NULL. ERR_CORRUPT: the definition is not one, or the expression in
@@ -78,6 +87,9 @@ void schedule_free(struct schedule *schedule);
 struct store_schedule schedule_row(const struct schedule *schedule, struct buf *body);
 
 bool schedule_paused(const struct schedule *schedule);
+
+/* NULL, or why a schedule with that overlap cannot have that job: each of its times would be refused. */
+const char *schedule_clash(enum overlap overlap, const struct job *job);
 
 /* Why a time became no job. */
 void schedule_fail(struct schedule *schedule, int64_t now_ms, const char *message, size_t bytes);

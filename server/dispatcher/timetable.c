@@ -200,14 +200,30 @@ void timetable_change(struct dispatcher *dispatcher, struct work *work)
     timetable_go_on(dispatcher);
 }
 
+/* What was done to it, and by whom: a request, or the file. */
+static void tell(const struct work *work, bool gone)
+{
+    static const char *const VERBS[] = {[SCHEDULE_PUT] = "put",
+                                        [SCHEDULE_DROP] = "drop",
+                                        [SCHEDULE_PAUSE] = "pause",
+                                        [SCHEDULE_RESUME] = "resume",
+                                        [SCHEDULE_TRIGGER] = "trigger"};
+    const struct errand *errand = work->errand;
+    const char *verb = errand != NULL ? VERBS[errand->schedule->verb] : gone ? "drop" : "put";
+    LOG(SCHEDULE_SET, LOG_TEXT("schedule", work->fire->name), LOG_TEXT("done", verb),
+        LOG_TEXT("by", errand != NULL ? "request" : "file"));
+}
+
 void timetable_changed(struct dispatcher *dispatcher, struct work *work)
 {
     struct timetable *timetable = &dispatcher->timetable;
+    bool gone = work->fire->to == NULL;
     struct schedule *old = schedules_find(&timetable->in_force, work->fire->name);
     timetable->changing = false;
     if (old != NULL)
         old->busy = false;
     if (work->err == ERR_OK && work->fire->to != NULL) {
+        timetable->unproven = timetable->unproven || work->fire->to->from_file;
         schedules_put(&timetable->in_force, work->fire->to);
         work->fire->to = NULL;
     } else if (work->err == ERR_OK) {
@@ -216,7 +232,7 @@ void timetable_changed(struct dispatcher *dispatcher, struct work *work)
         timetable->settle_ms = clock_real_ms() + FIRE_AGAIN_MS;
     }
     if (work->err == ERR_OK)
-        LOG(SCHEDULE_SET, LOG_TEXT("schedule", work->fire->name));
+        tell(work, gone);
     timetable->next_ms = 0; /* looked at on this turn */
     work_answer(work, work->err);
     timetable_go_on(dispatcher);
@@ -245,16 +261,30 @@ static enum err take(void *context, const struct store_schedule *row)
 enum err timetable_load(struct dispatcher *dispatcher, struct store_reader *reader)
 {
     dispatcher->timetable.next_ms = 0;
+    dispatcher->timetable.unproven = true;
     return store_schedules(reader, take, &dispatcher->timetable);
 }
 
-enum err timetable_look(const struct dispatcher *dispatcher, struct schedules *copies)
+static bool is_wanted(const struct look *look, const char *name)
 {
+    int order = strcmp(name, look->name);
+    return look->one ? order == 0 : order > 0;
+}
+
+enum err timetable_look(const struct dispatcher *dispatcher, struct look *look)
+{
+    struct schedules *copies = &look->schedules;
     enum err err = ERR_OK;
     *copies = (struct schedules){0};
     struct schedule **end = &copies->first; /* in their order already */
+    look->more = false;
     for (const struct schedule *at = dispatcher->timetable.in_force.first; err == ERR_OK && at != NULL;
          at = at->next) {
+        if (!is_wanted(look, at->name))
+            continue;
+        look->more = look->most > 0 && copies->count == look->most;
+        if (look->more)
+            break;
         err = schedule_copy(at, end);
         if (err == ERR_OK) {
             copies->count++;

@@ -2,6 +2,7 @@
 
 #include "check.h"
 #include "clock.h"
+#include "crash_point.h"
 #include "log.h"
 
 #include <time.h>
@@ -57,7 +58,7 @@ static bool checkpoint(struct checkpointer *checkpointer)
     struct committer *committer = checkpointer->committer;
     if (atomic_load_explicit(&committer->full, memory_order_relaxed))
         return false; /* then the committer does it */
-    enum err err = store_checkpoint(checkpointer->store, &log_pages);
+    enum err err = CRASH_AROUND(STORE_CHECKPOINT, store_checkpoint(checkpointer->store, &log_pages));
     if (err == ERR_STORE_FULL)
         atomic_store_explicit(&committer->cramped, true, memory_order_relaxed);
     if (err == ERR_OK || err == ERR_STORE_FULL || err == ERR_NO_MEMORY || err == ERR_AGAIN)

@@ -2,6 +2,7 @@
 
 #include "check.h"
 #include "clock.h"
+#include "crash_point.h"
 #include "log.h"
 
 #include <errno.h>
@@ -41,11 +42,13 @@ static struct work *next_of(const struct work *work)
     return work_of(work->node.next);
 }
 
+/* Memory that ran out says nothing against the store: another front goes on. */
 static _Noreturn void store_broken(enum err err, const char *what)
 {
-    LOG(SERVER_FAIL, LOG_TEXT("reason", "the store failed"), LOG_TEXT("code", err_code(err)),
-        LOG_TEXT("operation", what));
-    _exit(FRONT_EXIT_STORE);
+    bool again = err == ERR_NO_MEMORY;
+    LOG(SERVER_FAIL, LOG_TEXT("reason", again ? "out of memory: the front is replaced" : "the store failed"),
+        LOG_TEXT("code", err_code(err)), LOG_TEXT("operation", what));
+    _exit(again ? FRONT_EXIT_AGAIN : FRONT_EXIT_STORE);
 }
 
 /* --- groups --- */
@@ -72,11 +75,13 @@ static enum err write_group(struct committer *committer, size_t count)
     for (size_t i = 0; i < count; i++)
         if (level_of(committer->group[i]) > level)
             level = level_of(committer->group[i]);
-    enum err err = store_begin(committer->store, level);
+    enum err err = CRASH_AROUND(STORE_BEGIN, store_begin(committer->store, level));
+    CRASH_POINT(GROUP_BEGUN);
     for (size_t i = 0; err == ERR_OK && i < count; i++)
         err = committer_run(committer, committer->group[i]);
+    CRASH_POINT(GROUP_WRITTEN);
     if (err == ERR_OK)
-        return store_commit(committer->store);
+        return CRASH_AROUND(STORE_COMMIT, store_commit(committer->store));
     store_rollback(committer->store);
     return err;
 }
@@ -202,6 +207,7 @@ static void commit_group(struct committer *committer, size_t count)
         count = turn_away(committer, count);
         err = try_group(committer, count);
     }
+    CRASH_POINT(GROUP_COMMITTED);
     for (size_t i = 0; i < count; i++) {
         if (err == ERR_OK)
             committer_hand_out(committer, committer->group[i]);
@@ -232,11 +238,11 @@ static void forget_bulk(struct work *work)
 
 static enum err write_bulk(struct committer *committer, struct work *work)
 {
-    enum err err = store_begin(committer->store, bulk_level(work->errand->bulk));
+    enum err err = CRASH_AROUND(STORE_BEGIN, store_begin(committer->store, bulk_level(work->errand->bulk)));
     if (err == ERR_OK)
         err = committer_run_bulk(committer, work);
     if (err == ERR_OK)
-        err = store_commit(committer->store);
+        err = CRASH_AROUND(STORE_COMMIT, store_commit(committer->store));
     else
         store_rollback(committer->store);
     if (err != ERR_OK)
@@ -283,14 +289,15 @@ static void commit_bulk(struct committer *committer, struct work *work)
         committer_refuse(committer, work, err);
         return;
     }
+    CRASH_POINT(BULK_COMMITTED);
     note_commit(committer, begun, work->count);
     hand_out_bulk(committer, work, ERR_OK);
 }
 
 static void load(struct committer *committer, struct work *work)
 {
-    work->err =
-        store_load(committer->store, work->loads, work->load_count, LOAD_BYTES, work->jobs, &work->count);
+    work->err = CRASH_AROUND(STORE_LOAD, store_load(committer->store, work->loads, work->load_count,
+                                                    LOAD_BYTES, work->jobs, &work->count));
     if (work->err == ERR_STORE_FAILED || work->err == ERR_CORRUPT)
         store_broken(work->err, "load");
     committer->deliver(committer->dispatcher, work);

@@ -12,7 +12,8 @@
  * - results land by themselves, oldest first; one that does not fit waits, and is tried again each RETRY_MS;
  * - after each commit the log is copied into the file and cut; the checkpointer stands down meanwhile.
  * That ends when no result waits, a commit succeeds and the ballast stands again. So: not full, no result
- * waits. Any other error of the store ends the front with FRONT_EXIT_STORE.
+ * waits. Any other error of the store ends the front with FRONT_EXIT_STORE, and so everything; memory that
+ * runs out only the front, with FRONT_EXIT_AGAIN.
  */
 #ifndef FORKPOOL_COMMITTER_H
 #define FORKPOOL_COMMITTER_H

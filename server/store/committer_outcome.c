@@ -2,6 +2,7 @@
 #include "committer_private.h"
 
 #include "check.h"
+#include "crash_point.h"
 #include "extras.h"
 #include "log.h"
 #include "retention.h"
@@ -61,7 +62,9 @@ static void hand_out_submit(struct committer *committer, struct work *work)
         work->errand = NULL;
         committer_accepted(committer, work->job);
         committer->deliver(committer->dispatcher, work);
+        CRASH_POINT(SUBMIT_DELIVERED);
         committer_answer(errand, ERR_OK);
+        CRASH_POINT(SUBMIT_ANSWERED);
     }
 }
 

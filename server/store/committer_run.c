@@ -2,6 +2,7 @@
 
 #include "check.h"
 #include "clock.h"
+#include "crash_point.h"
 #include "extras.h"
 #include "retention.h"
 #include "schedules.h"
@@ -33,7 +34,7 @@ static enum err insert(struct store *store, struct work *work, struct job *job, 
         return err;
     job->spec.stored = 1;
     *submit = (struct store_submit){.job = job, .after = work->ids, .after_count = count};
-    return store_submit(store, submit);
+    return CRASH_AROUND(STORE_SUBMIT, store_submit(store, submit));
 }
 
 static enum err run_submit(const struct committer *committer, struct work *work)
@@ -46,10 +47,7 @@ static enum err run_submit(const struct committer *committer, struct work *work)
     enum err err = store_next_seq(committer->store, &job->spec.seq);
     if (err != ERR_OK)
         return err;
-    if (job->spec.idempotency_key[0] != '\0')
-        return store_find_key(committer->store, &work->op.submit);
-    work->op.submit.err = ERR_NOT_FOUND; /* no key: nothing to find */
-    return ERR_OK;
+    return store_find_standing(committer->store, &work->op.submit);
 }
 
 /* The one that holds the key gives way, if it still waits; whatever it did meanwhile, the new one is tried.
@@ -61,7 +59,7 @@ static enum err run_replace(const struct committer *committer, struct work *work
     work->replaced = NULL;
     *end = (struct store_end){
         .id = work->id, .by = work->job->spec.id, .ending = END_REPLACE, .now_ms = clock_real_ms()};
-    enum err err = store_end(committer->store, end);
+    enum err err = CRASH_AROUND(STORE_END, store_end(committer->store, end));
     work->replaced = end->job;
     return err != ERR_OK ? err : insert(committer->store, work, work->job, &work->op.replace.submit);
 }
@@ -87,8 +85,8 @@ static enum err otherwise(const struct work *work, const struct bulk_line *line)
 static enum err find_only(struct store *store, const struct bulk *bulk, const struct bulk_line *line,
                           enum err refusal, struct store_submit *submit)
 {
-    *submit = (struct store_submit){.job = line->job, .err = ERR_NOT_FOUND};
-    enum err err = line->job->spec.idempotency_key[0] != '\0' ? store_find_key(store, submit) : ERR_OK;
+    *submit = (struct store_submit){.job = line->job};
+    enum err err = store_find_standing(store, submit);
     if (submit->err != ERR_NOT_FOUND)
         return err;
     submit->err = refusal;
@@ -130,7 +128,7 @@ enum err committer_run_bulk(const struct committer *committer, struct work *work
     enum err err = ERR_OK;
     work->err = ERR_OK;
     if (!id_equal(bulk->batch, none))
-        err = store_batch_add(committer->store, bulk->batch, clock_real_ms());
+        err = CRASH_AROUND(STORE_BATCH_ADD, store_batch_add(committer->store, bulk->batch, clock_real_ms()));
     for (size_t i = 0; err == ERR_OK && i < bulk->count; i++)
         err = run_line(committer, work, bulk, bulk->order != NULL ? bulk->order[i] : i);
     return err == ERR_OK && work->count == 0 ? ERR_AGAIN : err;
@@ -142,7 +140,7 @@ static enum err run_release(const struct committer *committer, struct work *work
         job_free(work->jobs[i]);
     work->count = 0;
     struct store_release release = {.now_ms = clock_real_ms(), .limit = work->limit, .jobs = work->jobs};
-    enum err err = store_release(committer->store, &release);
+    enum err err = CRASH_AROUND(STORE_RELEASE, store_release(committer->store, &release));
     work->count = release.count;
     return err;
 }
@@ -152,8 +150,8 @@ static enum err run_due(const struct committer *committer, struct work *work)
     for (size_t i = 0; i < work->count; i++) /* a second try after a rollback */
         job_free(work->jobs[i]);
     work->count = 0;
-    return store_due(committer->store, clock_real_ms(), work->limit, work->jobs, &work->count,
-                     &work->next_ms);
+    return CRASH_AROUND(STORE_DUE, store_due(committer->store, clock_real_ms(), work->limit, work->jobs,
+                                             &work->count, &work->next_ms));
 }
 
 /* A second try after a rollback drops what the first one has read. */
@@ -167,7 +165,7 @@ static enum err run_retry(const struct committer *committer, struct work *work)
 {
     drop_job(work);
     work->op.retry = (struct store_retry){.id = work->id};
-    enum err err = store_retry(committer->store, &work->op.retry);
+    enum err err = CRASH_AROUND(STORE_RETRY, store_retry(committer->store, &work->op.retry));
     if (err == ERR_OK)
         work->job = work->op.retry.job;
     return err;
@@ -177,7 +175,7 @@ static enum err run_end(const struct committer *committer, struct work *work)
 {
     drop_job(work);
     work->op.end = (struct store_end){.id = work->id, .ending = work->ending, .now_ms = clock_real_ms()};
-    enum err err = store_end(committer->store, &work->op.end);
+    enum err err = CRASH_AROUND(STORE_END, store_end(committer->store, &work->op.end));
     work->job = work->op.end.job;
     return err;
 }
@@ -189,7 +187,7 @@ static enum err run_patch(const struct committer *committer, struct work *work)
     work->op.patch.id = work->id;
     work->op.patch.now_ms = clock_real_ms();
     work->op.patch.job = NULL;
-    enum err err = store_patch(committer->store, &work->op.patch);
+    enum err err = CRASH_AROUND(STORE_PATCH, store_patch(committer->store, &work->op.patch));
     work->job = work->op.patch.job;
     return err;
 }
@@ -201,8 +199,8 @@ static enum err run_set(const struct committer *committer, struct work *work)
     limits_write(&body, &work->limits);
     if (body.failed)
         return ERR_NO_MEMORY;
-    return store_setting_put(committer->store, setting->kind, setting->name,
-                             (struct text){body.data, body.bytes});
+    return CRASH_AROUND(STORE_SETTING_PUT, store_setting_put(committer->store, setting->kind, setting->name,
+                                                             (struct text){body.data, body.bytes}));
 }
 
 /* The row of a schedule, as it is with `job` (NULL: as it is). */
@@ -293,7 +291,7 @@ enum err committer_run(const struct committer *committer, struct work *work)
     case WORK_LAND:
         work->op.land = (struct store_land){
             .job = work->job, .before = work->op.land.before, .keep_attempt = work->keep_attempt};
-        return store_land(committer->store, &work->op.land);
+        return CRASH_AROUND(STORE_LAND, store_land(committer->store, &work->op.land));
     case WORK_CANCEL:
         return run_end(committer, work);
     case WORK_PATCH:
@@ -303,17 +301,18 @@ enum err committer_run(const struct committer *committer, struct work *work)
     case WORK_DUE:
         return run_due(committer, work);
     case WORK_SWEEP:
-        return store_sweep_keys(committer->store, clock_real_ms(), WORK_BATCH);
+        return CRASH_AROUND(STORE_SWEEP_KEYS,
+                            store_sweep_keys(committer->store, clock_real_ms(), WORK_BATCH));
     case WORK_RETRY:
         return run_retry(committer, work);
     case WORK_FORGET:
         work->op.past = (struct store_past){.id = work->id};
-        return store_forget(committer->store, &work->op.past);
+        return CRASH_AROUND(STORE_FORGET, store_forget(committer->store, &work->op.past));
     case WORK_RETAIN:
         return retention_run(committer->store, work->retain);
     case WORK_EXPIRED:
         work->expiry.now_ms = clock_real_ms();
-        return store_expired(committer->store, &work->expiry, work->ids);
+        return CRASH_AROUND(STORE_EXPIRED, store_expired(committer->store, &work->expiry, work->ids));
     case WORK_REPLACE:
         return run_replace(committer, work);
     case WORK_RELEASE:

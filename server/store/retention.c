@@ -3,6 +3,7 @@
 #include "check.h"
 #include "clock.h"
 #include "committer.h"
+#include "crash_point.h"
 #include "log.h"
 #include "paths.h"
 
@@ -33,9 +34,10 @@ enum err retention_run(struct store *store, struct retain *batch)
     int64_t begun = clock_mono_ns();
     enum err err = ERR_OK;
     for (size_t i = 0; i < batch->past_count && err == ERR_OK; i++)
-        err = batch->results ? store_prune(store, &batch->past[i]) : store_forget(store, &batch->past[i]);
+        err = batch->results ? CRASH_AROUND(STORE_PRUNE, store_prune(store, &batch->past[i]))
+                             : CRASH_AROUND(STORE_FORGET_OLD, store_forget(store, &batch->past[i]));
     for (size_t i = 0; i < batch->gone_count && err == ERR_OK; i++)
-        err = store_debris_gone(store, &batch->gone[i]);
+        err = CRASH_AROUND(STORE_DEBRIS_GONE, store_debris_gone(store, &batch->gone[i]));
     batch->spent_ns = clock_mono_ns() - begun;
     return err;
 }
@@ -100,6 +102,8 @@ static enum err clear_debris(struct retention *retention)
     enum err err = store_debris_read(retention->reader, RETAIN_BATCH, batch->gone, &batch->gone_count);
     for (size_t i = 0; i < batch->gone_count; i++)
         unlink_logs(retention->config->state_dir, &batch->gone[i]);
+    if (batch->gone_count > 0)
+        CRASH_POINT(LOGS_UNLINKED);
     return err;
 }
 

@@ -113,8 +113,10 @@ struct store_batch {
 };
 enum err store_batch_add(struct store *store, struct id id, int64_t created_ms) MUST_USE;
 
-/* The key alone (for a job of durability memory, which is not inserted): err ERR_NOT_FOUND if it is free. */
-enum err store_find_key(struct store *store, struct store_submit *submit) MUST_USE;
+/* What a submit is answered with if nothing is to be inserted (a job of durability memory, a full queue): a
+ * job that stands under its idempotency key, or, with on_conflict "return", one that holds its uniqueness
+ * key; else err is ERR_NOT_FOUND. */
+enum err store_find_standing(struct store *store, struct store_submit *submit) MUST_USE;
 
 /* An attempt was resolved: `job` is the row as it shall be (state, counters, run_at_ms, seq, attempt,
  * result). Changes the row only if it is stored as queued with attempt counter `before`. An attempt recorded

@@ -87,7 +87,7 @@ enum err store_sql_fail(struct connection *connection, const char *operation)
         return ERR_STORE_FULL;
     }
     log_failure(connection, operation, code, number);
-    if ((code & 0xff) == SQLITE_NOMEM)
+    if ((code & 0xff) == SQLITE_NOMEM || code == SQLITE_IOERR_NOMEM)
         return ERR_NO_MEMORY;
     if (is_sync(code))
         marker_leave(sqlite3_db_filename(connection->db, "main"), operation, number);

@@ -365,8 +365,9 @@ enum err store_rewrite(const char *url, struct buf *message)
         remove_files(fresh, true);
         return err;
     }
-    remove_files(copy.source, false);
+    /* Only once the new file stands for good: the old one is not whole without its log. */
     if (path_sync_folder(folder) != ERR_OK)
         return REFUSE(&copy, "The folder %s of the store cannot be synced: its disk still fails.", folder);
+    remove_files(copy.source, false);
     return ERR_OK;
 }

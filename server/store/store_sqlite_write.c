@@ -284,11 +284,6 @@ static enum err find_key(struct store *store, struct store_submit *submit)
     return ERR_OK;
 }
 
-enum err store_find_key(struct store *store, struct store_submit *submit)
-{
-    return store->in_group ? store_checked(store, find_key(store, submit)) : find_key(store, submit);
-}
-
 static enum err refuse_duplicate(struct store_submit *submit, struct id holder)
 {
     struct unique_rule rule;
@@ -296,6 +291,32 @@ static enum err refuse_duplicate(struct store_submit *submit, struct id holder)
     submit->returned = extras_unique(submit->job->extras, &rule) && rule.on_conflict == CONFLICT_RETURN;
     submit->err = submit->returned ? ERR_OK : ERR_DUPLICATE_JOB;
     return ERR_OK;
+}
+
+static enum err find_standing(struct store *store, struct store_submit *submit)
+{
+    const struct job_spec *spec = &submit->job->spec;
+    struct id holder;
+    bool held;
+    enum err err = ERR_OK;
+    submit->err = ERR_NOT_FOUND;
+    if (spec->idempotency_key[0] != '\0')
+        err = find_key(store, submit);
+    if (err != ERR_OK || submit->err != ERR_NOT_FOUND)
+        return err;
+    err = store_unique_find(store, submit->job, spec->created_ms, &held, &holder);
+    if (err != ERR_OK || !held)
+        return err;
+    err = refuse_duplicate(submit, holder);
+    if (!submit->returned) /* then that it cannot be inserted is the answer */
+        submit->err = ERR_NOT_FOUND;
+    return err;
+}
+
+enum err store_find_standing(struct store *store, struct store_submit *submit)
+{
+    return store->in_group ? store_checked(store, find_standing(store, submit))
+                           : find_standing(store, submit);
 }
 
 /* Whether it may be inserted; if not, `submit` says why. Nothing is written before that is known. */

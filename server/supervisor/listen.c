@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { LOCK_WAIT_MS = 5000, LOCK_STEP_MS = 20, BACKLOG = 4096 };
+enum { LOCK_WAIT_MS = 5000, LOCK_STEP_MS = 20, PORT_WAIT_MS = 1000, PORT_STEP_MS = 5, BACKLOG = 4096 };
 
 enum err listen_lock_state(const struct config *config, struct buf *message)
 {
@@ -74,6 +74,19 @@ static void log_address(int fd)
     LOG(SERVER_LISTEN, LOG_TEXT("address", text), LOG_INT("port", port));
 }
 
+/* The last processes of a life that was killed give up the lock of the state folder first, and this port a
+ * moment later. */
+static int bind_patiently(int fd, const struct sockaddr_storage *address, socklen_t bytes)
+{
+    int waited = 0, code;
+    while ((code = bind(fd, (const struct sockaddr *)address, bytes)) < 0 && errno == EADDRINUSE &&
+           waited < PORT_WAIT_MS) {
+        clock_sleep_ms(PORT_STEP_MS);
+        waited += PORT_STEP_MS;
+    }
+    return code;
+}
+
 enum err listen_open(const struct config *config, int *fd, struct buf *message)
 {
     struct sockaddr_storage address;
@@ -85,7 +98,7 @@ enum err listen_open(const struct config *config, int *fd, struct buf *message)
     int one = 1;
     *fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (*fd < 0 || setsockopt(*fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
-        bind(*fd, (const struct sockaddr *)&address, bytes) < 0 || listen(*fd, BACKLOG) < 0) {
+        bind_patiently(*fd, &address, bytes) < 0 || listen(*fd, BACKLOG) < 0) {
         buf_printf(message, "http.listen: cannot listen on %s: %s%s", config->http_listen, strerror(errno),
                    errno == EADDRINUSE ? "; another program has that port: choose one with --http-listen"
                                        : "");

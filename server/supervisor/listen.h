@@ -10,7 +10,8 @@
  * hold it. ERR_CONFIG with a sentence in `message`. */
 enum err listen_lock_state(const struct config *config, struct buf *message) MUST_USE;
 
-/* Binds and listens on http.listen; logs SERVER_LISTEN with the real address. ERR_CONFIG with a sentence. */
+/* Binds and listens on http.listen, waiting up to 1 s for an earlier life to give the port up; logs
+ * SERVER_LISTEN with the real address. ERR_CONFIG with a sentence. */
 enum err listen_open(const struct config *config, int *fd, struct buf *message) MUST_USE;
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "check.h"
 #include "clock.h"
+#include "crash_point.h"
 #include "log.h"
 
 enum { AGAIN_FIRST_MS = 10, AGAIN_LAST_MS = 5000 };
@@ -169,6 +170,7 @@ static void release_standby(const struct look *look)
     }
     atomic_store_explicit(&board->status, WORKER_LIVE, memory_order_relaxed);
     atomic_store_explicit(&board->released, 1, memory_order_release); /* R6: pairs with R5 in worker.c */
+    CRASH_POINT(SEAT_RELEASED);
     sem_hint(&board->go);
     look->pool->standby = NO_WORKER;
     look->pool->backoff_ms = look->pool->again_ns = 0;

@@ -2,6 +2,7 @@
 
 #include "check.h"
 #include "clock.h"
+#include "crash_point.h"
 #include "front.h"
 #include "log.h"
 #include "oom.h"
@@ -105,6 +106,7 @@ static void bury_worker(struct supervisor *supervisor, uint32_t number, int stat
     child->group = atomic_load_explicit(&board->group, memory_order_relaxed);
     atomic_store_explicit(&board->pid, 0, memory_order_relaxed);
     atomic_store_explicit(&board->status, WORKER_DYING, memory_order_relaxed);
+    CRASH_POINT(BURIED);
     if (cause != DEATH_DRAINED && cause != DEATH_RECYCLED)
         LOG(WORKER_DIED, LOG_INT("worker", number), LOG_TEXT("cause", death_cause_text(cause)),
             LOG_INT("exit_code", child->death.exit_code), LOG_INT("signal", child->death.signal));
@@ -123,16 +125,21 @@ void reap_settle(struct supervisor *supervisor)
         if (atomic_load_explicit(&board->status, memory_order_relaxed) != WORKER_DYING ||
             !reap_group_gone(child->group))
             continue;
+        CRASH_POINT(GROUP_GONE);
         CHECK(board_add_death(board, &child->death)); /* room was checked before it was spawned */
+        CRASH_POINT(DEATH_RECORDED);
         atomic_fetch_add_explicit(&board->restarts[child->death.cause], 1, memory_order_relaxed);
         if (!pools_standby_died(supervisor, i))
             set_backoff(supervisor, i);
-        /* The death first, then the incarnation (acquired by slot_owner_dead), then the posts. */
+        /* The death first, then the incarnation, then the posts. S9: release; all that the dead one wrote
+         * lies before it, for it was waited for. Pairs with S8 and deaths_resolve. */
         atomic_fetch_add_explicit(&board->incarnation, 1, memory_order_release);
+        CRASH_POINT(INCARNATION_RAISED);
         atomic_store_explicit(&board->status, child->respawn_ns > 0 ? WORKER_BACKOFF : WORKER_ABSENT,
                               memory_order_relaxed);
         uint32_t pool = segment_pool_of(&supervisor->segment, i);
         sem_hint(&supervisor->segment.header->work[pool]); /* it may have died with a token */
+        CRASH_POINT(DEATH_POSTED);
         sem_hint(&supervisor->segment.header->done);
     }
 }
@@ -154,9 +161,13 @@ static void front_died(struct supervisor *supervisor, int status)
     int64_t now = clock_mono_ns();
     int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1,
         signal = WIFSIGNALED(status) ? WTERMSIG(status) : -1;
+    CRASH_POINT(FRONT_REAPED);
     supervisor->front = 0;
     atomic_store_explicit(&supervisor->segment.header->front_pid, 0, memory_order_relaxed);
-    if (supervisor->front_stopping || code == FRONT_EXIT_FATAL || code == FRONT_EXIT_STORE) {
+    /* Killed from outside at the end of a drain: the next one finishes it. */
+    bool finish =
+        supervisor->front_stopping && code < 0 && !is_fault(signal) && now < supervisor->drain_until_ns;
+    if ((supervisor->front_stopping && !finish) || code == FRONT_EXIT_FATAL || code == FRONT_EXIT_STORE) {
         supervisor_stop(supervisor, supervisor->front_stopping && code == FRONT_EXIT_DRAINED ? 0
                                     : code > 0                                               ? code
                                                : FRONT_EXIT_FATAL);
@@ -184,6 +195,7 @@ static void probe_died(struct supervisor *supervisor, int status)
     supervisor->probe = 0;
     bool first = atomic_load_explicit(&header->catalogue_epoch, memory_order_relaxed) == 0;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+        CRASH_POINT(PROBE_REAPED);
         atomic_store_explicit(&header->catalogue_epoch, supervisor->probe_epoch, memory_order_release);
         sem_hint(&header->done);
         for (uint32_t i = 0; !first && i < supervisor->worker_count; i++)
@@ -203,6 +215,7 @@ void reap_children(struct supervisor *supervisor)
     struct rusage usage;
     pid_t pid;
     while (!supervisor->over && (pid = wait4(-1, &status, WNOHANG, &usage)) > 0) {
+        CRASH_POINT(REAPED);
         if (pid == supervisor->front)
             front_died(supervisor, status);
         else if (pid == supervisor->probe)

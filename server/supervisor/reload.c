@@ -1,5 +1,6 @@
 #include "supervisor.h"
 
+#include "crash_point.h"
 #include "log.h"
 
 #include <stdlib.h>
@@ -95,6 +96,7 @@ void reload_config(struct supervisor *supervisor)
     log_set_level((enum log_level)config->log_level);
     atomic_store_explicit(&header->log_level, (uint32_t)config->log_level, memory_order_relaxed);
     atomic_fetch_add_explicit(&header->config_epoch, 1, memory_order_release);
+    CRASH_POINT(RELOADED);
     sem_hint(&header->done); /* the front looks when it turns */
     spawn_probe(supervisor);
 }

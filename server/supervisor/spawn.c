@@ -2,6 +2,7 @@
 
 #include "check.h"
 #include "clock.h"
+#include "crash_point.h"
 #include "front.h"
 #include "log.h"
 #include "title.h"
@@ -43,6 +44,7 @@ void spawn_front(struct supervisor *supervisor)
         supervisor->mains->front(&setup);
         abort();
     }
+    CRASH_POINT(FRONT_FORKED);
     supervisor->front_spawned_ns = clock_mono_ns();
     if (pid < 0) {
         log_errno("fork", "front");
@@ -68,6 +70,7 @@ void spawn_probe(struct supervisor *supervisor)
         supervisor->mains->probe(supervisor->config, &supervisor->segment, epoch);
         abort();
     }
+    CRASH_POINT(PROBE_FORKED);
     if (pid < 0) {
         log_errno("fork", "probe");
         supervisor->probe_again = true;
@@ -100,6 +103,7 @@ void spawn_worker(struct supervisor *supervisor, uint32_t number, bool standby)
     struct worker_child *child = &supervisor->workers[number];
     struct board *board = &supervisor->segment.boards[number];
     clean_board(board);
+    CRASH_POINT(WORKER_CLEAN);
     uint16_t incarnation = (uint16_t)atomic_load_explicit(&board->incarnation, memory_order_relaxed);
     pid_t parent = getpid(), pid = fork();
     if (pid == 0) {
@@ -116,6 +120,7 @@ void spawn_worker(struct supervisor *supervisor, uint32_t number, bool standby)
         supervisor->mains->worker(&setup);
         abort();
     }
+    CRASH_POINT(WORKER_FORKED);
     int64_t now = clock_mono_ns();
     if (pid < 0) {
         log_errno("fork", "worker");

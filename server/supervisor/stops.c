@@ -1,6 +1,7 @@
 #include "supervisor.h"
 
 #include "clock.h"
+#include "crash_point.h"
 #include "log.h"
 
 #include <signal.h>
@@ -22,7 +23,9 @@ static bool signal_run(struct board *board, uint64_t seen, int number)
         return false;
     atomic_thread_fence(
         memory_order_seq_cst); /* B7: the phase before the group; pairs with K1 in command_spawn */
+    CRASH_POINT(STOP_SIGNALLING);
     signal_group(board, number);
+    CRASH_POINT(STOP_SIGNALLED);
     return board_move_run(board, run_pack(run_number(seen), RUN_SIGNALLING), RUN_STOPPING);
 }
 
@@ -45,6 +48,7 @@ static void ask(struct worker_child *child, struct board *board, uint64_t seen, 
     bool child_there = atomic_load_explicit(&board->group, memory_order_relaxed) > 0;
     if (!signal_run(board, seen, SIGTERM))
         return; /* it ended in between: the run number or phase has moved on */
+    CRASH_POINT(STOP_STOPPING);
     child->stop_run = run_number(seen);
     child->stop_ns = now;
     child->stop_signalled = child_there;
@@ -55,6 +59,7 @@ static void kill_worker(struct worker_child *child, struct board *board, uint64_
 {
     if (!board_move_run(board, seen, RUN_KILLED))
         return;
+    CRASH_POINT(STOP_KILLED);
     signal_group(board, SIGKILL);
     kill(child->pid, SIGKILL); /* ours until we wait for it: the number cannot be reused */
 }
@@ -127,6 +132,7 @@ void stops_kill(struct supervisor *supervisor, uint32_t number, bool force)
     struct worker_child *child = &supervisor->workers[number];
     if (child->pid == 0 || (!win_run(&supervisor->segment.boards[number]) && !force))
         return;
+    CRASH_POINT(DRAIN_KILLING);
     child->ordered = true;
     signal_group(&supervisor->segment.boards[number], SIGKILL);
     kill(child->pid, SIGKILL);

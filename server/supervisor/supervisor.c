@@ -3,6 +3,7 @@
 #include "ballast.h"
 #include "check.h"
 #include "clock.h"
+#include "crash_point.h"
 #include "front.h"
 #include "log.h"
 #include "oom.h"
@@ -181,6 +182,7 @@ static void begin_drain(struct supervisor *supervisor)
     supervisor->drain_until_ns = clock_mono_ns() + supervisor->config->shutdown_drain_ms * NS_PER_MS;
     atomic_store_explicit(&supervisor->box.header->draining, 1, memory_order_relaxed);
     atomic_store_explicit(&supervisor->segment.header->draining, DRAIN_WORKERS, memory_order_release);
+    CRASH_POINT(DRAIN_BEGUN);
     for (uint32_t i = 0; i < supervisor->worker_count; i++)
         stops_drain(supervisor, i);
     sem_hint(&supervisor->segment.header->done);
@@ -205,6 +207,7 @@ static void go_on_draining(struct supervisor *supervisor)
                 stops_kill(supervisor, i, now >= supervisor->drain_until_ns + FINISH_LIMIT_S * NS_PER_SEC);
         if (!reap_workers_gone(supervisor))
             return;
+        CRASH_POINT(DRAIN_WORKERS_GONE);
         supervisor->front_stopping = true;
         supervisor->drain_until_ns = now + FRONT_STOP_S * NS_PER_SEC;
         atomic_store_explicit(&supervisor->segment.header->draining, DRAIN_FRONT, memory_order_release);
@@ -371,6 +374,7 @@ int supervisor_run(struct config *config, int listen_fd, int argc, char **argv,
                                     .worker_count = count_boards(config),
                                     .oom_kills = oom_kills(),
                                     .exit_status = FRONT_EXIT_FATAL};
+    CRASH_PROCESS(SUPERVISOR);
     title_set("forkpool: supervisor");
     log_init("supervisor", (enum log_level)config->log_level, (enum log_format)config->log_format);
     LOG(SERVER_START, LOG_TEXT("version", FORKPOOL_VERSION),

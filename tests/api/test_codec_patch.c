@@ -160,11 +160,41 @@ END_TEST
 
 START_TEST(a_limit_of_nothing_is_refused_and_the_hint_says_paused)
 {
-    const char *bodies[] = {"{\"concurrency\":0}", "{\"rate\":\"0/s\"}", "{\"max_depth\":0}"};
+    const char *bodies[] = {"{\"concurrency\":0}", "{\"rate\":\"0/s\"}", "{\"key_concurrency\":0}"};
     for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
         ck_assert_int_eq(limit(bodies[i], FOR_QUEUE), ERR_INVALID_FIELD);
         ck_assert_ptr_nonnull(strstr(text("hint"), "\"paused\":true"));
     }
+}
+END_TEST
+
+START_TEST(other_limits_have_hints_of_their_own)
+{
+    static const struct {
+        const char *body, *detail, *hint;
+    } CASES[] = {{"{\"max_depth\":0}", "from 1 to 1000000000", "\"draining\":true"},
+                 {"{\"weight\":0}", "from 1 to 1000", "smallest share"},
+                 {"{\"burst\":0}", "from 1 to 1000000", "{\"burst\":10}"},
+                 {"{\"rate\":\"2000000/s\"}", "1 to 1000000 in a time", "{\"rate\":\"10/s\"}"},
+                 {"{\"paused\":1}", "true or false", "{\"paused\":true}"}};
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        ck_assert_int_eq(limit(CASES[i].body, FOR_QUEUE), ERR_INVALID_FIELD);
+        ck_assert_msg(strstr(text("detail"), CASES[i].detail) != NULL, "%s", text("detail"));
+        ck_assert_msg(strstr(text("hint"), CASES[i].hint) != NULL, "%s", text("hint"));
+    }
+}
+END_TEST
+
+START_TEST(what_only_a_submit_says_cannot_be_changed)
+{
+    ck_assert_int_eq(take("{\"task\":\"sleep\"}"), ERR_UNKNOWN_FIELD);
+    read_problem();
+    ck_assert_ptr_nonnull(strstr(text("detail"), "task cannot be changed"));
+    ck_assert_ptr_nonnull(strstr(text("detail"), "priority"));
+    ck_assert_ptr_nonnull(strstr(text("hint"), "cancel"));
+    ck_assert_int_eq(take("{\"prioritty\":1}"), ERR_UNKNOWN_FIELD);
+    read_problem();
+    ck_assert_ptr_nonnull(strstr(text("detail"), "did you mean \"priority\"?"));
 }
 END_TEST
 
@@ -196,6 +226,8 @@ int main(void)
     tcase_add_test(tcase, an_unknown_member_names_what_can_be_changed);
     tcase_add_test(tcase, limits_are_given_with_their_values);
     tcase_add_test(tcase, a_limit_of_nothing_is_refused_and_the_hint_says_paused);
+    tcase_add_test(tcase, other_limits_have_hints_of_their_own);
+    tcase_add_test(tcase, what_only_a_submit_says_cannot_be_changed);
     tcase_add_test(tcase, limits_that_are_wrong_or_unknown_are_refused);
     return run_suite(suite);
 }

@@ -106,6 +106,7 @@ static const struct {
     {"\"scheduled_at\":\"2100-01-01T00:00:00\"", "/scheduled_at", "with its zone: append Z (UTC)"},
     {"\"scheduled_at\":\"2100-13-01T00:00:00Z\"", "/scheduled_at", "RFC 3339"},
     {"\"scheduled_at\":\"tomorrow\"", "/scheduled_at", "RFC 3339"},
+    {"\"scheduled_at\":\"2030-02-30T00:00:00Z\"", "/scheduled_at", "a day that there is: that month has 28"},
     {"\"scheduled_at\":4102444800", "/scheduled_at", "RFC 3339"},
     {"\"scheduled_at\":null", "/scheduled_at", "RFC 3339"},
     {"\"scheduled_at\":\"2100-01-01T00:00:00Z\",\"delay\":1", "/scheduled_at", "one of them"},
@@ -141,6 +142,25 @@ START_TEST(what_is_wrong_is_refused_at_its_place)
     ck_assert_str_eq(fault_at(&f, 0, "pointer"), WRONG[_i].pointer);
     ck_assert_msg(strstr(text_at(&f, "detail"), WRONG[_i].says) != NULL, "%s", text_at(&f, "detail"));
     ck_assert_ptr_null(f.job);
+}
+END_TEST
+
+/* Each example of a hint is taken as it stands there. */
+START_TEST(the_hint_is_a_value_that_is_taken)
+{
+    static const char *const WORDS[] = {"priority",   "timeout", "delay",           "queue", "durability",
+                                        "expires_at", "tags",    "concurrency_key", "unique"};
+    for (size_t i = 0; i < sizeof WORDS / sizeof WORDS[0]; i++) {
+        char members[64], hinted[256];
+        snprintf(members, sizeof members, "\"%s\":-0.5", WORDS[i]);
+        ck_assert_msg(with(members) == ERR_INVALID_FIELD, "%s", members);
+        const char *hint = text_at(&f, "hint"), *object = strchr(hint, '{');
+        ck_assert_msg(object != NULL && strncmp(hint, "send, say, ", 11) == 0, "%s", hint);
+        snprintf(hinted, sizeof hinted, "%.*s", (int)strlen(object) - 2, object + 1);
+        ck_assert_msg(with(hinted) == ERR_OK, "%s", hinted);
+    }
+    ck_assert_int_eq(with("\"retry\":{\"max_attempts\":0}"), ERR_INVALID_FIELD);
+    ck_assert_str_eq(text_at(&f, "hint"), "send, say, {\"retry\":{\"max_attempts\":5}}");
 }
 END_TEST
 
@@ -245,6 +265,7 @@ int main(void)
     tcase_add_test(tcase, within_what_time_it_must_start_is_handed_on);
     tcase_add_loop_test(tcase, what_is_wrong_is_refused_at_its_place, 0,
                         (int)(sizeof WRONG / sizeof WRONG[0]));
+    tcase_add_test(tcase, the_hint_is_a_value_that_is_taken);
     tcase_add_test(tcase, a_query_takes_the_same);
     tcase_add_test(tcase, the_lane_is_that_of_the_finished_spec);
     tcase_add_test(tcase, extras_are_canonical);

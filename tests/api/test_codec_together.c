@@ -154,6 +154,21 @@ START_TEST(after_in_a_query_is_a_list_and_may_be_repeated)
 }
 END_TEST
 
+/* Nor is what only looks like the beginning of one read to its end. */
+START_TEST(the_name_of_a_parameter_has_no_escapes)
+{
+    static const char *const NAMES[] = {"unique\\u005fkey", "unique_keys\\u", "unique_keys\\", "a\\ud83d"};
+    for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
+        char *name = strdup(NAMES[i]); /* on its own, so that reading behind it is seen */
+        struct parameter query = {name, "k"};
+        struct submission submission = {.task = "echo", .parameters = &query, .parameter_count = 1};
+        ck_assert_int_eq(submit_as(&f, submission, "1"), ERR_OK);
+        ck_assert_uint_eq(f.job->extras.bytes, 0);
+        free(name);
+    }
+}
+END_TEST
+
 START_TEST(a_job_waits_for_256_others_and_no_more)
 {
     BUF_AUTO body = {0};
@@ -410,6 +425,7 @@ int main(void)
     tcase_add_test(tcase, any_option_of_uniqueness_in_a_query_makes_a_job_unique);
     tcase_add_test(tcase, the_ids_of_after_are_kept_in_lower_case_and_in_their_order);
     tcase_add_test(tcase, after_in_a_query_is_a_list_and_may_be_repeated);
+    tcase_add_test(tcase, the_name_of_a_parameter_has_no_escapes);
     tcase_add_test(tcase, a_job_waits_for_256_others_and_no_more);
     tcase_add_test(tcase, a_job_that_waits_may_also_have_a_time);
     tcase_add_loop_test(tcase, what_is_wrong_is_refused_at_its_place, 0,

@@ -39,8 +39,8 @@ static inline void front_prepare(void)
     ok(hot_init(&hot, segment.shape.slot_count));
     waiters_init(waiters);
     committer_init(&committer, store, metrics, count_load, &dispatcher);
-    struct dispatcher_setup setup = {&config, &segment,   &hot,    waiters,
-                                     metrics, &committer, wake_fd, composing};
+    struct dispatcher_setup setup = {&config,    &segment, &hot,      waiters, metrics,
+                                     &committer, wake_fd,  composing, NULL};
     ok(dispatcher_init(&dispatcher, &setup));
     ok(recovery_take_over(&dispatcher));
 }

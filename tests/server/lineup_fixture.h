@@ -14,7 +14,7 @@ static int64_t last_seq, now_ns;
 
 static inline void lineup_up(void)
 {
-    lineup_init(&lineup, 1);
+    lineup_init(&lineup, 1, NULL);
     last_seq = 0;
     now_ns = 1000 * NS_PER_SEC;
 }

@@ -9,6 +9,7 @@
 
 static enum err compose_err;
 static int composed;
+static bool compose_unique;
 
 /* Jobs as a submit would make them. */
 static inline enum err compose(void *context, struct text body, struct job **job, struct buf *why)
@@ -23,6 +24,8 @@ static inline enum err compose(void *context, struct text body, struct job **job
     }
     *job = new_job(PRIORITY_DEFAULT, DURABILITY_PROCESS);
     (*job)->spec.lane = job_lane(&(*job)->spec);
+    if (compose_unique)
+        (*job)->spec.flags |= JOB_FLAG_UNIQUE;
     return ERR_OK;
 }
 
@@ -30,6 +33,7 @@ static inline void schedules_up(void)
 {
     compose_err = ERR_OK;
     composed = 0;
+    compose_unique = false;
     composing = (struct compose){compose, NULL};
     rig_up();
 }

@@ -164,7 +164,7 @@ static void front_death(void)
         if (requests[i].open && requests[i].errand.kind != ERRAND_SET)
             request_dropped(&requests[i]);
     if (percent(30)) { /* a while without a front: workers go on */
-        now_ns += between(1, 30) * NS_PER_MS;
+        now_ns += between(1, AWAY_MS) * NS_PER_MS;
         workers_move();
     }
     front_begins();
@@ -181,7 +181,6 @@ static void front_death(void)
         now.to = *kept; /* all of it or nothing: what was not given is as it was */
         set_made(&now);
     }
-    forget_starts();
     for (uint32_t i = 0; i < job_count; i++) {
         jobs[i].expired_rounds = 0;
         jobs[i].may_since_ns = -1;
@@ -240,6 +239,7 @@ static void draw_world(void)
     draw_schedules();
     memset(last_of_lane, 0, sizeof last_of_lane);
     memset(front_slots, 0, sizeof front_slots);
+    memset(meter_entries, 0, sizeof meter_entries);
     forget_starts();
 }
 

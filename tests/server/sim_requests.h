@@ -110,6 +110,16 @@ static inline void set_made(const struct setting *setting)
     forget_starts();
 }
 
+/* A burst without a rate, by what is set: there is no file here. */
+static inline void burst_refused(const struct setting *setting)
+{
+    enum limit rate = setting->alone == LIMIT_BURST ? LIMIT_RATE : LIMIT_KEY_RATE;
+    int64_t now = setting->given[rate] ? setting->to.values[rate] : limit_of(limits_that(setting), rate);
+    if (setting->kind == SETTING_SERVER || setting->to.values[setting->alone] == LIMIT_NOT_SET ||
+        now != LIMIT_NOT_SET)
+        broken("a burst is refused that has a rate");
+}
+
 static inline void sim_answer(struct errand *errand)
 {
     struct request *request = (struct request *)(void *)errand;
@@ -136,9 +146,12 @@ static inline void sim_answer(struct errand *errand)
         patch_answered(job, request->job, request);
         break;
     case ERRAND_SET:
-        if (errand->err != ERR_OK)
+        if (errand->err == ERR_INVALID_FIELD)
+            burst_refused(&request->setting);
+        else if (errand->err != ERR_OK)
             broken("limits are refused: %s", err_code(errand->err));
-        set_made(&request->setting);
+        else
+            set_made(&request->setting);
         break;
     case ERRAND_SCHEDULE:
         if (errand->err != ERR_OK && errand->err != ERR_UNKNOWN_SCHEDULE)

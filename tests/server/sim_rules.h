@@ -7,9 +7,9 @@
 /* A rate is metered when a job is published, and kept when jobs start. A job starts at most TAKE_BACK_MS
  * after that, unless the dispatcher comes late to take it back: its turns are at most JUMP_MS apart here. So
  * all that starts within a window of length T was published within one of T + TAKE_BACK_MS + JUMP_MS, and
- * GCRA lets through burst + rate × that. What a front knew of the past dies with it, and a change of limits
- * begins anew: starts are counted from there. */
-#define RATE_SLACK_NS ((TAKE_BACK_MS + JUMP_MS + 1) * NS_PER_MS)
+ * GCRA lets through burst + rate × that. It outlives the front, which may be away
+ * for AWAY_MS. A change of limits begins anew: starts are counted from there. */
+#define RATE_SLACK_NS ((TAKE_BACK_MS + JUMP_MS + AWAY_MS + 1) * NS_PER_MS)
 
 /* --- limits --- */
 

@@ -37,6 +37,7 @@ enum {
     SLOTS = 64,
     MAX_CRASHES = 3,
     MAX_LOST = 20,
+    AWAY_MS = 30,          /* … without a front */
     JUMP_MS = 50,          /* the clock moves by at most so much at a time */
     BOUND_MS = 10 * 60000, /* by when all has ended once everything is resumed */
     IDLE_MS =
@@ -228,6 +229,8 @@ static inline int job_of(struct id id)
 
 /* --- the front --- */
 
+static struct meter meter_entries[METERS_MOST]; /* outlives a front */
+static struct meters meters = {meter_entries};
 static struct pool_config pool_configs[POOLS];
 static struct queue_config queue_configs[QUEUES];
 
@@ -235,8 +238,8 @@ static inline void front_begins(void)
 {
     ok(hot_init(&hot, segment.shape.slot_count));
     committer_init(&committer, store, metrics, dispatcher_give, &dispatcher);
-    struct dispatcher_setup setup = {&config, &segment,   &hot,    waiters,
-                                     metrics, &committer, wake_fd, composing};
+    struct dispatcher_setup setup = {&config,    &segment, &hot,      waiters, metrics,
+                                     &committer, wake_fd,  composing, &meters};
     ok(dispatcher_init(&dispatcher, &setup));
     ok(recovery_take_over(&dispatcher));
 }

@@ -390,6 +390,14 @@ START_TEST(a_failed_write_ends_the_front_without_a_marker)
 }
 END_TEST
 
+START_TEST(memory_that_runs_out_says_nothing_against_the_store)
+{
+    ck_assert_int_eq(status_after(FAULT_WRITE, SQLITE_NOMEM, ENOMEM), FRONT_EXIT_AGAIN);
+    ck_assert_int_eq(status_after(FAULT_WRITE, SQLITE_IOERR_NOMEM, ENOMEM), FRONT_EXIT_AGAIN);
+    ck_assert(!marker_found(file_path()));
+}
+END_TEST
+
 START_TEST(a_disk_made_read_only_refuses_and_goes_on)
 {
     struct id id = submitted_job();
@@ -428,6 +436,7 @@ int main(void)
     tcase_add_test(tcase, a_new_front_lands_what_the_old_one_could_not);
     tcase_add_test(tcase, a_failed_sync_ends_the_front_at_once_without_an_answer);
     tcase_add_test(tcase, a_failed_write_ends_the_front_without_a_marker);
+    tcase_add_test(tcase, memory_that_runs_out_says_nothing_against_the_store);
     tcase_add_test(tcase, a_disk_made_read_only_refuses_and_goes_on);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);

@@ -334,6 +334,54 @@ START_TEST(at_random_jobs_end_once_and_never_run_twice_at_the_same_time)
 }
 END_TEST
 
+/* --- tokens --- */
+
+static int tokens(void)
+{
+    int value;
+    ck_assert_int_eq(sem_getvalue(&segment.header->work[0], &value), 0);
+    return value;
+}
+
+/* The dead one had been woken, or was to wake somebody: its token lies there, and the others sleep on. */
+START_TEST(the_token_of_a_dead_worker_does_not_count)
+{
+    turn(); /* no tokens, no doubt */
+    workers_wait(1);
+    sem_hint(&segment.header->work[0]);
+    die(3, DEATH_LOST, SIGKILL);
+    while (tokens() > 1)
+        sem_wait(&segment.header->work[0]); /* the supervisor's post woke another one */
+    submitted_job();
+    TURN_UNTIL(slots_in(SLOT_QUEUED) == 1);
+    ck_assert_int_ge(tokens(), 2);
+    workers_wait(0);
+    sem_hint_drain(&segment.header->work[0]);
+}
+END_TEST
+
+START_TEST(the_token_of_a_dead_front_does_not_count)
+{
+    sem_hint(&segment.header->work[0]);
+    restart();
+    workers_wait(1);
+    submitted_job();
+    TURN_UNTIL(slots_in(SLOT_QUEUED) == 1);
+    ck_assert_int_ge(tokens(), 2);
+}
+END_TEST
+
+START_TEST(doubt_ends_when_no_token_is_left)
+{
+    restart();
+    workers_wait(1);
+    submitted_job(); /* published with no token there: the doubt is over */
+    TURN_UNTIL(slots_in(SLOT_QUEUED) == 1);
+    turns(3);
+    ck_assert_int_eq(tokens(), 1);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("dispatcher: deaths");
@@ -360,6 +408,13 @@ int main(void)
     tcase_add_checked_fixture(any, warm_up, rig_down);
     tcase_set_timeout(any, 90);
     tcase_add_loop_test(any, at_random_jobs_end_once_and_never_run_twice_at_the_same_time, 0, 3);
+    TCase *lost = tcase_create("tokens");
+    tcase_add_checked_fixture(lost, warm_up, rig_down);
+    tcase_set_timeout(lost, 60);
+    tcase_add_test(lost, the_token_of_a_dead_worker_does_not_count);
+    tcase_add_test(lost, the_token_of_a_dead_front_does_not_count);
+    tcase_add_test(lost, doubt_ends_when_no_token_is_left);
+    suite_add_tcase(suite, lost);
     suite_add_tcase(suite, one);
     suite_add_tcase(suite, several);
     suite_add_tcase(suite, any);

@@ -21,6 +21,21 @@ START_TEST(a_queue_that_may_run_one_runs_one_at_a_time)
 }
 END_TEST
 
+START_TEST(a_burst_needs_a_rate)
+{
+    static const enum limit PAIRS[][2] = {{LIMIT_BURST, LIMIT_RATE}, {LIMIT_KEY_BURST, LIMIT_KEY_RATE}};
+    for (size_t i = 0; i < 2; i++) {
+        ck_assert_int_eq(try_to_set(SETTING_QUEUE, "mail", PAIRS[i][0], 5), ERR_INVALID_FIELD);
+        ck_assert_int_eq(try_to_set(SETTING_TASK, "echo", PAIRS[i][0], 5), ERR_INVALID_FIELD);
+        set(SETTING_QUEUE, "mail", PAIRS[i][0], LIMIT_NOT_SET); /* taking one back says nothing */
+        set(SETTING_QUEUE, "mail", PAIRS[i][1], limit_rate((struct rate){10, 1}));
+        set(SETTING_QUEUE, "mail", PAIRS[i][0], 5);
+        lineup_task(&dispatcher.lineup, "echo")->file.values[PAIRS[i][1]] = limit_rate((struct rate){10, 1});
+        set(SETTING_TASK, "echo", PAIRS[i][0], 5); /* the file has a rate */
+    }
+}
+END_TEST
+
 START_TEST(a_limit_that_is_set_counts_what_runs_already)
 {
     uint64_t one, two;
@@ -414,6 +429,7 @@ int main(void)
           *backlogs = group(suite, "backlogs behind limits"), *patches = group(suite, "patches"),
           *reasons = group(suite, "why");
     tcase_add_test(limits, a_queue_that_may_run_one_runs_one_at_a_time);
+    tcase_add_test(limits, a_burst_needs_a_rate);
     tcase_add_test(limits, a_limit_that_is_set_counts_what_runs_already);
     tcase_add_test(limits, a_limit_that_is_taken_back_holds_nothing_up);
     tcase_add_test(limits, a_rate_lets_the_next_go_when_its_time_has_come);

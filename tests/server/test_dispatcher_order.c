@@ -197,6 +197,34 @@ START_TEST(only_a_window_is_published)
 }
 END_TEST
 
+static uint32_t said_backlog(void)
+{
+    return atomic_load(&segment.header->backlog[0]);
+}
+
+/* Or a worker that begins to wait after the dispatcher has looked would sleep beside a job. */
+START_TEST(what_the_window_keeps_back_is_said_until_nothing_is)
+{
+    workers_wait(0);
+    submitted_job();
+    TURN_UNTIL(slots_in(SLOT_QUEUED) == 1);
+    ck_assert_uint_eq(said_backlog(), 0);
+    submitted_job();
+    TURN_UNTIL(slots_in(SLOT_HELD) == 1);
+    turn();
+    ck_assert_uint_eq(slots_in(SLOT_HELD), 1);
+    ck_assert_uint_eq(said_backlog(), 1);
+    workers_wait(1);
+    turn();
+    ck_assert_uint_eq(slots_in(SLOT_HELD), 0);
+    ck_assert_uint_eq(said_backlog(), 0);
+    workers_wait(0);
+    for (int i = 0; i < 2; i++)
+        succeed(0, start_next(0));
+    assert_nothing_left();
+}
+END_TEST
+
 START_TEST(a_ring_full_of_cancelled_tickets_is_rebuilt_in_order)
 {
     struct id first = submitted_at(4), second = submitted_at(4);
@@ -290,6 +318,7 @@ int main(void)
     tcase_add_checked_fixture(windows, big_up, rig_down);
     tcase_set_timeout(windows, 60);
     tcase_add_test(windows, only_a_window_is_published);
+    tcase_add_test(windows, what_the_window_keeps_back_is_said_until_nothing_is);
     tcase_add_test(windows, a_ring_full_of_cancelled_tickets_is_rebuilt_in_order);
     tcase_add_checked_fixture(arena, large_up, rig_down);
     tcase_set_timeout(arena, 60);

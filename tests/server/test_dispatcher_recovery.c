@@ -382,9 +382,46 @@ static void bad_worker(struct slot *slot)
     slot_set(slot, (struct claim){slot_claim_load(slot).generation, SLOT_RUNNING, 77, 1}); /* no such board */
 }
 
-static void (*const DAMAGES[])(struct slot *slot) = {bad_state,  bad_priority,  bad_durability,
-                                                     bad_args,   same_id_twice, same_args_twice,
-                                                     bad_header, bad_worker};
+static void endless_key(struct slot *slot)
+{
+    memset(slot->spec.concurrency_key, 'x', KEY_BYTES);
+}
+
+static void endless_queue(struct slot *slot)
+{
+    memset(slot->spec.queue, 'x', NAME_BYTES);
+}
+
+static void lane_of_another_level(struct slot *slot)
+{
+    slot->spec.priority = PRIORITY_DEFAULT + 1;
+}
+
+static void completions_without_end(struct slot *slot)
+{
+    (void)slot;
+    atomic_fetch_sub(&segment.boards[1].completions_written, 1);
+}
+
+static void deaths_without_end(struct slot *slot)
+{
+    (void)slot;
+    atomic_fetch_sub(&segment.boards[1].deaths_written, 1);
+}
+
+static void (*const DAMAGES[])(struct slot *slot) = {bad_state,
+                                                     bad_priority,
+                                                     bad_durability,
+                                                     bad_args,
+                                                     same_id_twice,
+                                                     same_args_twice,
+                                                     bad_header,
+                                                     bad_worker,
+                                                     endless_key,
+                                                     endless_queue,
+                                                     lane_of_another_level,
+                                                     completions_without_end,
+                                                     deaths_without_end};
 enum { DAMAGE_COUNT = sizeof DAMAGES / sizeof DAMAGES[0] };
 
 /* A new front in a process of its own; its exit status. */
@@ -410,6 +447,7 @@ START_TEST(an_impossible_slot_ends_the_front)
     struct slot *slot = &segment.slots[hot_find(&hot, id)];
     size_t bytes = sizeof(struct slot) * SLOT_COUNT;
     uint64_t slots_at = segment.header->slots_at;
+    struct board board = segment.boards[1];
     void *before = malloc(bytes);
     ck_assert_ptr_nonnull(before);
     front_dies();
@@ -417,6 +455,7 @@ START_TEST(an_impossible_slot_ends_the_front)
     DAMAGES[_i](slot);
     ck_assert_int_eq(status_of_new_front(), FRONT_EXIT_CORRUPT);
     memcpy((void *)segment.slots, before, bytes);
+    memcpy((void *)&segment.boards[1], (void *)&board, sizeof board);
     segment.header->slots_at = slots_at;
     free(before);
     ck_assert_int_eq(status_of_new_front(), 0);

@@ -1,6 +1,8 @@
 /* Schedules that are made, changed and removed, by request and by the file. */
 #include "schedules_fixture.h"
 
+#include "clock.h"
+
 /* --- changes --- */
 
 START_TEST(changes_are_kept)
@@ -160,6 +162,119 @@ START_TEST(the_file_takes_over_a_name)
 }
 END_TEST
 
+static struct complaint *complaint(enum err err)
+{
+    for (size_t i = 0; i < SCHEDULE_COMPLAINTS; i++)
+        if (nightly()->complaints[i].err == err)
+            return &nightly()->complaints[i];
+    ck_abort_msg("there is no such complaint");
+}
+
+START_TEST(the_job_of_the_file_is_looked_at_once_the_catalogue_is_there)
+{
+    entries[0] = entry("nightly", "0 3 1 1 *");
+    compose_err = ERR_STARTING;
+    reread(1);
+    turns(3);
+    ck_assert(!nightly()->proven && nightly()->error_ms == 0);
+    compose_err = ERR_UNKNOWN_TASK;
+    turns(2);
+    ck_assert(nightly()->proven);
+    ck_assert_str_eq(nightly()->error, "there is no task \"echo\"");
+    int before = composed;
+    turns(5);
+    ck_assert_int_eq(composed, before);
+    compose_err = ERR_OK; /* mended, and reloaded */
+    prove_after_reload(&dispatcher);
+    turns(3);
+    ck_assert_int_ne(nightly()->error_ms, 0); /* the new catalogue is not there yet */
+    prove_again(&dispatcher);
+    turns(2);
+    ck_assert_int_eq(nightly()->error_ms, 0);
+}
+END_TEST
+
+START_TEST(what_is_wrong_with_the_file_is_not_kept_as_if_a_time_had_failed)
+{
+    entries[0] = entry("nightly", "0 3 1 1 *");
+    compose_err = ERR_UNKNOWN_TASK;
+    reread(1);
+    turns(3);
+    ck_assert_int_ne(nightly()->error_ms, 0);
+    ok(change(SCHEDULE_PAUSE, "nightly", NULL));
+    ck_assert_int_eq(look("SELECT body LIKE '%\"error\"%' FROM schedules"), 0);
+    ok(change(SCHEDULE_RESUME, "nightly", NULL));
+    fire_once();
+    ck_assert_int_eq(nightly()->skipped, 1);
+    ck_assert_int_eq(look("SELECT body LIKE '%\"error\"%' FROM schedules"), 1);
+}
+END_TEST
+
+START_TEST(the_same_failure_is_said_once_a_minute)
+{
+    ok(put(""));
+    compose_err = ERR_UNKNOWN_TASK;
+    for (int i = 0; i < 3; i++)
+        fire_once();
+    ck_assert_int_eq(complaint(ERR_UNKNOWN_TASK)->unsaid, 2);
+    compose_err =
+        ERR_BROKEN_TASK; /* another reason is said at once, and does not end the silence on the first */
+    fire_once();
+    ck_assert_int_eq(complaint(ERR_BROKEN_TASK)->unsaid, 0);
+    compose_err = ERR_UNKNOWN_TASK;
+    fire_once();
+    ck_assert_int_eq(complaint(ERR_UNKNOWN_TASK)->unsaid, 3);
+    complaint(ERR_UNKNOWN_TASK)->said_ns -= COMPLAIN_AGAIN_MS * NS_PER_MS;
+    fire_once();
+    ck_assert_int_eq(complaint(ERR_UNKNOWN_TASK)->unsaid, 0);
+    ck_assert_int_eq(nightly()->skipped, 6);
+}
+END_TEST
+
+START_TEST(a_unique_job_is_not_replaced)
+{
+    ok(put(",\"overlap\":\"replace\""));
+    fire_once();
+    struct id first = nightly()->last_job;
+    compose_unique = true; /* what the task's defaults say, say, has changed */
+    fire_once();
+    ck_assert_int_eq(nightly()->skipped, 1);
+    ck_assert_ptr_nonnull(strstr(nightly()->error, "unique"));
+    ck_assert_int_eq(state_of(first), JOB_QUEUED);
+    run_all(1);
+}
+END_TEST
+
+START_TEST(a_page_holds_what_is_behind_a_name)
+{
+    static const char *const NAMES[] = {"a", "b", "c", "d"};
+    for (size_t i = 0; i < 4; i++)
+        ok(change(SCHEDULE_PUT, NAMES[i], "{\"cron\":\"0 3 1 1 *\",\"job\":{\"task\":\"echo\"}}"));
+    static const struct {
+        struct look asked;
+        size_t count;
+        const char *first;
+        bool more;
+    } CASES[] = {{{.most = 2}, 2, "a", true},
+                 {{.most = 2, .name = "b"}, 2, "c", false},
+                 {{.most = 4}, 4, "a", false},
+                 {{.most = 0}, 4, "a", false},
+                 {{.most = 2, .name = "bb"}, 2, "c", false},
+                 {{.one = true, .name = "b"}, 1, "b", false},
+                 {{.one = true, .name = "x"}, 0, NULL, false},
+                 {{.most = 5, .name = "d"}, 0, NULL, false}};
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        struct look look = CASES[i].asked;
+        ok(timetable_look(&dispatcher, &look));
+        ck_assert_uint_eq(look.schedules.count, CASES[i].count);
+        ck_assert(look.more == CASES[i].more);
+        if (CASES[i].first != NULL)
+            ck_assert_str_eq(look.schedules.first->name, CASES[i].first);
+        schedules_free(&look.schedules);
+    }
+}
+END_TEST
+
 START_TEST(the_last_of_several_files_stands)
 {
     struct config fresh = config;
@@ -188,6 +303,11 @@ int main(void)
     tcase_add_test(tests, the_file_gives_changes_and_takes);
     tcase_add_test(tests, the_file_takes_over_a_name);
     tcase_add_test(tests, the_last_of_several_files_stands);
+    tcase_add_test(tests, the_job_of_the_file_is_looked_at_once_the_catalogue_is_there);
+    tcase_add_test(tests, what_is_wrong_with_the_file_is_not_kept_as_if_a_time_had_failed);
+    tcase_add_test(tests, the_same_failure_is_said_once_a_minute);
+    tcase_add_test(tests, a_unique_job_is_not_replaced);
+    tcase_add_test(tests, a_page_holds_what_is_behind_a_name);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }

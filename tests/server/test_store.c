@@ -336,8 +336,8 @@ START_TEST(a_key_replays_its_first_job_and_refuses_another_request)
     struct store_submit replay = submit(again), reuse = submit(other);
     ck_assert(replay.err == ERR_OK && replay.replayed && id_equal(replay.original, first->spec.id));
     ck_assert(reuse.err == ERR_KEY_REUSED && !reuse.replayed && id_equal(reuse.original, first->spec.id));
-    ok(store_find_key(store, &find));
-    ok(store_find_key(store, &unknown));
+    ok(store_find_standing(store, &find));
+    ok(store_find_standing(store, &unknown));
     ck_assert(find.err == ERR_OK && find.replayed && id_equal(find.original, first->spec.id));
     ck_assert_int_eq(unknown.err, ERR_NOT_FOUND);
     ck_assert_int_eq(look("SELECT count(*) FROM jobs"), 1);

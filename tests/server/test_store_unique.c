@@ -230,6 +230,33 @@ START_TEST(a_job_that_runs_again_takes_its_key_again)
 }
 END_TEST
 
+static struct store_submit standing(const char *key, const char *rule, const char *idempotency_key)
+{
+    JOB_AUTO job = make_unique(key, rule, CREATED_MS);
+    struct store_submit find = {.job = job};
+    strcpy(job->spec.idempotency_key, idempotency_key);
+    ok(store_find_standing(store, &find));
+    return find;
+}
+
+START_TEST(what_stands_is_found_without_inserting_anything)
+{
+    static const char RETURN[] = ",\"on_conflict\":\"return\"";
+    struct id first = id_unique("k", "", CREATED_MS);
+    struct store_submit found = standing("k", RETURN, "");
+    ck_assert(found.err == ERR_OK && found.returned && id_equal(found.original, first));
+    found = standing("k", RETURN, "unknown"); /* the idempotency key first, then the other */
+    ck_assert(found.err == ERR_OK && found.returned && id_equal(found.original, first));
+    ck_assert_int_eq(standing("k", "", "").err, ERR_NOT_FOUND);
+    ck_assert_int_eq(standing("k", ",\"on_conflict\":\"replace\"", "").err, ERR_NOT_FOUND);
+    ck_assert_int_eq(standing("free", RETURN, "").err, ERR_NOT_FOUND);
+    finish(first, JOB_SUCCEEDED);
+    ck_assert_int_eq(standing("k", RETURN, "").err, ERR_NOT_FOUND);
+    ck_assert_int_eq(look("SELECT count(*) FROM jobs"), 1);
+    ck_assert_int_eq(keys(), 0);
+}
+END_TEST
+
 START_TEST(a_job_whose_key_another_holds_does_not_run_again)
 {
     struct id first = id_unique("k", "", CREATED_MS);
@@ -323,6 +350,7 @@ int main(void)
     tcase_add_test(tcase, a_job_that_arrives_ended_holds_its_key_only_for_a_period);
     tcase_add_test(tcase, a_memory_job_takes_its_key_when_it_lands_unless_another_has_it);
     tcase_add_test(tcase, a_job_that_runs_again_takes_its_key_again);
+    tcase_add_test(tcase, what_stands_is_found_without_inserting_anything);
     tcase_add_test(tcase, a_job_whose_key_another_holds_does_not_run_again);
     tcase_add_test(tcase, a_period_is_not_begun_anew_by_another_run);
     tcase_add_test(tcase, a_forgotten_job_holds_no_key);

@@ -339,6 +339,32 @@ START_TEST(what_a_killed_life_left_running_is_killed_and_nothing_else)
 }
 END_TEST
 
+/* The kernel needs a moment to take so much memory back. */
+START_TEST(what_is_killed_has_ended_before_the_new_life_begins)
+{
+    struct id job = id_new();
+    char text[ID_TEXT_BYTES], variable[64], fifo[96], output[128], byte;
+    id_format(job, text);
+    snprintf(variable, sizeof variable, "FORKPOOL_JOB_ID=%s", text);
+    snprintf(fifo, sizeof fifo, "%s/fifo", folder);
+    snprintf(output, sizeof output, "of=%s", fifo);
+    ck_assert_int_eq(mkfifo(fifo, 0600), 0);
+    int fd = open(fifo, O_RDWR | O_CLOEXEC);
+    pid_t task = fork();
+    if (task == 0) {
+        setpgid(0, 0);
+        execle("/bin/dd", "dd", "if=/dev/zero", output, "bs=128M", "count=1", (char *)NULL,
+               (char *[]){variable, NULL});
+        _exit(1);
+    }
+    ck_assert_int_eq(read(fd, &byte, 1), 1); /* it has filled its memory, and writes */
+    begin_with_group(0, job, task);
+    die_and_start();
+    ck_assert_int_eq(waitpid(task, NULL, WNOHANG), task);
+    close(fd);
+}
+END_TEST
+
 START_TEST(a_process_that_has_taken_over_the_groups_number_survives)
 {
     struct id job = id_new();
@@ -415,6 +441,7 @@ int main(void)
     tcase_add_checked_fixture(left, setup, teardown);
     tcase_set_timeout(left, 30);
     tcase_add_test(left, what_a_killed_life_left_running_is_killed_and_nothing_else);
+    tcase_add_test(left, what_is_killed_has_ended_before_the_new_life_begins);
     tcase_add_test(left, a_process_that_has_taken_over_the_groups_number_survives);
     tcase_add_test(left, of_an_ended_job_nothing_is_killed);
     tcase_add_test(left, after_another_boot_nothing_is_killed);

@@ -133,6 +133,20 @@ START_TEST(the_real_clock_is_in_this_century)
 }
 END_TEST
 
+START_TEST(a_month_has_so_many_days)
+{
+    int days = 0;
+    ck_assert(clock_no_such_day("2030-02-30T00:00:00Z", &days) && days == 28);
+    ck_assert(clock_no_such_day("2032-02-30", &days) && days == 29);
+    ck_assert(clock_no_such_day("2100-02-29T00:00:00Z", &days) && days == 28);
+    ck_assert(clock_no_such_day("2030-06-31T00:00:00Z", &days) && days == 30);
+    static const char *const OTHERS[] = {"2032-02-29T00:00:00Z", "2030-13-40T00:00:00Z", "2030-00-40", "soon",
+                                         ""};
+    for (size_t i = 0; i < sizeof OTHERS / sizeof *OTHERS; i++)
+        ck_assert(!clock_no_such_day(OTHERS[i], &days));
+}
+END_TEST
+
 START_TEST(a_sleep_lasts_at_least_as_long_as_asked)
 {
     int64_t before = clock_mono_ns();
@@ -164,6 +178,7 @@ int main(void)
     tcase_add_test(tests, what_is_written_reads_back);
     tcase_add_test(tests, the_monotonic_clock_does_not_go_back);
     tcase_add_test(tests, the_real_clock_is_in_this_century);
+    tcase_add_test(tests, a_month_has_so_many_days);
     tcase_add_test(tests, a_sleep_lasts_at_least_as_long_as_asked);
     tcase_add_test(tests, a_sleep_of_nothing_or_less_returns_at_once);
     return run_suite(suite);

@@ -181,10 +181,12 @@ static void refused_in(const char *list, const char *entry, const char *expected
 
 START_TEST(concurrency_0_is_refused_with_a_hint)
 {
-    refused_in(
-        "queues", "concurrency: 0",
-        ":2:26: queues[].concurrency must be a whole number from 1 to 1000000, not \"0\"; for a queue whose "
-        "jobs wait, set paused: true");
+#define HINT "; to start nothing, pause: a queue by paused: true, a task by POST /v1/tasks/NAME/pause"
+    refused_in("queues", "concurrency: 0",
+               ":2:26: queues[].concurrency must be a whole number from 1 to 1000000, not \"0\"" HINT);
+    refused_in("tasks", "key_concurrency: 0",
+               ":2:30: tasks[].key_concurrency must be a whole number from 1 to 1000000, not \"0\"" HINT);
+#undef HINT
 }
 END_TEST
 

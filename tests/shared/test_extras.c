@@ -145,6 +145,27 @@ START_TEST(an_id_in_after_becomes_another)
 }
 END_TEST
 
+static bool may_stand(const char *extras, const char *key)
+{
+    struct job *job = job_new();
+    job->spec.flags = extras[0] != '\0' ? JOB_FLAG_UNIQUE : 0;
+    job->extras = (struct text){extras, strlen(extras)};
+    strcpy(job->spec.idempotency_key, key);
+    bool may = extras_may_stand(job);
+    job_free(job);
+    return may;
+}
+
+START_TEST(a_job_may_stand_by_its_idempotency_key_or_if_the_other_one_is_wanted)
+{
+    ck_assert(may_stand("", "k"));
+    ck_assert(may_stand("{\"unique\":{\"key\":\"k\",\"on_conflict\":\"return\"}}", ""));
+    ck_assert(!may_stand("{\"unique\":{\"key\":\"k\",\"on_conflict\":\"replace\"}}", ""));
+    ck_assert(!may_stand("{\"unique\":{\"key\":\"k\"}}", ""));
+    ck_assert(!may_stand("", ""));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("extras");
@@ -159,5 +180,6 @@ int main(void)
     tcase_add_test(tests, what_cannot_be_read_is_left_out_and_the_rest_is_read);
     tcase_add_test(tests, more_than_there_is_room_for_is_cut);
     tcase_add_test(tests, an_id_in_after_becomes_another);
+    tcase_add_test(tests, a_job_may_stand_by_its_idempotency_key_or_if_the_other_one_is_wanted);
     return run_suite(suite);
 }

@@ -181,6 +181,20 @@ START_TEST(what_the_store_does_not_explain_is_not_set)
 }
 END_TEST
 
+START_TEST(what_a_request_gives_is_said_with_what_it_takes_back)
+{
+    struct limits limits = limits_none();
+    bool given[LIMIT_COUNT] = {[LIMIT_PAUSED] = true, [LIMIT_RATE] = true, [LIMIT_MAX_DEPTH] = true};
+    BUF_AUTO out = {0};
+    limits.values[LIMIT_PAUSED] = 0;
+    limits.values[LIMIT_RATE] = limit_rate((struct rate){10, 1});
+    limits.values[LIMIT_WEIGHT] = 3; /* not given */
+    limits_write_given(&out, &limits, given);
+    buf_add(&out, "", 1);
+    ck_assert_str_eq(out.data, "{\"paused\":false,\"rate\":\"10/s\",\"max_depth\":null}");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("limit");
@@ -197,5 +211,6 @@ int main(void)
     tcase_add_test(tests, the_greatest_rate_of_the_longest_period_fits);
     tcase_add_test(tests, the_store_keeps_what_is_set_and_reads_it_back);
     tcase_add_test(tests, what_the_store_does_not_explain_is_not_set);
+    tcase_add_test(tests, what_a_request_gives_is_said_with_what_it_takes_back);
     return run_suite(suite);
 }

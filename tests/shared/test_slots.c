@@ -1,6 +1,9 @@
 #include "segment_fixture.h"
 
 #include <signal.h>
+#include <sys/mman.h>
+
+enum { PAGE_BYTES = 4096 };
 
 static struct slot *slot;
 
@@ -232,6 +235,47 @@ START_TEST(only_who_runs_can_be_dead)
 }
 END_TEST
 
+/* The page of the owner's incarnation cannot be read until this has run: between the look at the claim word
+ * and that at the incarnation, the owner finishes, dies and is reaped. */
+static void *incarnation_page;
+static volatile sig_atomic_t finishes, ended_between;
+
+static void end_between(int number)
+{
+    (void)number;
+    ended_between = 1;
+    if (mprotect(incarnation_page, PAGE_BYTES, PROT_READ | PROT_WRITE) != 0)
+        abort();
+    if (finishes)
+        slot_finish(slot, 2, 5);
+    atomic_fetch_add(&segment.boards[2].incarnation, 1);
+}
+
+static bool dead_when_it_ends_between(bool finished)
+{
+    struct sigaction action = {.sa_handler = end_between}, before;
+    atomic_store(&segment.boards[2].incarnation, 5);
+    put(SLOT_RUNNING, 6, 2, 5);
+    uintptr_t at = (uintptr_t)&segment.boards[2].incarnation;
+    incarnation_page = (void *)(at - at % PAGE_BYTES);
+    finishes = finished;
+    ended_between = 0;
+    ck_assert_int_eq(sigaction(SIGSEGV, &action, &before), 0);
+    ck_assert_int_eq(mprotect(incarnation_page, PAGE_BYTES, PROT_NONE), 0);
+    bool dead = slot_owner_dead(&segment, slot);
+    ck_assert_int_eq(sigaction(SIGSEGV, &before, NULL), 0);
+    ck_assert(ended_between);
+    return dead;
+}
+
+START_TEST(an_owner_that_finished_before_it_died_is_not_taken_for_dead)
+{
+    ck_assert(dead_when_it_ends_between(false));
+    ck_assert(!dead_when_it_ends_between(true));
+    assert_claim(6, SLOT_DONE, 2, 5);
+}
+END_TEST
+
 /* --- arguments and results --- */
 
 START_TEST(arguments_lie_within_the_arena_or_are_corrupt)
@@ -452,6 +496,8 @@ int main(void)
     tcase_add_test(lives, an_owner_is_dead_once_its_incarnation_has_passed);
     tcase_add_test(lives, incarnations_wrap_at_16_bits);
     tcase_add_test(lives, only_who_runs_can_be_dead);
+    if (!UNDER_TSAN) /* whose runtime makes the load itself */
+        tcase_add_test(lives, an_owner_that_finished_before_it_died_is_not_taken_for_dead);
     if (tests_fork()) {
         tcase_add_checked_fixture(aborts, setup, close_segment);
         add_aborts(aborts, holding_aborts_unless_building, SLOT_BUILDING);

@@ -321,6 +321,15 @@ START_TEST(a_tail_too_far_from_the_head_is_corrupt)
 }
 END_TEST
 
+START_TEST(a_head_between_two_lines_is_corrupt)
+{
+    done(0, 0);
+    let_go(0);
+    atomic_store(&board->tray_head, 1);
+    ck_assert_int_eq(tray_reclaim(&segment, ME), ERR_CORRUPT);
+}
+END_TEST
+
 /* --- against a model --- */
 
 struct kept {
@@ -407,6 +416,7 @@ int main(void)
     tcase_add_test(damage, an_impossible_record_is_corrupt);
     tcase_add_test(damage, a_length_that_wraps_around_is_corrupt);
     tcase_add_test(damage, a_tail_too_far_from_the_head_is_corrupt);
+    tcase_add_test(damage, a_head_between_two_lines_is_corrupt);
     tcase_add_checked_fixture(model, setup, close_segment);
     tcase_set_timeout(model, 60);
     tcase_add_loop_test(model, at_random_no_result_is_overwritten_and_all_room_comes_back, 0, 3);

@@ -84,9 +84,9 @@ class Faults:
 
     def on(self, *lines):
         """("pwrite", errno.EROFS, "forkpool.db"): that call fails so on files whose path holds that text.
-        ("slow", 50, "forkpool.db"): syncs of them take 50 ms longer."""
+        ("slow", 50, "forkpool.db"): syncs of them take 50 ms longer. A fourth: only one call in so many. All: fault.c."""
         temporary = self.control.with_suffix(".new")
-        temporary.write_text("".join(f"{call} {number} {needle}\n" for call, number, needle in lines))
+        temporary.write_text("".join(" ".join(map(str, line)) + "\n" for line in lines))
         temporary.rename(self.control)
 
     def off(self):

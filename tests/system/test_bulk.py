@@ -267,7 +267,13 @@ def test_a_uniqueness_key_that_is_held_names_the_line(client):
 
 def test_two_lines_with_one_uniqueness_key(client):
     jobs = [echo(n, unique={"key": "twice", "period": 60}) for n in range(2)]
-    refused(bulk(client, jobs), 409, "duplicate_job", "line 2: ")
+    answer = bulk(client, jobs)
+    problem = refused(answer, 409, "duplicate_job", 'line 2: line 1 of this request has the same uniqueness key "twice"')
+    assert problem["line"] == 2 and problem["errors"][0]["pointer"] == "/2/unique"
+    assert "job_id" not in problem and not ID.search(problem["detail"] + problem["hint"]) and "Location" not in answer.headers
+    own = [echo(n, idempotency_key="twice-own") for n in range(2)]
+    problem = refused(bulk(client, own), 422, "idempotency_key_reused", 'line 2: line 1 of this request has the same idempotency_key')
+    assert problem["errors"][0]["pointer"] == "/2/idempotency_key"
     answers = statuses(bulk(client, jobs, "?atomic=false"))
     assert [one["status"] for one in answers] == [202, 409] and answers[0]["id"] in answers[1]["detail"]
 

@@ -110,3 +110,32 @@ def test_a_limit_and_a_pause_and_cancels_hold_under_kills(start_server, tmp_path
     assert not set(cancelled) & set(started(folder)), "what was cancelled while it waited never starts"
     assert states(client, [job for job in jobs if job not in cancelled]) == ["succeeded"] * 100
     assert not (folder / "too-many").exists(), json.dumps((folder / "too-many").read_text().split())
+
+
+def test_a_rate_outlives_the_front_and_the_server(start_server):
+    server = start_server()
+    client = server.client
+    assert client.patch("/v1/queues/rated", {"rate": "5/h", "burst": 5}).status_code == 200
+    jobs = [client.submit("echo", 1, queue="rated")["id"] for _ in range(16)]
+
+    def succeeded():
+        return states(server.client, jobs).count("succeeded")
+
+    def only_five(after):
+        until(lambda: succeeded() >= 5, 20, "the burst has run")
+        time.sleep(1)
+        assert succeeded() == 5, f"more than a burst has run {after}"
+
+    only_five("in one life")
+    front = server.front()
+    os.kill(front, signal.SIGKILL)
+    until(lambda: server.fronts() not in ([], [front]), 20, "another front")
+    only_five("after the death of the front")
+    server.kill_everything()
+    server.start()
+    only_five("after the death of everything")
+    server.stop()
+    server.start()
+    only_five("after a stop and a start")
+    assert server.client.patch("/v1/queues/rated", {"rate": "10/h"}).status_code == 200
+    only_five("under another rate")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from processes import until
-from server import run_forkpool
+from server import TASKS, run_forkpool
 
 SERVER = {"workers_count": 4, "store_durability": "process"}
 SECOND = "* * * * * *"
@@ -238,8 +238,8 @@ def test_a_held_uniqueness_key_skips(client):
     put(client, "alone", SECOND, {"task": "echo", "queue": "alone", "unique": {"key": "only-one"}}, overlap="queue")
     until(lambda: schedule(client, "alone")["skipped"] >= 2, 10)
     made = verb(client, "alone", "pause")
-    assert made["made"] == 1 and "uniqueness key" in made["last_error"]["message"]
     assert made["last_job"] == jobs_of(client, "alone")[0]["id"]
+    assert made["made"] == 1 and made["last_error"]["message"] == f'the job {made["last_job"]} holds the uniqueness key "only-one"'
     answer = client.post("/v1/schedules/alone/trigger")
     assert (answer.status_code, answer.json()["code"]) == (409, "duplicate_job")
     client.post("/v1/queues/alone/resume")
@@ -276,6 +276,10 @@ JOB = {"task": "echo"}
     ({"cron": "@daily", "job": {"task": "echo", "durability": "memory"}}, "invalid_field", "/job/durability", "full or process"),
     ({"cron": "@daily", "job": {"task": "echo", "unique": {"key": "k", "on_conflict": "replace"}}}, "invalid_field",
      "/job/unique/on_conflict", "overlap"),
+    ({"cron": "@daily", "job": {"task": "echo", "unique": {"key": "k", "on_conflict": "return"}}}, "invalid_field",
+     "/job/unique/on_conflict", "nobody waits for the answer"),
+    ({"cron": "@daily", "overlap": "replace", "job": {"task": "echo", "unique": True}}, "invalid_field", "/overlap", "uniqueness key"),
+    ({"cron": "@daily", "job": {"task": "echo", "idempotency_key": "k"}}, "invalid_field", "/job/idempotency_key", "unique"),
 ])
 def test_what_cannot_be_is_refused(client, body, code, pointer, says):
     answer = client.put("/v1/schedules/refused", body)
@@ -284,6 +288,7 @@ def test_what_cannot_be_is_refused(client, body, code, pointer, says):
     assert problem["code"] == code
     fault = next(fault for fault in problem["errors"] if fault["pointer"] == pointer)
     assert says in fault["detail"]
+    assert "openapi" not in problem["hint"] or code == "unknown_field"
     assert client.get("/v1/schedules/refused").status_code == 404, "nothing was made"
 
 
@@ -297,6 +302,62 @@ def test_names_and_paths(client):
     assert [one["schedule"] for one in client.get("/v1/schedules").json()["items"]] == ["nightly", "preview"]
     remove(client, "preview")
     remove(client, "nightly")
+
+
+def test_a_patch_cannot_bring_together_what_a_put_may_not(client):
+    put(client, "together", "0 3 29 2 *", {"task": "echo", "unique": True})
+    answer = client.patch("/v1/schedules/together", {"overlap": "replace"})
+    assert answer.status_code == 422 and answer.json()["errors"][0]["pointer"] == "/overlap"
+    assert "unique" in answer.json()["hint"] and schedule(client, "together")["overlap"] == "skip"
+    remove(client, "together")
+
+
+def test_the_list_comes_in_pages_and_at_once(start_server):
+    client = start_server(workers_count=1).client
+    names = [f"page-{n:03}" for n in range(230)]
+    for name in names:
+        put(client, name, "0 0 29 2 *", JOB, timezone="Europe/Berlin", paused=name == "page-001")
+    found, pages, path = [], 0, "/v1/schedules"
+    while path:
+        before = time.monotonic()
+        answer = client.get(path)
+        assert time.monotonic() - before < 0.5, "it computes no times"
+        found += answer.json()["items"]
+        pages += 1
+        path = answer.headers["Link"].split("<")[1].split(">")[0] if "Link" in answer.headers else None
+        assert (answer.json()["next_cursor"] is None) == (path is None)
+    assert ([one["schedule"] for one in found], pages) == (names, 3)
+    alone = schedule(client, "page-000")
+    assert {**found[0], "next_times": alone["next_times"]} == alone and len(alone["next_times"]) == 5
+    assert found[1]["next_at"] is None and schedule(client, "page-001")["next_at"] is None
+    few = client.get("/v1/schedules?limit=2&cursor=page-100").json()
+    assert [one["schedule"] for one in few["items"]] == ["page-101", "page-102"] and few["next_cursor"] == "page-102"
+    for query in ("limit=0", "limit=1001", "cursor=.x", "cursor="):
+        assert client.get(f"/v1/schedules?{query}").json()["code"] == "invalid_parameter"
+
+
+# ── the log ──
+
+def test_the_log_says_what_was_done_and_the_same_failure_once_a_minute(start_server):
+    server = start_server(workers_count=1)
+    client = server.client
+    put(client, "told", SECOND, {"task": "echo", "queue": "told"}, overlap="queue")
+    client.post("/v1/queues/told/drain")
+    until(lambda: schedule(client, "told")["skipped"] >= 3, 15)
+    verb(client, "told", "pause")
+    client.post("/v1/queues/told/resume")
+    verb(client, "told", "resume")
+    remove(client, "told")
+    assert [(one["done"], one["by"]) for one in server.events("schedule.set")] == [
+        ("put", "request"), ("pause", "request"), ("resume", "request"), ("drop", "request")]
+    said = server.events("schedule.fail")
+    assert len(said) == 1 and said[0]["schedule"] == "told" and said[0]["unsaid"] == 0
+    client.patch("/v1/tasks/echo", {"concurrency": 2, "rate": None})
+    client.post("/v1/pause")
+    assert [(one["kind"], one["name"], one["set"]) for one in server.events("limits.set")] == [
+        ("queue", "told", '{"draining":true}'), ("queue", "told", '{"paused":false,"draining":false}'),
+        ("task", "echo", '{"concurrency":2,"rate":null}'), ("server", "", '{"paused":true}')]
+    server.stop()
 
 
 # ── preview ──
@@ -422,7 +483,7 @@ def test_the_file_gives_schedules(start_server, tmp_path):
                    client.patch("/v1/schedules/filed", {"cron": "@daily"}),
                    client.request("DELETE", "/v1/schedules/filed")):
         assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
-        assert "SIGHUP" in answer.json()["hint"]
+        assert "SIGHUP" in answer.json()["hint"] and "meanwhile" not in answer.json()["title"]
 
     verb(client, "filed", "pause")
     before = schedule(client, "filed")
@@ -454,6 +515,55 @@ def test_a_mistake_in_the_job_of_the_file_shows_before_it_is_due(start_server, t
     assert 'did you mean "echo"' in said["message"]
     assert server.events("schedule.fail")[0]["schedule"] == "filed"
     assert server.client.post("/v1/schedules/filed/trigger").json()["code"] == "unknown_task"
+    server.stop()
+
+
+WRONG_JOBS = [
+    ("{task: echo, delay: 5}", "skip", "delay makes no sense in the job of a schedule"),
+    ("{task: echo, unique: true}", "replace", "uniqueness key"),
+    ("{task: echo, unique: {key: k, on_conflict: return}}", "skip", "nobody waits for the answer"),
+    ("{task: echo, priority: 11}", "skip", "priority is 11"),
+]
+
+
+def test_a_reload_says_at_once_what_is_wrong_with_the_jobs_in_the_file(start_server, tmp_path):
+    path = tmp_path / "forkpool.yaml"
+    path.write_text("schedules: []\n")
+    server = start_server(config=path, workers_count=1)
+    entry = "- {{name: wrong-{}, cron: '0 3 29 2 *', overlap: {}, job: {}}}\n"
+    path.write_text("schedules:\n" + "".join(entry.format(n, overlap, job) for n, (job, overlap, _) in enumerate(WRONG_JOBS)))
+    reload(server)
+    until(lambda: len(server.events("schedule.fail")) == len(WRONG_JOBS), 5, "in the log")
+    for n, (_, _, says) in enumerate(WRONG_JOBS):
+        assert says in schedule(server.client, f"wrong-{n}")["last_error"]["message"]
+        assert any(one["schedule"] == f"wrong-{n}" and says in one["reason"] for one in server.events("schedule.fail"))
+        answer = server.client.post(f"/v1/schedules/wrong-{n}/trigger")
+        assert answer.status_code == 422 and says in answer.json()["detail"]
+    path.write_text("schedules:\n" + entry.format(0, "skip", "{task: echo}"))
+    reload(server)
+    until(lambda: schedule(server.client, "wrong-0")["last_error"] is None, 5, "mended")
+    server.stop()
+
+
+def test_a_task_that_comes_with_the_same_reload_is_no_mistake(start_server, tmp_path):
+    path, tasks = tmp_path / "forkpool.yaml", tmp_path / "tasks"
+    tasks.mkdir()
+    shutil.copy(TASKS / "echo.so", tasks)
+    path.write_text("schedules: []\n")
+    server = start_server(config=path, tasks_dir=tasks, workers_count=1)
+    (tasks / "fresh").write_text("#!/bin/sh\necho 1\n")
+    (tasks / "fresh").chmod(0o755)
+    path.write_text(FILE.format(cron="0 3 29 2 *", task="fresh"))
+    loads = len(server.events("tasks.load"))
+    reload(server)
+    until(lambda: len(server.events("tasks.load")) > loads, 10)
+    until(lambda: server.client.get("/v1/schedules/filed").status_code == 200, 5)
+    assert verb(server.client, "filed", "trigger", 202)["task"] == "fresh"
+    assert schedule(server.client, "filed")["last_error"] is None and not server.events("schedule.fail")
+    (tasks / "fresh").unlink()
+    reload(server)
+    said = until(lambda: schedule(server.client, "filed")["last_error"], 10, "it is looked at again with the tasks that are there")
+    assert "fresh" in said["message"] and server.events("schedule.fail")
     server.stop()
 
 

@@ -1,5 +1,6 @@
 """When a job runs: later, not after, changed while it waits; what holds it up; what a queue, a task, all of it is told."""
 
+import json
 import re
 import time
 from datetime import datetime, timedelta, timezone
@@ -361,6 +362,54 @@ def test_a_repeated_request_is_answered_however_full_its_queue_is(client, durabi
     client.wait(first.json()["id"])
 
 
+def test_the_holder_of_a_uniqueness_key_is_returned_however_full_its_queue_is(client):
+    body = {"task": "echo", "queue": "wanted", "unique": {"key": "wanted", "on_conflict": "return"}}
+    document(client.patch("/v1/queues/wanted", {"max_depth": 1, "paused": True}))
+    first = client.post("/v1/jobs", body).json()["id"]
+
+    def both_ways():
+        alone = client.post("/v1/jobs", body)
+        assert (alone.status_code, alone.json()["id"], alone.headers["Unique-Returned"]) == (202, first, "true")
+        for query in ("", "?atomic=false"):
+            many = client.request("POST", "/v1/jobs/bulk" + query, data=json.dumps(body) + "\n",
+                                  headers={"Content-Type": "application/x-ndjson"})
+            assert many.status_code in (200, 202) and first in many.text, many.text
+        return client.post("/v1/jobs", {**body, "unique": {"key": "free", "on_conflict": "return"}})
+
+    assert code(both_ways(), 429) == "queue_full"
+    assert code(client.post("/v1/jobs", {**body, "unique": {"key": "wanted"}}), 429) == "queue_full"
+    document(client.post("/v1/queues/wanted/drain"))
+    assert code(both_ways(), 503) == "queue_draining"
+    document(client.post("/v1/queues/wanted/resume"))
+    waited = client.post("/v1/jobs?wait=10", body)
+    assert waited.status_code in (200, 202)
+    client.wait(first)
+    assert client.submit("echo", 1, queue="wanted", wait=10)["state"] == "succeeded", "no place was kept"
+
+
+def test_a_burst_without_a_rate_is_refused(client):
+    answer = client.patch("/v1/queues/bursts", {"burst": 5})
+    assert code(answer, 422) == "invalid_field" and answer.json()["errors"][0]["pointer"] == "/burst"
+    assert "the queue bursts has no rate" in answer.json()["detail"] and '"rate":"10/s"' in answer.json()["hint"]
+    assert "the task echo has no key_rate" in client.patch("/v1/tasks/echo", {"key_burst": 5}).json()["detail"]
+    assert document(client.patch("/v1/queues/bursts", {"burst": 5, "rate": "10/s"}))["set"] == {"rate": "10/s", "burst": 5}
+    assert document(client.patch("/v1/queues/bursts", {"burst": 6}))["set"] == {"rate": "10/s", "burst": 6}
+    assert document(client.patch("/v1/queues/bursts", {"burst": None, "rate": None}))["set"] == {}
+
+
+def test_a_job_that_was_asked_to_stop_says_so(start_server, tmp_path):
+    tasks = tmp_path / "tasks"
+    tasks.mkdir()
+    (tasks / "stay").write_text("#!/bin/sh\ntrap '' TERM; while :; do sleep 0.05; done\n")
+    (tasks / "stay").chmod(0o755)
+    client = start_server(tasks_dir=tasks, workers_count=1, jobs_kill_after="3s").client
+    job = client.submit("stay")["id"]
+    until(lambda: client.job(job)["state"] == "running", 5)
+    assert why(client, job)["reason"] == {"code": "running", "sentence": "it runs now"}
+    client.post(f"/v1/jobs/{job}/cancel")
+    until(lambda: "asked to stop" in why(client, job)["reason"]["sentence"], 2)
+
+
 def test_a_refused_or_replayed_submit_gives_its_place_back(client):
     document(client.patch("/v1/queues/places", {"max_depth": 2, "paused": True}))
     headers = {"Idempotency-Key": "one-place"}
@@ -399,7 +448,7 @@ ASK = {"CANCEL": lambda client, job: client.post(f"/v1/jobs/{job}/cancel"),
 
 
 def one_in(client, state):
-    """A job that stays in that state; None: the tests cannot make one yet."""
+    """A job that stays in that state."""
     if state in ("SUCCEEDED", "FAILED"):
         task = "echo" if state == "SUCCEEDED" else "fail"
         return client.submit(task, {"retryable": False}, wait=10)["id"]
@@ -413,7 +462,10 @@ def one_in(client, state):
         return client.submit("fail", {}, retry={"initial": 300, "max": 300})["id"]
     if state == "SCHEDULED":
         return client.submit("echo", 1, delay=300)["id"]
-    return client.submit("echo", 1, queue="refusals")["id"] if state == "QUEUED" else None
+    if state == "BLOCKED":
+        return client.submit("echo", 1, after=[one_in(client, "SCHEDULED")])["id"]
+    assert state == "QUEUED", state
+    return client.submit("echo", 1, queue="refusals")["id"]
 
 
 @pytest.mark.parametrize("state", sorted({state for state, *_ in TAKES}))
@@ -422,8 +474,6 @@ def test_each_state_takes_or_refuses_each_request_as_the_table_says(client, stat
     document(client.post("/v1/queues/refusals/pause"))
     for _, request, takes, hint in (row for row in TAKES if row[0] == state):
         job = one_in(client, state)
-        if job is None:
-            return
         until(lambda: client.job(job)["state"] == state.lower(), 5)
         answer = ASK[request](client, job)
         if takes == "true":

@@ -1,6 +1,8 @@
 /* The child of a command: its surroundings, limits and group, and how it fails to start. */
 #include "harness.h"
 
+#include <errno.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
@@ -260,6 +262,34 @@ START_TEST(what_it_leaves_in_its_group_is_killed)
 }
 END_TEST
 
+/* As under a supervisor, which adopts what is left and reaps it – here only after a while. */
+START_TEST(a_run_is_over_only_when_nothing_is_left_in_its_group)
+{
+    int status;
+    int64_t begin = clock_mono_ns();
+    ck_assert_int_eq(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+    pid_t worker = fork();
+    if (worker == 0) {
+        run_script("sleep 100 >&- 2>&- 3>&- & echo $$", "{}");
+        pid_t group = (pid_t)strtol(harness.run.result.at, NULL, 10);
+        bool gone = group > 0 && kill(-group, 0) < 0 && errno == ESRCH;
+        _exit(gone && atomic_load(&harness.shared->board.group) == 0 ? 0 : 1);
+    }
+    while (atomic_load(&harness.shared->board.group) == 0)
+        usleep(1000);
+    int32_t group = atomic_load(&harness.shared->board.group);
+    usleep(300000);
+    ck_assert_int_eq(waitpid(worker, &status, WNOHANG), 0);
+    ck_assert_int_eq(atomic_load(&harness.shared->board.group), group); /* still on record */
+    ck_assert_int_eq(atomic_load(&harness.shared->box_group), group);
+    while (waitpid(-group, NULL, 0) > 0) {
+    }
+    ck_assert_int_eq(waitpid(worker, &status, 0), worker);
+    ck_assert_int_eq(status, 0);
+    ck_assert(seconds_since(begin) < 4);
+}
+END_TEST
+
 START_TEST(it_dies_with_its_worker)
 {
     write_file(harness.program, "#!/bin/sh\nexec sleep 100\n", 0755);
@@ -393,6 +423,7 @@ int main(void)
     tcase_add_test(tcase, a_grandchild_that_keeps_stdout_open_is_not_waited_for);
     tcase_add_test(tcase, a_grandchild_that_floods_stdout_is_not_waited_for);
     tcase_add_test(tcase, what_it_leaves_in_its_group_is_killed);
+    tcase_add_test(tcase, a_run_is_over_only_when_nothing_is_left_in_its_group);
     tcase_add_test(tcase, it_dies_with_its_worker);
     tcase_add_test(tcase, a_missing_file_is_named);
     tcase_add_test(tcase, a_file_without_the_x_bit_says_chmod);

@@ -97,6 +97,13 @@ START_TEST(a_result_over_max_result_says_both_numbers)
 }
 END_TEST
 
+START_TEST(a_length_below_zero_is_too_large_and_nothing_is_read)
+{
+    run_task("negative_length");
+    expect_error("result_too_large", false, "the result has 18446744073709551615 bytes");
+}
+END_TEST
+
 START_TEST(an_unknown_answer_is_a_failure_that_says_so)
 {
     run_task("unknown_answer");
@@ -240,6 +247,7 @@ int main(void)
     tcase_add_test(tcase, a_result_that_is_no_json_fails_for_good_whatever_is_returned);
     tcase_add_test(tcase, a_good_result_replaces_a_bad_one);
     tcase_add_test(tcase, a_result_over_max_result_says_both_numbers);
+    tcase_add_test(tcase, a_length_below_zero_is_too_large_and_nothing_is_read);
     tcase_add_test(tcase, an_unknown_answer_is_a_failure_that_says_so);
     tcase_add_test(tcase, a_failure_without_a_reason_says_so);
     tcase_add_test(tcase, an_error_carries_its_code_and_message);

@@ -62,6 +62,11 @@ static int too_large(struct fp_job *job)
     return give(job, "\"0123456789012345678901234567890123456789\"");
 }
 
+static int negative_length(struct fp_job *job)
+{
+    return fp_result(job, "1", (size_t)-1);
+}
+
 static int unknown_answer(struct fp_job *job)
 {
     (void)job;
@@ -159,6 +164,7 @@ FP_PLUGIN({.name = "echo",
           {.name = "nothing", .run = nothing}, {.name = "bad_json", .run = bad_json},
           {.name = "bad_json_ignored", .run = bad_json_ignored},
           {.name = "bad_then_good", .run = bad_then_good}, {.name = "too_large", .run = too_large},
+          {.name = "negative_length", .run = negative_length},
           {.name = "unknown_answer", .run = unknown_answer}, {.name = "silent_retry", .run = silent_retry},
           {.name = "silent_fail", .run = silent_fail}, {.name = "retry", .run = retry},
           {.name = "for_good", .run = for_good}, {.name = "wrong_code", .run = wrong_code},

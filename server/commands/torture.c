@@ -1,0 +1,363 @@
+#include "torture.h"
+
+#include "clock.h"
+#include "log.h"
+#include "torture_attempt.h"
+#include "torture_private.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+enum {
+    EXIT_WRONG_USE = 64,
+    EXIT_AGAIN = 75,
+    EXIT_FOR_GOOD = 65,
+    READY_S = 20,
+    IDLE_S = 10,      /* for slots, memory and processes to be given back after that */
+    SETTLE_S = 90,    /* for all jobs to end once the kills have stopped */
+    TURN_MS = 2,      /* so closely is looked at what recovers */
+    CALM_LEAST_S = 2, /* without kills, before and after */
+    CALM_MOST_S = 10,
+    FDS_MORE = 8,       /* descriptors more than before that are no leak */
+    RSS_MORE = 32 << 20 /* bytes, likewise, beyond half as much again */
+};
+
+static const char USAGE[] =
+    "usage: forkpool torture [--minutes N] [--seed S] [--jobs N] [--workers N]\n"
+    "                        [--mix all|workers|front|everything] [--durability full|process]\n"
+    "                        [--plugin FILE] [--keep FOLDER]\n";
+
+/* ------------------------------------------------------------------------------------------ an attempt */
+
+/* Arguments on standard input, the nonce as the result. */
+int torture_attempt_main(void)
+{
+    static char args[ORDER_BYTES + 2], result[ORDER_BYTES]; /* the last byte read shows that there is more */
+    const char *number = getenv("FORKPOOL_ATTEMPT");
+    size_t bytes = fread(args, 1, sizeof args - 1, stdin);
+    args[bytes] = '\0';
+    struct torture_attempt attempt = {.id = getenv("FORKPOOL_JOB_ID"),
+                                      .args = args,
+                                      .attempt = number != NULL ? (unsigned)strtoul(number, NULL, 10) : 0,
+                                      .worker = (int)getppid()};
+    int64_t work_ms = strtol(args + strcspn(args, " "), NULL, 10);
+    if (work_ms >= DEAF_MS)
+        signal(SIGTERM, SIG_IGN);
+    enum torture_end end = torture_attempt_run(getenv(TORTURE_FOLDER), &attempt);
+    if (end == TORTURE_DONE) {
+        torture_result_write(&attempt, result);
+        puts(result);
+    }
+    return end == TORTURE_DONE ? EXIT_SUCCESS : end == TORTURE_AGAIN ? EXIT_AGAIN : EXIT_FOR_GOOD;
+}
+
+/* ------------------------------------------------------------------------------------------ command line */
+
+static int refuse(const char *flag, const char *value, const char *right)
+{
+    if (value == NULL)
+        fprintf(stderr, "forkpool: torture: %s %s\n%s", flag, right, USAGE);
+    else
+        fprintf(stderr, "forkpool: torture: %s: \"%s\" is not %s\n%s", flag, value, right, USAGE);
+    return EXIT_WRONG_USE;
+}
+
+static bool read_whole(const char *text, uint64_t least, uint64_t most, uint64_t *value)
+{
+    char *end;
+    errno = 0;
+    *value = strtoull(text, &end, 10);
+    return errno == 0 && end != text && *end == '\0' && text[0] != '-' && *value >= least && *value <= most;
+}
+
+static int take_flag(struct torture_options *options, const char *flag, const char *value)
+{
+    uint64_t number = 0;
+    char *end;
+    if (strcmp(flag, "--minutes") == 0) {
+        options->minutes = strtod(value, &end);
+        if (end == value || *end != '\0' || !(options->minutes > 0 && options->minutes <= 10000))
+            return refuse(flag, value, "a number of minutes above 0, up to 10000 (0.5, say)");
+    } else if (strcmp(flag, "--seed") == 0) {
+        if (!read_whole(value, 0, UINT64_MAX, &options->seed))
+            return refuse(flag, value, "a whole number, 0 or more");
+    } else if (strcmp(flag, "--jobs") == 0) {
+        if (!read_whole(value, 1, 10000000, &number))
+            return refuse(flag, value, "a whole number from 1 to 10000000");
+        options->jobs = (unsigned)number;
+    } else if (strcmp(flag, "--workers") == 0) {
+        if (!read_whole(value, 1, 64, &number))
+            return refuse(flag, value, "a whole number from 1 to 64");
+        options->workers = (unsigned)number;
+    } else if (strcmp(flag, "--mix") == 0) {
+        options->mix = (enum torture_mix)torture_find(torture_mix_texts, MIX_COUNT, value);
+        if (options->mix == MIX_COUNT)
+            return refuse(flag, value, "all, workers, front or everything");
+    } else if (strcmp(flag, "--durability") == 0) {
+        if (!durability_parse(value, &options->durability) || options->durability == DURABILITY_MEMORY)
+            return refuse(flag, value, "full or process");
+    } else if (strcmp(flag, "--keep") == 0) {
+        options->keep = value;
+    } else if (strcmp(flag, "--plugin") == 0) {
+        options->plugin = value;
+        if (access(value, R_OK) != 0)
+            return refuse(flag, value, "a file that can be read");
+    } else {
+        return refuse(flag, NULL, "is not understood");
+    }
+    return EXIT_SUCCESS;
+}
+
+/* --flag VALUE or --flag=VALUE. */
+static int read_flags(int argc, char *const *argv, struct torture_options *options)
+{
+    int status = EXIT_SUCCESS;
+    for (int i = 0; i < argc && status == EXIT_SUCCESS; i++) {
+        char flag[32];
+        const char *equals = strchr(argv[i], '='), *value = equals != NULL ? equals + 1 : NULL;
+        snprintf(flag, sizeof flag, "%.*s", equals != NULL ? (int)(equals - argv[i]) : 31, argv[i]);
+        if (value == NULL && i + 1 < argc)
+            value = argv[++i];
+        status = value == NULL ? refuse(flag, NULL, "is not understood, or has no value")
+                               : take_flag(options, flag, value);
+    }
+    return status;
+}
+
+/* ------------------------------------------------------------------------------------------ the run */
+
+struct run {
+    struct torture_options options;
+    struct instance instance;
+    struct load load;
+    struct killer killer;
+    struct verdict verdict;
+    struct figures figures;
+    char program[TORTURE_PATH_BYTES]; /* the plugin's real path */
+    int64_t shown_ns;
+};
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int number)
+{
+    interrupted = number;
+}
+
+/* One line on a terminal, nothing elsewhere. */
+static void show(struct run *run, const char *phase, int64_t left_ns)
+{
+    int64_t now = clock_mono_ns();
+    if (now - run->shown_ns < 200 * NS_PER_MS || !isatty(STDERR_FILENO))
+        return;
+    run->shown_ns = now;
+    fprintf(stderr, "\r\033[Kforkpool: torture: %s, %d s left: %u jobs, %u kills, %zu violations", phase,
+            (int)(left_ns / NS_PER_SEC), run->load.acked, run->killer.kills, verdict_total(&run->verdict));
+}
+
+/* Turns for that long, or until `over` (NULL: never). True if it was over. */
+static bool turn_until(struct run *run, const char *phase, double seconds, bool strike,
+                       bool (*over)(struct run *))
+{
+    int64_t end_ns = clock_mono_ns() + (int64_t)(seconds * 1e9), now;
+    while ((now = clock_mono_ns()) < end_ns) {
+        if (over != NULL && over(run))
+            return true;
+        load_turn(&run->load, TURN_MS);
+        killer_turn(&run->killer, strike, &run->verdict);
+        show(run, phase, end_ns - now);
+    }
+    return false;
+}
+
+static bool is_up(struct run *run)
+{
+    return run->load.card_ns > 0 && run->load.card.workers >= run->options.workers;
+}
+
+static bool has_settled(struct run *run)
+{
+    return killer_is_quiet(&run->killer) && load_is_done(&run->load);
+}
+
+static bool storm_is_over(struct run *run)
+{
+    return interrupted != 0 ||
+           (run->load.most > 0 && run->load.job_count > run->load.most && load_is_done(&run->load));
+}
+
+static bool was_interrupted(struct run *run)
+{
+    (void)run;
+    return interrupted != 0;
+}
+
+static bool is_idle(struct run *run)
+{
+    const struct report_card *card = &run->load.card;
+    return has_settled(run) && card->slots_used == 0 && card->arena_used == 0 &&
+           instance_workers(&run->instance) == run->options.workers && instance_strays(&run->instance) == 0;
+}
+
+/* No new jobs, no kills; what is there ends. */
+static void settle(struct run *run)
+{
+    run->load.pouring = false;
+    if (!turn_until(run, "settling", SETTLE_S, false, has_settled))
+        verdict_add(&run->verdict, FAULT_STUCK, "%" PRId64 " jobs have not ended %d s after the last kill",
+                    run->load.card.open, SETTLE_S);
+}
+
+/* Jobs a second that end, without kills. */
+static double measure_calm(struct run *run, double seconds)
+{
+    run->load.calm = run->load.pouring = true;
+    int64_t from = run->load.card.jobs[JOB_SUCCEEDED], from_ns = run->load.card_ns;
+    turn_until(run, "without kills", seconds, false, was_interrupted);
+    int64_t to = run->load.card.jobs[JOB_SUCCEEDED], to_ns = run->load.card_ns;
+    settle(run);
+    run->load.calm = false;
+    return to_ns > from_ns ? (double)(to - from) * 1e9 / (double)(to_ns - from_ns) : 0;
+}
+
+static void storm(struct run *run)
+{
+    int64_t from_ns = clock_mono_ns();
+    run->load.pouring = true;
+    run->load.most = run->options.jobs == 0 ? 0 : run->load.job_count - 1 + run->options.jobs;
+    turn_until(run, "killing", run->options.minutes * 60, true, storm_is_over);
+    run->figures.seconds = (double)(clock_mono_ns() - from_ns) / 1e9;
+    run->figures.kills = run->killer.kills;
+    run->load.most = 0;
+    settle(run);
+}
+
+/* ------------------------------------------------------------------------------------------ afterwards */
+
+static void check_grown(struct verdict *verdict, const char *what, int64_t before, int64_t after)
+{
+    if (after > before + before / 2 + RSS_MORE)
+        verdict_add(verdict, FAULT_LEFT, "%s has grown from %" PRId64 " to %" PRId64 " bytes", what, before,
+                    after);
+}
+
+static void check_left(struct run *run)
+{
+    struct verdict *verdict = &run->verdict;
+    const struct holding *before = &run->figures.held_before, *after = &run->figures.held_after;
+    const struct report_card *card = &run->load.card;
+    unsigned workers = instance_workers(&run->instance);
+    size_t strays = instance_strays(&run->instance);
+    if (card->slots_used != 0 || card->arena_used != 0)
+        verdict_add(verdict, FAULT_LEFT, "%" PRId64 " slots and %" PRId64 " bytes of the arena are in use",
+                    card->slots_used, card->arena_used);
+    if (workers != run->options.workers)
+        verdict_add(verdict, FAULT_LEFT, "there are %u workers of %u", workers, run->options.workers);
+    if (strays > 0)
+        verdict_add(verdict, FAULT_LEFT, "%zu processes that are no supervisor, front or worker", strays);
+    if (after->front_fds > before->front_fds + FDS_MORE ||
+        after->supervisor_fds > before->supervisor_fds + FDS_MORE)
+        verdict_add(verdict, FAULT_LEFT, "descriptors: front %d → %d, supervisor %d → %d", before->front_fds,
+                    after->front_fds, before->supervisor_fds, after->supervisor_fds);
+    check_grown(verdict, "the front", before->front_rss, after->front_rss);
+    check_grown(verdict, "the supervisor", before->supervisor_rss, after->supervisor_rss);
+    check_grown(verdict, "a worker", before->worker_rss, after->worker_rss);
+}
+
+static bool run_phases(struct run *run)
+{
+    double calm = run->options.minutes * 60 / 12;
+    calm = calm < CALM_LEAST_S ? CALM_LEAST_S : calm > CALM_MOST_S ? CALM_MOST_S : calm;
+    if (!instance_start(&run->instance))
+        return false;
+    if (!turn_until(run, "starting", READY_S, false, is_up)) {
+        fprintf(stderr, "forkpool: torture: the instance did not start within %d s\n", READY_S);
+        return false;
+    }
+    run->figures.before = measure_calm(run, calm);
+    instance_look(&run->instance, &run->figures.held_before);
+    storm(run);
+    run->figures.after = measure_calm(run, calm);
+    turn_until(run, "looking", IDLE_S, false, is_idle);
+    instance_look(&run->instance, &run->figures.held_after);
+    check_left(run);
+    instance_stop(&run->instance, &run->verdict);
+    run->figures.lives = run->instance.lives;
+    return true;
+}
+
+static bool write_report(struct run *run)
+{
+    BUF_AUTO text = {0};
+    char path[TORTURE_PATH_BYTES + 32];
+    run->figures.pool = &run->killer.pool.samples;
+    run->figures.front = &run->killer.front.samples;
+    run->figures.start = &run->killer.start.samples;
+    report_write(&text, &run->options, &run->verdict, &run->figures);
+    if (isatty(STDERR_FILENO))
+        fputs("\r\033[K", stderr);
+    if (text.failed || fwrite(text.data, 1, text.bytes, stdout) != text.bytes)
+        return false;
+    snprintf(path, sizeof path, "%s/report.txt", run->instance.folder);
+    FILE *file = fopen(path, "we");
+    if (file != NULL) {
+        fwrite(text.data, 1, text.bytes, file);
+        fclose(file);
+    }
+    return true;
+}
+
+static int run_all(struct run *run)
+{
+    if (!run_phases(run)) {
+        instance_fell(&run->instance);
+        return EXIT_FAILURE;
+    }
+    enum err err = torture_check(run->instance.folder, &run->verdict);
+    if (err != ERR_OK) {
+        fprintf(stderr, "forkpool: torture: the evidence cannot be read: %s\n", err_title(err));
+        return EXIT_FAILURE;
+    }
+    return write_report(run) && verdict_total(&run->verdict) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static void set_interrupts(void)
+{
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+int torture_main(int argc, char *const *argv)
+{
+    static struct run run;
+    run.options = (struct torture_options){.minutes = 1, .workers = 4, .durability = DURABILITY_PROCESS};
+    if (getrandom(&run.options.seed, sizeof run.options.seed, 0) < 0)
+        run.options.seed = (uint64_t)clock_mono_ns();
+    run.options.seed %= 1000000000; /* so that it can be typed */
+    int status = read_flags(argc, argv, &run.options);
+    if (status != EXIT_SUCCESS)
+        return status;
+    if (run.options.plugin != NULL && realpath(run.options.plugin, run.program) != NULL)
+        run.options.plugin = run.program;
+    log_set_level(LOG_ERROR); /* the store is opened here, too */
+    set_interrupts();
+    status = EXIT_FAILURE;
+    if (instance_prepare(&run.instance, &run.options) && load_init(&run.load, &run.instance)) {
+        killer_init(&run.killer, &run.instance, &run.load);
+        status = run_all(&run);
+        killer_fini(&run.killer);
+    }
+    load_fini(&run.load);
+    verdict_fini(&run.verdict);
+    if (status == EXIT_SUCCESS && run.options.keep == NULL)
+        instance_remove(&run.instance);
+    else if (run.instance.folder[0] != '\0')
+        printf("Evidence kept in %s\n", run.instance.folder);
+    return status;
+}

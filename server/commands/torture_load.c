@@ -1,0 +1,361 @@
+#include "torture_private.h"
+
+#include "clock.h"
+#include "json.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    PATIENCE_S = 10, /* for an answer; then it is unknown */
+    PAUSE_MS = 10,   /* before a request is repeated */
+    CARD_MS = 25,
+    TIDE_MS = 1500, /* how long one limit on open jobs holds */
+    LOG_BYTES = TORTURE_PATH_BYTES + 32
+};
+
+static const enum torture_expect EXPECTS[] = {
+#define K(name, text, share, end) EXPECT_##end,
+    TORTURE_KINDS(K)
+#undef K
+};
+
+/* --------------------------------------------------------------------------------------- the client's log */
+
+/* Each line in one write: what was asked stands there before it is sent. */
+void load_note(struct load *load, enum torture_diary word, const char *format, ...)
+{
+    va_list list;
+    fprintf(load->diary, "%s %" PRId64 " ", torture_diary_texts[word], clock_mono_ns());
+    va_start(list, format);
+    vfprintf(load->diary, format, list);
+    va_end(list);
+    fputc('\n', load->diary);
+    fflush(load->diary);
+}
+
+static void note_asked(struct load *load, unsigned number)
+{
+    const struct planned *job = &load->jobs[number];
+    char after[64] = "-";
+    size_t bytes = 0;
+    for (unsigned i = 0; i < job->after_count; i++)
+        bytes +=
+            (size_t)snprintf(after + bytes, sizeof after - bytes, "%s%u", i == 0 ? "" : ",", job->after[i]);
+    load_note(load, DIARY_ASKED, "%u %s %s %u %u %s", number, torture_kind_texts[job->kind],
+              torture_expect_texts[EXPECTS[job->kind]], job->priority, job->order.padding, after);
+}
+
+/* --------------------------------------------------------------------------------------- begin and end */
+
+bool load_init(struct load *load, struct instance *instance)
+{
+    char path[LOG_BYTES];
+    *load = (struct load){.instance = instance, .dice = {instance->options->seed}, .job_room = 1024};
+    for (size_t i = 0; i <= LANES; i++)
+        http_client_init(&load->lanes[i].client);
+    load->job_count = 1;
+    load->jobs = calloc(load->job_room, sizeof *load->jobs);
+    snprintf(path, sizeof path, "%s/client.log", instance->folder);
+    load->diary = fopen(path, "ae");
+    if (load->jobs != NULL && load->diary != NULL)
+        return true;
+    fprintf(stderr, "forkpool: torture: %s: %s\n", path, strerror(errno));
+    return false;
+}
+
+void load_fini(struct load *load)
+{
+    for (size_t i = 0; i <= LANES; i++)
+        http_client_fini(&load->lanes[i].client);
+    if (load->diary != NULL)
+        fclose(load->diary);
+    free(load->jobs);
+}
+
+bool load_is_done(const struct load *load)
+{
+    for (size_t i = 0; i < LANES; i++)
+        if (load->lanes[i].errand != ERRAND_NONE)
+            return false;
+    return load->unsettled == 0 && load->due_count == 0 && load->card_ns > 0 && load->card.open == 0 &&
+           load->acked_since == 0;
+}
+
+/* --------------------------------------------------------------------------------------- asking */
+
+static void send_submit(struct load *load, struct lane *lane)
+{
+    BUF_AUTO body = {0};
+    struct planned *job = &load->jobs[lane->number];
+    char headers[64], key[TORTURE_KEY_BYTES];
+    torture_key(lane->number, key);
+    snprintf(headers, sizeof headers, "Idempotency-Key: %s\r\n", key);
+    plan_body(load, lane->number, &body);
+    if (body.failed)
+        return; /* again in the next turn */
+    if (job->asked)
+        load_note(load, DIARY_REPEATED, "%u", lane->number);
+    else
+        note_asked(load, lane->number);
+    job->asked = true;
+    lane->sent =
+        http_client_send(&lane->client, load->instance->port, "POST",
+                         job->kind == KIND_WAITED ? "/v1/jobs?wait=2" : "/v1/jobs", headers, body.data);
+}
+
+static void send_cancel(struct load *load, struct lane *lane)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/v1/jobs/%s/cancel", load->jobs[lane->number].id);
+    lane->sent =
+        http_client_send(&lane->client, load->instance->port, "POST", path, "Content-Length: 0\r\n", NULL);
+}
+
+static void send_card(struct load *load, struct lane *lane)
+{
+    load->card_asked_ns = clock_mono_ns();
+    load->acked_since = 0;
+    lane->sent = http_client_send(&lane->client, load->instance->port, "GET", "/v1/stats", "", NULL);
+}
+
+static void pause_lane(struct lane *lane, int64_t now, int64_t ms)
+{
+    lane->sent = false;
+    lane->not_before_ns = now + ms * NS_PER_MS;
+}
+
+static void send_errand(struct load *load, struct lane *lane, int64_t now)
+{
+    lane->since_ns = now;
+    if (lane->errand == ERRAND_SUBMIT)
+        send_submit(load, lane);
+    else if (lane->errand == ERRAND_CANCEL)
+        send_cancel(load, lane);
+    else
+        send_card(load, lane);
+    if (!lane->sent)
+        pause_lane(lane, now, PAUSE_MS);
+}
+
+/* --------------------------------------------------------------------------------------- what to ask */
+
+/* The limit on open jobs rises and falls, so that workers now wait for jobs and now jobs for workers. */
+static bool may_submit(struct load *load, int64_t now)
+{
+    unsigned workers = load->instance->options->workers;
+    if (!load->pouring || (load->most > 0 && load->job_count > load->most))
+        return false;
+    if (load->calm)
+        load->limit = workers * 16;
+    else if (now >= load->limit_until_ns) {
+        load->limit =
+            dice_between(&load->dice, 1, 4) == 1 ? workers * 60 : dice_between(&load->dice, 1, workers * 4);
+        load->limit_until_ns = now + TIDE_MS * NS_PER_MS;
+    }
+    return (unsigned)load->card.open + load->acked_since + load->unsettled < load->limit;
+}
+
+/* Takes a cancel that is due from the list; 0 if there is none. */
+static unsigned take_due(struct load *load, int64_t now)
+{
+    for (size_t i = 0; i < load->due_count; i++) {
+        unsigned number = load->due[i].number;
+        if (load->due[i].at_ns > now)
+            continue;
+        load->due[i] = load->due[--load->due_count];
+        return number;
+    }
+    return 0;
+}
+
+static void choose_errand(struct load *load, struct lane *lane, int64_t now)
+{
+    unsigned number = take_due(load, now);
+    if (number > 0) {
+        lane->errand = ERRAND_CANCEL;
+        lane->number = number;
+    } else if (may_submit(load, now)) {
+        const struct planned *job = plan_next(load);
+        if (job == NULL)
+            return;
+        lane->errand = ERRAND_SUBMIT;
+        lane->number = load->job_count - 1;
+        load->asked++;
+        load->unsettled++;
+    }
+}
+
+/* --------------------------------------------------------------------------------------- answers */
+
+static bool member_of(struct json_span object, const char *name, struct json_span *value)
+{
+    struct json_scan scan;
+    if (json_scan(object.at, object.bytes, &scan, NULL) != ERR_OK || scan.type != '{')
+        return false;
+    for (size_t i = 0; i < scan.member_count && i < JSON_MAX_MEMBERS; i++)
+        if (json_key_is(scan.members[i].key, name)) {
+            *value = scan.members[i].value;
+            return true;
+        }
+    return false;
+}
+
+static bool text_of(const struct lane *lane, const char *name, char *out, size_t room)
+{
+    const char *body = http_client_body(&lane->client);
+    struct json_span value;
+    return member_of((struct json_span){body, strlen(body)}, name, &value) && json_text(value, out, room);
+}
+
+static int64_t number_in(struct json_span document, const char *object, const char *name)
+{
+    struct json_span inner, value;
+    int64_t number = -1;
+    if (!member_of(document, object, &inner) || !member_of(inner, name, &value) || !json_int(value, &number))
+        return -1;
+    return number;
+}
+
+static void settle(struct load *load, struct lane *lane)
+{
+    lane->errand = ERRAND_NONE;
+    load->unsettled--;
+}
+
+static void take_document(struct load *load, struct lane *lane, int64_t now)
+{
+    struct planned *job = &load->jobs[lane->number];
+    char id[ID_TEXT_BYTES] = "-", state[16] = "", unique[8] = "";
+    enum job_state told;
+    bool returned = http_client_header(&lane->client, "unique-returned", unique, sizeof unique);
+    (void)text_of(lane, "id", id, sizeof id);
+    load_note(load, returned ? DIARY_RETURNED : DIARY_ACKED, "%u %s", lane->number, id);
+    if (!returned) {
+        memcpy(job->id, id, sizeof id);
+        job->acked = true;
+        load->acked++;
+        load->acked_since++;
+        if (text_of(lane, "state", state, sizeof state) && job_state_parse(state, &told) &&
+            job_is_terminal(told))
+            load_note(load, DIARY_ENDED, "%u %s", lane->number, state);
+    }
+    if (job->acked && job->kind == KIND_CANCELLED && load->due_count < DUE_MAX) {
+        load->due[load->due_count].number = lane->number;
+        load->due[load->due_count++].at_ns = now + job->cancel_ms * NS_PER_MS;
+    }
+    settle(load, lane);
+}
+
+/* 503 and 429: not now. 409: its uniqueness key is held, or a worker runs the one to be replaced. */
+static void take_submit(struct load *load, struct lane *lane, int64_t now)
+{
+    int status = http_client_status(&lane->client);
+    char code[40] = "?";
+    if (status == 200 || status == 202) {
+        take_document(load, lane, now);
+        return;
+    }
+    if (status == 503 || status == 429) {
+        pause_lane(lane, now, PAUSE_MS);
+        return;
+    }
+    (void)text_of(lane, "code", code, sizeof code);
+    if (status == 409 && load->jobs[lane->number].order.unique > 0)
+        load_note(load, DIARY_REFUSED, "%u", lane->number);
+    else
+        load_note(load, DIARY_ODD, "%u %d %s", lane->number, status, code);
+    settle(load, lane);
+}
+
+static void take_cancel(struct load *load, struct lane *lane, int64_t now)
+{
+    int status = http_client_status(&lane->client);
+    if (status == 503 || status == 429) {
+        pause_lane(lane, now, PAUSE_MS);
+        return;
+    }
+    load_note(load, status == 200 || status == 202 || status == 409 ? DIARY_CANCEL : DIARY_ODD, "%u %d",
+              lane->number, status);
+    lane->errand = ERRAND_NONE;
+}
+
+static void take_card(struct load *load, struct lane *lane)
+{
+    const char *body = http_client_body(&lane->client);
+    struct json_span document = {body, strlen(body)};
+    struct report_card card = {.open = 0};
+    lane->errand = ERRAND_NONE;
+    if (http_client_status(&lane->client) != 200)
+        return;
+    for (int state = 0; state < JOB_STATE_COUNT; state++) {
+        card.jobs[state] = number_in(document, "jobs", job_state_text((enum job_state)state));
+        card.open += job_is_terminal((enum job_state)state) ? 0 : card.jobs[state];
+    }
+    card.slots_used = number_in(document, "slots", "used");
+    card.arena_used = number_in(document, "arena", "used");
+    card.workers = number_in(document, "workers", "total");
+    load->card = card;
+    load->card_ns = load->card_asked_ns;
+}
+
+static void take_answer(struct load *load, struct lane *lane, int64_t now)
+{
+    lane->sent = false;
+    if (lane->errand == ERRAND_SUBMIT)
+        take_submit(load, lane, now);
+    else if (lane->errand == ERRAND_CANCEL)
+        take_cancel(load, lane, now);
+    else
+        take_card(load, lane);
+}
+
+/* No answer: a submission and a cancel are asked again, with the same key. */
+static void lose_answer(struct load *load, struct lane *lane, int64_t now)
+{
+    http_client_close(&lane->client);
+    if (lane->errand == ERRAND_SUBMIT)
+        load_note(load, DIARY_UNKNOWN, "%u", lane->number);
+    if (lane->errand == ERRAND_CARD)
+        lane->errand = ERRAND_NONE;
+    pause_lane(lane, now, PAUSE_MS);
+}
+
+/* --------------------------------------------------------------------------------------- a turn */
+
+static void lane_turn(struct load *load, struct lane *lane, int64_t now)
+{
+    if (lane->sent) {
+        enum http_turn turn = http_client_turn(&lane->client);
+        if (turn == HTTP_ANSWERED)
+            take_answer(load, lane, now);
+        else if (turn == HTTP_BROKEN || now - lane->since_ns > PATIENCE_S * NS_PER_SEC)
+            lose_answer(load, lane, now);
+    }
+    if (lane->sent || now < lane->not_before_ns)
+        return;
+    if (lane->errand == ERRAND_NONE && lane != &load->lanes[LANES])
+        choose_errand(load, lane, now);
+    if (lane->errand == ERRAND_NONE && lane == &load->lanes[LANES] && now >= load->card_due_ns) {
+        lane->errand = ERRAND_CARD;
+        load->card_due_ns = now + CARD_MS * NS_PER_MS;
+    }
+    if (lane->errand != ERRAND_NONE)
+        send_errand(load, lane, now);
+}
+
+void load_turn(struct load *load, int timeout_ms)
+{
+    struct pollfd polled[LANES + 1];
+    for (size_t i = 0; i <= LANES; i++) {
+        lane_turn(load, &load->lanes[i], clock_mono_ns());
+        const struct lane *lane = &load->lanes[i];
+        polled[i] = (struct pollfd){.fd = lane->sent ? lane->client.fd : -1,
+                                    .events = lane->sent ? http_client_events(&lane->client) : (short)0};
+    }
+    (void)poll(polled, LANES + 1, timeout_ms);
+}

@@ -1,0 +1,449 @@
+/* What the files of `forkpool torture` share. One process, one thread.
+ *
+ *     torture.c           the command line, the phases
+ *     torture_instance.c  the scratch instance: start, stop, its processes, what they hold
+ *     torture_load.c      requests: what is asked, repeated, acknowledged; what the server says of itself
+ *     torture_plan.c      which jobs there are
+ *     torture_kill.c      who is killed when, and how long it takes to recover
+ *     torture_check.c     the evidence against the promises; reads files only, so tests give it doctored ones
+ *     torture_evidence.c  reading those files
+ *     torture_report.c    the page at the end
+ *     torture_attempt.c   what a job does (its own header: plugins use it, too)
+ *
+ * All choices are made by dice. Those of job N and of blow N are thrown from the seed and N alone, so they
+ * are the same in each run; what the machine makes of them is not, so the evidence is kept when something was
+ * found.
+ *
+ * The evidence, in one folder: client.log (below), ledger (torture_attempt.h), state/forkpool.db with its
+ * witness (server/store/witness.h), server.log. A line of client.log is a word, nanoseconds of the monotonic
+ * clock, and what DIARY has for that word.
+ */
+#ifndef FORKPOOL_TORTURE_PRIVATE_H
+#define FORKPOOL_TORTURE_PRIVATE_H
+
+#include "buf.h"
+#include "http_client.h"
+#include "ids.h"
+#include "job.h"
+#include "torture_attempt.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+/* ---------------------------------------------------------------------------------------------- tables */
+
+/* Kinds of jobs: name, text, share of all, how they have to end */
+#define TORTURE_KINDS(K)                                                                                     \
+    K(QUICK, "quick", 30, SUCCEEDED)                                                                         \
+    K(LONG, "long", 16, SUCCEEDED)                                                                           \
+    K(FLAKY, "flaky", 8, SUCCEEDED)    /* fails once or twice */                                             \
+    K(HOPELESS, "hopeless", 4, FAILED) /* fails for good */                                                  \
+    K(OVERDUE, "overdue", 3, FAILED)   /* works longer than its timeout */                                   \
+    K(LARGE, "large", 6, SUCCEEDED)    /* arguments and result of some KiB */                                \
+    K(HEIR, "heir", 8, SUCCEEDED)      /* leaves a child behind */                                           \
+    K(CANCELLED, "cancelled", 6, ANY)  /* a cancel is sent some time later */                                \
+    K(UNIQUE, "unique", 8, ANY)        /* one of few keys; refused, returned or replaced */                  \
+    K(AFTER, "after", 8, SUCCEEDED)    /* behind up to three others; runs whatever becomes of them */        \
+    K(DEPENDENT, "dependent", 4, ANY)  /* the same, but cancelled if one of them does not succeed */         \
+    K(DELAYED, "delayed", 5, SUCCEEDED)                                                                      \
+    K(WAITED, "waited", 5, SUCCEEDED) /* the request waits for its end */
+
+enum torture_kind {
+#define K(name, text, share, end) KIND_##name,
+    TORTURE_KINDS(K)
+#undef K
+        KIND_COUNT
+};
+
+#define TORTURE_EXPECTS(E)                                                                                   \
+    E(SUCCEEDED, "succeeded")                                                                                \
+    E(FAILED, "failed")                                                                                      \
+    E(ANY, "any")
+
+enum torture_expect {
+#define E(name, text) EXPECT_##name,
+    TORTURE_EXPECTS(E)
+#undef E
+        EXPECT_COUNT
+};
+
+/* Whom to kill: name, text, ms until the next kill at least and at most */
+#define TORTURE_VICTIMS(V)                                                                                   \
+    V(WORKER, "worker", 5, 120)                                                                              \
+    V(CHILD, "child", 5, 80) /* of a worker: the command itself */                                           \
+    V(FRONT, "front", 30, 700)                                                                               \
+    V(SUPERVISOR, "supervisor", 60, 2500)                                                                    \
+    V(GROUP, "group", 60, 2500) /* everything at once; commands have groups of their own */
+
+enum torture_victim {
+#define V(name, text, least, most) VICTIM_##name,
+    TORTURE_VICTIMS(V)
+#undef V
+        VICTIM_COUNT
+};
+
+/* How: signal, share for a worker, child, front, supervisor, group. A stopped process goes on later. */
+#define TORTURE_SIGNALS(S)                                                                                   \
+    S(KILL, 68, 60, 72, 60, 100)                                                                             \
+    S(STOP, 12, 20, 14, 16, 0)                                                                               \
+    S(SEGV, 10, 10, 14, 8, 0)                                                                                \
+    S(TERM, 10, 10, 0, 8, 0) /* the supervisor drains and ends */                                            \
+    S(HUP, 0, 0, 0, 8, 0)    /* the supervisor reads its configuration again and replaces the workers */
+
+enum torture_signal {
+#define S(name, ...) BLOW_##name,
+    TORTURE_SIGNALS(S)
+#undef S
+        BLOW_COUNT
+};
+
+/* Mixtures: name, text, shares of worker, child, front, supervisor, group */
+#define TORTURE_MIXES(M)                                                                                     \
+    M(ALL, "all", 60, 20, 12, 5, 3)                                                                          \
+    M(WORKERS, "workers", 75, 25, 0, 0, 0)                                                                   \
+    M(FRONT, "front", 0, 0, 100, 0, 0)                                                                       \
+    M(EVERYTHING, "everything", 0, 0, 0, 50, 50)
+
+enum torture_mix {
+#define M(name, ...) MIX_##name,
+    TORTURE_MIXES(M)
+#undef M
+        MIX_COUNT
+};
+
+/* What can be violated: name, text, what it means */
+#define TORTURE_FAULTS(F)                                                                                    \
+    F(LOST, "lost jobs", "acknowledged, and not in the store")                                               \
+    F(INVENTED, "invented jobs", "in the store, and never asked for, or refused")                            \
+    F(DOUBLED, "doubled records", "two rows or two ids for one request")                                     \
+    F(CHANGED, "changed records", "a terminal row was written again, or another one deleted")                \
+    F(OVERLAP, "overlapping attempts", "two attempts of one job at the same time")                           \
+    F(STUCK, "stuck jobs", "no terminal state at the end")                                                   \
+    F(NONCE, "unproved results", "a result that no attempt of the job has written")                          \
+    F(GARBLED, "garbled arguments", "not what was sent")                                                     \
+    F(EARLY, "started too early", "before the jobs in its `after` had ended")                                \
+    F(CLASH, "uniqueness broken", "two jobs with one uniqueness key ran at the same time")                   \
+    F(END, "wrong ends", "ended otherwise than it had to, or than an answer said")                           \
+    F(ANSWER, "wrong answers", "a status that this request may not get")                                     \
+    F(LEFT, "left behind", "slots, memory, processes or descriptors; or a pool that is not full")            \
+    F(ENDED, "ended by itself", "the server stopped, aborted or did not start")
+
+enum torture_fault {
+#define F(name, text, meaning) FAULT_##name,
+    TORTURE_FAULTS(F)
+#undef F
+        FAULT_COUNT
+};
+
+/* client.log: word, fields as scanf has them, and what it says */
+#define TORTURE_DIARY(D)                                                                                     \
+    D(ASKED, "asked")       /* number kind expect priority padding after(comma-separated numbers, or -) */   \
+    D(REPEATED, "repeated") /* number: the same request with the same key */                                 \
+    D(UNKNOWN, "unknown")   /* number: no answer */                                                          \
+    D(ACKED, "acked")       /* number id */                                                                  \
+    D(RETURNED, "returned") /* number id: of another job with its uniqueness key */                          \
+    D(REFUSED, "refused")   /* number: 409 duplicate_job */                                                  \
+    D(ODD, "odd")           /* number status: what may not be answered */                                    \
+    D(CANCEL, "cancel")     /* number status */                                                              \
+    D(ENDED, "ended")       /* number state: what an answer said */                                          \
+    D(KILLED, "killed")     /* victim signal pid, milliseconds of real time */
+
+enum torture_diary {
+#define D(name, text) DIARY_##name,
+    TORTURE_DIARY(D)
+#undef D
+        DIARY_COUNT
+};
+
+extern const char *const torture_kind_texts[KIND_COUNT],
+    *const torture_expect_texts[EXPECT_COUNT], *const torture_victim_texts[VICTIM_COUNT],
+                                                   *const torture_mix_texts[MIX_COUNT],
+                                                       *const torture_blow_texts[BLOW_COUNT],
+                                                           *const torture_fault_texts[FAULT_COUNT],
+                                                               *const torture_fault_meanings[FAULT_COUNT],
+                                                                   *const torture_diary_texts[DIARY_COUNT];
+
+/* The place of a text in such a list, `count` if it is not there. */
+int torture_find(const char *const *texts, int count, const char *text);
+
+/* ---------------------------------------------------------------------------------------------- small things
+ */
+
+struct dice {
+    uint64_t state;
+};
+struct dice dice_of(uint64_t seed, uint64_t number);                     /* for one job or blow */
+uint32_t dice_below(struct dice *dice, uint32_t limit);                  /* 0 to limit - 1 */
+uint32_t dice_between(struct dice *dice, uint32_t least, uint32_t most); /* both included */
+int dice_share(struct dice *dice, const unsigned *shares, int count);    /* by weights, not all 0 */
+
+struct samples {
+    int64_t *at; /* owned */
+    size_t count, room;
+};
+void samples_add(struct samples *samples, int64_t value);   /* without memory the value is dropped */
+int64_t samples_rank(struct samples *samples, int percent); /* sorts; 100: the greatest. 0 if there is none */
+void samples_fini(struct samples *samples);
+
+struct torture_options {
+    double minutes;
+    uint64_t seed;
+    unsigned jobs; /* at most, while it kills; 0: as many as there is time for */
+    unsigned workers;
+    enum torture_mix mix;
+    enum durability durability;
+    const char *keep, *plugin; /* NULL: not said */
+};
+
+enum { TORTURE_PATH_BYTES = 512, TORTURE_AFTER_MAX = 3, TORTURE_KEY_BYTES = 24, TORTURE_KEPT = 5 };
+
+/* ---------------------------------------------------------------------------------------------- verdict */
+
+struct verdict {
+    size_t faults[FAULT_COUNT];
+    char examples[FAULT_COUNT][TORTURE_KEPT][160];
+    size_t asked, acknowledged, refused, repeated, unknown, cancels;
+    size_t rows, ends[JOB_STATE_COUNT]; /* ends: rows by state */
+    size_t starts, torn;
+    size_t kills[VICTIM_COUNT][BLOW_COUNT];
+    /* ns from a worker's death until its job is charged and queued again, and until its next start; the
+     * latter if the job is one of the first priority */
+    struct samples requeued, again;
+};
+void verdict_add(struct verdict *verdict, enum torture_fault fault, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+size_t verdict_total(const struct verdict *verdict);
+void verdict_fini(struct verdict *verdict);
+
+/* Adds to the verdict what the files of that folder show. The store must not be in use. An error: they cannot
+ * be read. */
+enum err torture_check(const char *folder, struct verdict *verdict) MUST_USE;
+/* What was asked under that number carries this Idempotency-Key; the reverse, 0 if it is no such key. */
+void torture_key(unsigned number, char key[TORTURE_KEY_BYTES]);
+unsigned torture_key_number(const char *key);
+void torture_store_url(const char *folder, char url[TORTURE_PATH_BYTES]);
+
+/* ---------------------------------------------------------------------------------------------- evidence */
+
+/* One request, and what became of it. */
+struct asked {
+    unsigned number;
+    enum torture_kind kind;
+    enum torture_expect expect;
+    unsigned priority, padding;
+    unsigned after[TORTURE_AFTER_MAX], after_count;
+    bool known, acked, refused, returned, ended;
+    struct id id;         /* if acked */
+    enum job_state told;  /* if ended */
+    size_t rows;          /* in the store */
+    struct id row;        /* of one of them */
+    enum job_state state; /* of the row */
+    size_t first, last,
+        done; /* its records in the ledger, from 1: the first start, the last of any, the first end */
+};
+
+/* One record of the ledger. */
+struct entry {
+    struct id id;
+    int64_t at_ns;
+    unsigned number, attempt;
+    int pid, worker;
+    char what[8], nonce[20];
+};
+
+struct blow {
+    int64_t at_ns, real_ms;
+    enum torture_victim victim;
+    enum torture_signal signal;
+    int pid;
+};
+
+/* What the server's log says of a job whose worker died: it was charged and is to run again. */
+struct requeue {
+    struct id id;
+    int64_t real_ms;
+};
+
+struct evidence {
+    struct asked *asked; /* [asked_count], by number; those that are not `known` were not asked. Owned */
+    size_t asked_count;
+    struct entry *entries; /* in the order of the ledger. Owned */
+    size_t entry_count, entry_room;
+    struct blow *blows; /* owned */
+    size_t blow_count, blow_room;
+    struct requeue *requeues; /* owned */
+    size_t requeue_count, requeue_room;
+};
+
+/* What the lines contradict by themselves goes into the verdict. */
+enum err evidence_read(const char *folder, struct evidence *evidence, struct verdict *verdict) MUST_USE;
+void evidence_fini(struct evidence *evidence);
+struct asked *evidence_find(struct evidence *evidence, unsigned number); /* NULL: it was not asked */
+
+/* ---------------------------------------------------------------------------------------------- the instance
+ */
+
+enum role { ROLE_FRONT, ROLE_WORKER, ROLE_OTHER };
+
+struct process {
+    pid_t pid;
+    enum role role;
+};
+
+/* What processes hold: of supervisor and front descriptors, of all together memory. */
+struct holding {
+    int front_fds, supervisor_fds;
+    int64_t front_rss, supervisor_rss, worker_rss; /* worker: the largest */
+};
+
+struct instance {
+    const struct torture_options *options;
+    char folder[TORTURE_PATH_BYTES], program[TORTURE_PATH_BYTES];
+    uint16_t port;
+    pid_t supervisor; /* 0: it does not run */
+    bool felled;      /* we have killed it */
+    int64_t felled_ns, started_ns;
+    unsigned lives;
+};
+
+enum { PROCESSES_MAX = 256 };
+
+/* Makes folder, configuration and store. False: said why. */
+bool instance_prepare(struct instance *instance, const struct torture_options *options);
+bool instance_start(struct instance *instance);
+/* Reaps what has ended; true while the supervisor lives. An end that we did not bring about is a fault. */
+bool instance_reap(struct instance *instance, struct verdict *verdict);
+/* The children of a process; of the supervisor with their roles. */
+size_t instance_children(pid_t parent, struct process *children, size_t room);
+/* Signals a child of that parent, if it still is one and has that role. *pidfd (may be NULL) is then the
+ * caller's. */
+bool instance_signal(pid_t pid, pid_t parent, enum role role, int number, int *pidfd);
+unsigned instance_workers(const struct instance *instance);
+void instance_look(const struct instance *instance, struct holding *holding);
+/* Whatever of it is left apart from supervisor, front and workers, zombies included. */
+size_t instance_strays(const struct instance *instance);
+/* SIGTERM and the end of everything. */
+void instance_stop(struct instance *instance, struct verdict *verdict);
+/* SIGKILL to everything. */
+void instance_fell(struct instance *instance);
+void instance_remove(const struct instance *instance);
+
+/* ---------------------------------------------------------------------------------------------- load */
+
+enum { LANES = 12, DUE_MAX = 256 };
+
+/* What the server says of itself. */
+struct report_card {
+    int64_t jobs[JOB_STATE_COUNT];
+    int64_t open; /* not ended */
+    int64_t slots_used, arena_used, workers;
+};
+
+struct planned {
+    enum torture_kind kind;
+    unsigned conflict; /* which on_conflict */
+    unsigned after[TORTURE_AFTER_MAX], after_count;
+    unsigned delay_ms, timeout_ms, cancel_ms, priority;
+    bool plugin;
+    bool asked, acked;
+    char id[ID_TEXT_BYTES];
+    struct torture_order order;
+};
+
+enum errand { ERRAND_NONE, ERRAND_SUBMIT, ERRAND_CANCEL, ERRAND_CARD };
+
+struct lane {
+    struct http_client client;
+    enum errand errand;
+    unsigned number;
+    bool sent;
+    int64_t since_ns, not_before_ns;
+};
+
+struct load {
+    struct instance *instance;
+    FILE *diary; /* owned */
+    struct dice dice;
+    struct planned *jobs; /* [job_count], owned; jobs[0] is not used */
+    unsigned job_count, job_room;
+    unsigned asked, acked, unsettled; /* unsettled: asked, and not answered */
+    struct {
+        unsigned number;
+        int64_t at_ns;
+    } due[DUE_MAX]; /* cancels */
+    size_t due_count;
+    unsigned most;  /* numbers up to this one may be asked; 0: all */
+    unsigned limit; /* how many may be open */
+    int64_t limit_until_ns, card_due_ns;
+    bool calm;                    /* quick jobs alone */
+    bool pouring;                 /* new jobs are wanted */
+    struct lane lanes[LANES + 1]; /* the last one asks for cards alone */
+    struct report_card card;
+    int64_t card_asked_ns, card_ns; /* when the last answered one was asked for; 0: never */
+    unsigned acked_since;           /* acknowledged after that */
+};
+
+bool load_init(struct load *load, struct instance *instance);
+void load_fini(struct load *load);
+/* Does what can be done now, and waits at most timeout_ms for more. */
+void load_turn(struct load *load, int timeout_ms);
+/* Everything asked has been answered, and all jobs have ended. */
+bool load_is_done(const struct load *load);
+void load_note(struct load *load, enum torture_diary word, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* A new job under the next number; NULL without memory. Its request body. */
+struct planned *plan_next(struct load *load);
+void plan_body(const struct load *load, unsigned number, struct buf *body);
+
+/* ---------------------------------------------------------------------------------------------- killer */
+
+enum { STOPPED_MAX = 16 };
+
+struct watch {
+    int64_t since_ns; /* 0: not watching */
+    pid_t gone;       /* has to be away */
+    struct samples samples;
+};
+
+struct killer {
+    struct instance *instance;
+    struct load *load;
+    struct dice dice;
+    int64_t next_ns;
+    unsigned kills, tries; /* tries: also those that have met nobody */
+    struct {
+        int pidfd;
+        bool heavy; /* front or supervisor: nothing that is measured meanwhile counts */
+        int64_t until_ns;
+    } stopped[STOPPED_MAX];
+    size_t stopped_count;
+    struct watch pool, front, start;
+    struct http_client probe;
+    bool probing;
+    int64_t probe_ns;
+};
+
+void killer_init(struct killer *killer, struct instance *instance, struct load *load);
+void killer_fini(struct killer *killer);
+/* Kills if it is time to (and `strike`), lets go on who was stopped, restarts what is down, measures. */
+void killer_turn(struct killer *killer, bool strike, struct verdict *verdict);
+/* Nobody is stopped, everything is up again. */
+bool killer_is_quiet(const struct killer *killer);
+
+/* ---------------------------------------------------------------------------------------------- report */
+
+struct figures {
+    double seconds;       /* of the storm */
+    double before, after; /* jobs a second, without kills */
+    struct holding held_before, held_after;
+    unsigned kills, lives;
+    struct samples *pool, *front, *start;
+};
+
+void report_write(struct buf *out, const struct torture_options *options, struct verdict *verdict,
+                  const struct figures *figures);
+
+#endif
