@@ -106,9 +106,8 @@ void codec_duplicate(struct problem *problem, const struct job *job, bool again,
 int64_t codec_not_admitted(struct problem *problem, enum err err, const char *queue,
                            const struct admission *admission, int64_t together);
 
-/* Whether a job starts in time, by what the dispatcher says of it. */
-bool codec_starts_within(const struct why *why, int64_t within_ms);
-/* The refusal of one that does not: by what, and how long that takes. Returns when to try again. */
+/* The refusal of one that would not start in time: what is in its way, and for how long. Returns when to try
+ * again, in seconds. */
 int64_t codec_too_late(struct problem *problem, const struct job_spec *spec, const struct why *why,
                        int64_t within_ms);
 

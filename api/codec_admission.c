@@ -77,11 +77,6 @@ int64_t codec_not_admitted(struct problem *problem, enum err err, const char *qu
 /* ------------------------------------------------------------------------------------------------------
  * too late */
 
-bool codec_starts_within(const struct why *why, int64_t within_ms)
-{
-    return why->estimate_seconds >= 0 && why->estimate_seconds * 1000 <= (double)within_ms;
-}
-
 /* "the queue mail", "the task echo": whose limit or pause it is. */
 static void put_whose(struct buf *out, enum reason reason, const struct job_spec *spec)
 {

@@ -83,7 +83,7 @@ static enum answer not_admitted(struct request *request, enum err err)
     const struct job_spec *spec = &request->job->spec;
     if (err != ERR_TOO_LATE)
         return handler_not_admitted(request, err, spec->queue, &request->admission);
-    int64_t retry_after_s = codec_too_late(&problem, spec, &request->start->why, request->start_within_ms);
+    int64_t retry_after_s = codec_too_late(&problem, spec, &request->start->why, request->start->within_ms);
     reply_header(request, "Retry-After", request_printf(request, "%" PRId64, retry_after_s));
     return problem_reply(request, &problem);
 }
@@ -134,52 +134,44 @@ static enum answer go_on(struct request *request)
     return await_enough(request) ? conclude(request) : SUSPENDED;
 }
 
-static enum err admit(struct request *request)
-{
-    const struct job_spec *spec = &request->job->spec;
-    enum err err = front_admit(request->front, spec, &request->admission);
-    bool late =
-        request->start != NULL && !codec_starts_within(&request->start->why, request->start_within_ms);
-    if (err != ERR_OK || !late)
-        return err;
-    front_unadmit(request->front, spec);
-    return ERR_TOO_LATE;
-}
-
-static enum answer hand_in(struct request *request)
+/* refusal: ERR_OK, or why it was not admitted. */
+static enum answer hand_in(struct request *request, enum err refusal)
 {
     struct job *job = request->job;
-    request->refusal = admit(request);
-    if (request->refusal != ERR_OK && !extras_may_stand(job)) /* else however full the queue is */
-        return not_admitted(request, request->refusal);
-    request->admitted = request->refusal == ERR_OK;
+    request->refusal = refusal;
+    if (refusal != ERR_OK && !extras_may_stand(job)) /* else however full the queue is */
+        return not_admitted(request, refusal);
+    request->admitted = refusal == ERR_OK;
     request->then = go_on;
     if (request->wait_ms > 0 && request->admitted) {
         await_end(request, job->spec.id);
         http_expire_at(request, request->started_ns + request->wait_ms * NS_PER_MS);
     }
-    await_submit(request, job, request->refusal);
+    await_submit(request, job, refusal);
     return SUSPENDED;
 }
 
-/* The dispatcher has said when the job would start. */
+/* The dispatcher has said whether it starts in time. */
 static enum answer start_known(struct request *request)
 {
     if (request->errand_wake.open)
         return SUSPENDED;
-    return request->errand.err != ERR_OK ? problem_plain(request, request->errand.err) : hand_in(request);
+    enum err err = request->errand.err;
+    if (err == ERR_NO_MEMORY)
+        return problem_plain(request, err);
+    request->admission = request->start->admission;
+    return hand_in(request, err);
 }
 
 static enum answer submit(struct request *request, struct job *job, int64_t start_within_ms)
 {
     request->job = job;
-    request->start_within_ms = start_within_ms;
     if (start_within_ms < 0)
-        return hand_in(request);
+        return hand_in(request, front_admit(request->front, &job->spec, &request->admission));
     request->start = request_new(request, sizeof *request->start);
     if (request->start == NULL)
         return problem_plain(request, ERR_NO_MEMORY);
-    *request->start = (struct look){.kind = LOOK_START, .spec = &job->spec};
+    *request->start = (struct look){.kind = LOOK_START, .spec = &job->spec, .within_ms = start_within_ms};
     request->then = start_known;
     await_look(request, job->spec.id, request->start);
     return SUSPENDED;

@@ -134,8 +134,7 @@ struct request {
     enum err refusal;           /* the job was not admitted, but may be a replay all the same */
     struct admission admission; /* with that refusal, … */
     struct look *start;         /* … or if it would be too late; in the request's space */
-    int64_t start_within_ms;
-    bool admitted; /* a place is reserved that the job may not come to take */
+    bool admitted;              /* a place is reserved that the job may not come to take */
     int64_t wait_ms;
     int64_t deadline_ns;
     size_t deadline_at; /* place among the loop's deadlines, from 1; 0: none */

@@ -96,10 +96,12 @@ struct setting {
 /* ERRAND_LOOK. Lent to the server until notify; what it fills is owned by the caller. */
 struct look {
     enum look_kind { LOOK_WHY, LOOK_START, LOOK_QUEUES, LOOK_TASKS, LOOK_SCHEDULES } kind;
-    struct why why; /* LOOK_WHY, of errand.id, whose lane and seq are filled in by the caller from the
-                       stored job; LOOK_START: of a job that were submitted now */
-    const struct job_spec *spec; /* LOOK_START: of that job, with its lane; borrowed */
-    struct lane_view *views;     /* LOOK_QUEUES, LOOK_TASKS: [count], by name; free() it */
+    struct why why; /* LOOK_WHY: of errand.id, whose lane and seq are filled in by the caller from the stored
+                       job; LOOK_START: of the job to be submitted */
+    const struct job_spec *spec; /* LOOK_START: that job's, with its lane; borrowed */
+    int64_t within_ms;          /* LOOK_START: OK if it starts within so long; with a place, as front_admit */
+    struct admission admission; /* LOOK_START */
+    struct lane_view *views;    /* LOOK_QUEUES, LOOK_TASKS: [count], by name; free() it */
     size_t count;
     bool paused, draining; /* the whole */
     /* LOOK_SCHEDULES: asked for is the one of that name, if `one`; else those behind it in order, "" for the
@@ -135,7 +137,7 @@ struct errand {
      *         STORE_FULL, STORE_FAILED.
      * SET: OK (recorded and in force: what was forbidden does not start any more), INVALID_FIELD (`alone`),
      *         STORE_FULL, STORE_FAILED.
-     * LOOK: OK, UNKNOWN_JOB, NO_MEMORY.
+     * LOOK: OK, NO_MEMORY; START: OK, TOO_LATE, QUEUE_CLOSED, QUEUE_FULL.
      * BULK: OK (what its lines say), of an atomic one the error of the line `failed`; STORE_FULL,
      *         STORE_FAILED, DRAINING.
      * SCHEDULE: OK (recorded, in force), UNKNOWN_SCHEDULE, CONFLICT, STORE_FULL, STORE_FAILED; TRIGGER also

@@ -360,7 +360,7 @@ int64_t timetable_wakes_ms(const struct schedule *schedule);
 /* forecast.c */
 /* What holds up the job of that lane with the seq in `why` (NO_SEQ: one that is submitted now), and when it
  * would start. slot: its slot, or HOT_NONE. */
-void forecast(const struct dispatcher *dispatcher, const struct lane *lane, uint32_t slot, struct why *why);
+void forecast(struct dispatcher *dispatcher, const struct lane *lane, uint32_t slot, struct why *why);
 
 /* look.c */
 void look_asked(struct dispatcher *dispatcher, struct work *work);

@@ -22,7 +22,7 @@ struct crowd {
 };
 
 struct outlook {
-    const struct dispatcher *dispatcher;
+    struct dispatcher *dispatcher;
     const struct lane *lane;
     int64_t seq;
     uint32_t slot; /* of the job, if it is out itself: published, and not begun; else HOT_NONE */
@@ -242,6 +242,22 @@ static void look_at_lanes(struct outlook *outlook, void (*look)(struct outlook *
             look(outlook, lane);
 }
 
+/* Accepted before a job that is submitted now, and not in line yet. How urgent they are, and of which task,
+ * is not known: they are taken to be like this one. */
+static void look_at_incoming(struct outlook *outlook)
+{
+    const struct lane *mine = outlook->lane;
+    struct lineup *lineup = &outlook->dispatcher->lineup;
+    for (struct queue *queue = lineup_first_queue(lineup); queue; queue = lineup_next_queue(queue)) {
+        int64_t jobs = atomic_load_explicit(&queue->incoming, memory_order_relaxed);
+        if (jobs <= 0 || queue->pool != mine->queue->pool)
+            continue;
+        add_before(&outlook->at[AT_WORKERS], mine, jobs);
+        if (queue == mine->queue)
+            add_before(&outlook->at[AT_QUEUE], mine, jobs);
+    }
+}
+
 /* --- the slowest place --- */
 
 static uint32_t live_workers(const struct segment *segment, uint32_t pool)
@@ -355,7 +371,7 @@ static void say_reasons(const struct outlook *outlook, uint32_t live, struct why
     text_copy(why->pool, sizeof why->pool, pool, strlen(pool));
 }
 
-void forecast(const struct dispatcher *dispatcher, const struct lane *lane, uint32_t slot, struct why *why)
+void forecast(struct dispatcher *dispatcher, const struct lane *lane, uint32_t slot, struct why *why)
 {
     struct outlook outlook = {
         .dispatcher = dispatcher, .lane = lane, .seq = why->seq, .slot = HOT_NONE, .exact = true};
@@ -365,6 +381,8 @@ void forecast(const struct dispatcher *dispatcher, const struct lane *lane, uint
     look_at_live(&outlook);
     look_at_lanes(&outlook, look_at_lane);
     look_at_lanes(&outlook, look_at_other);
+    if (why->seq == NO_SEQ)
+        look_at_incoming(&outlook);
     say_reasons(&outlook, live, why);
     estimate(&outlook, live, why);
 }

@@ -15,15 +15,24 @@ static void look_why(struct dispatcher *dispatcher, struct id id, struct why *wh
         forecast(dispatcher, lane, hot_find(dispatcher->hot, id), why);
 }
 
-/* Of a job that does not wait yet: its lane may be there for this look alone. */
-static void look_start(struct dispatcher *dispatcher, const struct job_spec *spec, struct why *why)
+/* Of a job that does not wait yet: its lane may be there for this look alone. One after the other, so that
+ * each counts those that were admitted before it. */
+static enum err look_start(struct dispatcher *dispatcher, struct look *look)
 {
     struct lineup *lineup = &dispatcher->lineup;
-    struct lane *lane = lineup_lane(lineup, spec);
+    struct lane *lane = lineup_lane(lineup, look->spec);
+    struct queue *queue = lane->queue;
+    struct why *why = &look->why;
     why->seq = NO_SEQ;
     forecast(dispatcher, lane, HOT_NONE, why);
     if (lane_head(lane) == NO_SEQ)
         lineup_place(lineup, lane);
+    enum err err = lineup_reserve(lineup, queue, &look->admission);
+    bool in_time = why->estimate_seconds >= 0 && why->estimate_seconds * 1000 <= (double)look->within_ms;
+    if (err != ERR_OK || in_time)
+        return err;
+    lineup_unreserve(queue);
+    return ERR_TOO_LATE;
 }
 
 /* --- queues and tasks --- */
@@ -156,7 +165,7 @@ void look_asked(struct dispatcher *dispatcher, struct work *work)
         look_why(dispatcher, work->id, &look->why);
         break;
     case LOOK_START:
-        look_start(dispatcher, look->spec, &look->why);
+        err = look_start(dispatcher, look);
         break;
     case LOOK_QUEUES:
         err = look_queues(dispatcher, look);

@@ -15,14 +15,30 @@ static void measured(int64_t seconds)
     lineup_task(&dispatcher.lineup, "echo")->run_ns = seconds * NS_PER_SEC;
 }
 
-static struct why start_of(const char *queue, const char *key, uint8_t priority)
+/* Takes the place that it gets, if it does. */
+static enum err ask_start(const char *queue, const char *key, uint8_t priority, int64_t within_ms,
+                          struct why *why)
 {
     JOB_AUTO job = job_in(queue, key);
+    struct look look = {.kind = LOOK_START, .spec = &job->spec, .within_ms = within_ms};
+    struct asked asked = {.errand = {.kind = ERRAND_LOOK, .look = &look}};
     job->spec.priority = priority;
     job->spec.lane = job_lane(&job->spec);
-    struct look look = {.spec = &job->spec};
-    look_at(&look, LOOK_START);
-    return look.why;
+    send_errand(&asked, WORK_LOOK, (struct id){0});
+    enum err err = answer_of(&asked);
+    *why = look.why;
+    return err;
+}
+
+static struct why start_of(const char *queue, const char *key, uint8_t priority)
+{
+    struct why why;
+    atomic_store(&lineup_queue(&dispatcher.lineup, queue)->incoming, 0); /* fixtures submit without a place */
+    enum err err = ask_start(queue, key, priority, 5000, &why);
+    ck_assert_int_eq(err, why.estimate_seconds >= 0 && why.estimate_seconds <= 5 ? ERR_OK : ERR_TOO_LATE);
+    if (err == ERR_OK)
+        lineup_unreserve(lineup_queue(&dispatcher.lineup, queue));
+    return why;
 }
 
 static struct why start_in(const char *queue)
@@ -155,6 +171,32 @@ START_TEST(a_pool_that_may_grow_has_a_worker_soon)
     config.pool_count = 0;
     succeed(0, ticket);
     assert_nothing_left();
+}
+END_TEST
+
+START_TEST(one_worker_is_promised_once)
+{
+    struct why why;
+    workers_up(1);
+    ok(ask_start("one", "", 5, 1000, &why));
+    ck_assert_int_eq(ask_start("one", "", 5, 1000, &why), ERR_TOO_LATE);
+    ck_assert_int_eq(ask_start("other", "", 5, 1000, &why), ERR_TOO_LATE);
+    ck_assert(why.slowest == REASON_BEHIND && why.before == 1 && why.running == 0);
+    lineup_unreserve(lineup_queue(&dispatcher.lineup, "one"));
+    ok(ask_start("other", "", 5, 1000, &why));
+}
+END_TEST
+
+START_TEST(a_queue_that_takes_no_job_says_so_before_it_is_too_late)
+{
+    struct why why;
+    set(SETTING_QUEUE, "one", LIMIT_MAX_DEPTH, 1);
+    workers_up(2);
+    ok(ask_start("one", "", 5, 1000, &why));
+    ck_assert_int_eq(ask_start("one", "", 5, 1000, &why), ERR_QUEUE_FULL);
+    set(SETTING_QUEUE, "one", LIMIT_DRAINING, 1);
+    ck_assert_int_eq(ask_start("one", "", 5, 1000, &why), ERR_QUEUE_CLOSED);
+    ck_assert_int_eq(atomic_load(&lineup_queue(&dispatcher.lineup, "one")->incoming), 1);
 }
 END_TEST
 
@@ -314,6 +356,8 @@ int main(void)
     tcase_add_test(workers, what_is_more_urgent_goes_before);
     tcase_add_test(workers, of_another_queue_no_more_than_its_share_goes_before);
     tcase_add_test(workers, a_pool_that_may_grow_has_a_worker_soon);
+    tcase_add_test(workers, one_worker_is_promised_once);
+    tcase_add_test(workers, a_queue_that_takes_no_job_says_so_before_it_is_too_late);
     tcase_add_test(limits, nobody_knows_when_a_pause_ends);
     tcase_add_test(limits, a_rate_counts_what_has_started_and_what_waits);
     tcase_add_test(limits, a_concurrency_waits_for_an_end_in_the_queue);

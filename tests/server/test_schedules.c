@@ -392,6 +392,42 @@ START_TEST(a_job_names_its_schedule_behind_its_other_extras)
 }
 END_TEST
 
+static void assert_after(struct job *job, const struct id *ids, size_t count)
+{
+    struct id found[AFTER_MAX];
+    struct json_span value;
+    ck_assert_int_eq(schedule_mark_after(job, ids, count), ERR_OK);
+    ck_assert_uint_eq(extras_after(job->extras, found), count);
+    for (size_t i = 0; i < count; i++)
+        ck_assert(id_equal(found[i], ids[i]));
+    ck_assert(extras_find(job->extras, EXTRA_AFTER, &value) == (count > 0));
+    ck_assert(extras_find(job->extras, EXTRA_SCHEDULE, &value));
+}
+
+/* A commit that was rolled back is tried again, and may find that others have not ended. */
+START_TEST(what_a_job_waits_for_takes_the_place_of_what_it_waited_for)
+{
+    static const char META[] = "{\"meta\":1,\"schedule\":\"nightly\"}";
+    const struct id ids[] = {id_new(), id_new()};
+    for (int with_meta = 0; with_meta < 2; with_meta++) {
+        JOB_AUTO job = job_new();
+        if (with_meta == 1) {
+            job->owned[3] = strdup("{\"meta\":1}");
+            job->extras = (struct text){job->owned[3], strlen("{\"meta\":1}")};
+        }
+        ck_assert_int_eq(schedule_mark(job, "nightly"), ERR_OK);
+        assert_after(job, ids, 0);
+        assert_after(job, ids, 2);
+        assert_after(job, ids + 1, 1);
+        assert_after(job, ids, 0);
+        if (with_meta == 1) {
+            ck_assert_uint_eq(job->extras.bytes, strlen(META));
+            ck_assert_mem_eq(job->extras.at, META, job->extras.bytes);
+        }
+    }
+}
+END_TEST
+
 START_TEST(they_stand_in_order_of_their_names)
 {
     struct schedules schedules = {0};
@@ -424,6 +460,7 @@ int main(void)
     tcase_add_test(tests, what_is_no_row_is_refused);
     tcase_add_test(tests, they_stand_in_order_of_their_names);
     tcase_add_test(tests, a_job_names_its_schedule_behind_its_other_extras);
+    tcase_add_test(tests, what_a_job_waits_for_takes_the_place_of_what_it_waited_for);
     tcase_add_test(tests, leap_days_come_every_four_years);
     tcase_add_test(tests, a_year_ends);
     tcase_add_test(tests, a_time_that_is_jumped_over_fires_at_the_jump);

@@ -141,25 +141,6 @@ def assert_apart(runs):
         assert start >= end, runs
 
 
-def test_a_job_that_waits_for_the_one_before_it_says_so(client):
-    put(client, "waits", SECOND, {"task": "sleep", "args": {"seconds": 8}}, overlap="queue")
-    until(lambda: schedule(client, "waits")["made"] >= 2, 10)
-    verb(client, "waits", "pause")
-    first, second = jobs_of(client, "waits")[:2]
-    until(lambda: client.job(first["id"])["state"] == "running", 10)
-    said = client.get(f"/v1/jobs/{second['id']}/why").json()
-    assert said["reason"] == {"code": "blocked", "sentence": f"it waits for the job {first['id']}, the one before it of the "
-                                                             "schedule waits, which is running"}
-    assert said["waits_for"] == {"items": [{"id": first["id"], "task": "sleep", "state": "running"}], "others": 0}
-    job = client.job(second["id"])
-    assert (job["after"], job["after_policy"], job["schedule"]) == ([first["id"]], "run", "waits")
-    assert client.post(f"/v1/jobs/{second['id']}/cancel").status_code == 200
-    assert client.post(f"/v1/jobs/{second['id']}/retry").json()["state"] == "blocked", "it waits again"
-    remove(client, "waits")
-    for job in jobs_of(client, "waits"):
-        client.post(f"/v1/jobs/{job['id']}/cancel")
-
-
 def test_a_time_is_skipped_while_the_last_job_runs(client):
     put(client, "skipping", SECOND, {"task": "sleep", "args": {"seconds": 1.6}})
     until(lambda: schedule(client, "skipping")["made"] >= 3, 20)

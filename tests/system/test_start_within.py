@@ -1,6 +1,7 @@
 """Whether a job is accepted: start_within by what the dispatcher knows, max_depth by all that wait, drains; and how it is said."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -59,6 +60,16 @@ def test_busy_workers_are_waited_for_as_long_as_their_jobs_ran_so_far(start_serv
     said = why(client, answer.json()["id"])
     assert said["state"] != "queued" or 0 <= said["estimate_seconds"] <= 4
     assert client.wait(answer.json()["id"])["state"] == "succeeded"
+
+
+def test_of_many_at_once_only_as_many_are_accepted_as_workers_are_free(start_server):
+    client = start_server(workers_count=2, jobs_kill_after="500ms").client
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda n: ask(client, 0.5, f"rush-{n % 3}", "sleep", args={"seconds": 30}), range(12)))
+    ids = [answer.json()["id"] for answer in answers if answer.status_code == 202]
+    assert len(ids) == 2 and all(code(one, 429) == "cannot_start_in_time" for one in answers if one.status_code != 202)
+    until(lambda: all(client.job(one)["state"] == "running" for one in ids), 10)
+    free(client, ids)
 
 
 @pytest.mark.parametrize("path, queue, words", [

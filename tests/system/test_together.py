@@ -4,6 +4,7 @@ import pytest
 
 from processes import kill, until
 from test_jobs import busy, free
+from test_schedules import SECOND, jobs_of, put, remove, schedule, verb
 from test_scheduling import why
 
 SERVER = {"workers_count": 2, "jobs_kill_after": "500ms"}
@@ -189,6 +190,24 @@ def test_why_names_what_it_waits_for(client, held):
     assert client.post(f"/v1/jobs/{second}/cancel").status_code == 200
     assert client.wait(child)["state"] == "cancelled"
     assert why(client, child)["waits_for"] is None
+
+
+def test_a_job_of_a_schedule_names_the_one_before_it(client):
+    put(client, "waits", SECOND, {"task": "sleep", "args": {"seconds": 8}}, overlap="queue")
+    until(lambda: schedule(client, "waits")["made"] >= 2, 10)
+    verb(client, "waits", "pause")
+    first, second = jobs_of(client, "waits")[:2]
+    until(lambda: client.job(first["id"])["state"] == "running", 10)
+    said = why(client, second["id"])
+    assert said["reason"] == {"code": "blocked", "sentence": f"it waits for the job {first['id']}, the one before it of the "
+                                                             "schedule waits, which is running"}
+    assert said["waits_for"] == {"items": [{"id": first["id"], "task": "sleep", "state": "running"}], "others": 0}
+    job = client.job(second["id"])
+    assert (job["after"], job["after_policy"], job["schedule"]) == ([first["id"]], "run", "waits")
+    assert client.post(f"/v1/jobs/{second['id']}/cancel").status_code == 200
+    assert client.post(f"/v1/jobs/{second['id']}/retry").json()["state"] == "blocked", "it waits again"
+    remove(client, "waits")
+    free(client, [job["id"] for job in client.all_jobs(tag="waits")])
 
 
 def test_why_lists_twenty_and_counts_the_others(client, held):
