@@ -229,7 +229,11 @@ def test_a_retry_that_was_answered_survives_a_kill_of_everything(start_server):
 
 def test_every_get_route_answers_head_with_the_same_head(client):
     job = client.submit("echo", {"n": 1}, wait=10)["id"]
-    names = {"{id}": job, "{task}": "echo", "{queue}": "default"}
+    batch = client.post("/v1/jobs/bulk?batch=true", data='{"task":"echo"}',
+                        headers={"Content-Type": "application/x-ndjson"}).json()["batch"]
+    assert client.put("/v1/schedules/yearly", {"cron": "@yearly", "job": {"task": "echo"}}).status_code == 201
+    names = {"/batches/{id}": f"/batches/{batch}", "{id}": job, "{task}": "echo", "{queue}": "default",
+             "{schedule}": "yearly"}
     paths = [line.split()[1] for line in run_forkpool("routes").stdout.splitlines() if line.startswith("GET ")]
     assert len(paths) > 15
     for path in paths:
