@@ -115,7 +115,9 @@ static inline void rig_up(void)
                                     &front->waiters,
                                     front->metrics,
                                     &front->committer,
-                                    rig.setup.supervisor_wake_fd};
+                                    rig.setup.supervisor_wake_fd,
+                                    {0},
+                                    NULL};
     rig_ok(dispatcher_init(&front->dispatcher, &with), "a dispatcher");
     rig_ok(recovery_take_over(&front->dispatcher), "recovery");
     refresh_catalogue(front);

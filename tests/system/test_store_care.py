@@ -169,7 +169,7 @@ def test_room_that_deletes_make_inside_the_file_is_room(on_disk, disk):
         store.execute("PRAGMA secure_delete = OFF")
         store.execute("DELETE FROM jobs")
     store.close()
-    until(lambda: not refused(server), 10)  # the server may have met this connection's lock, and waits 5 s for one
+    until(lambda: not refused(server), 20)  # the server may have met this connection's lock, and waits 5 s for one
     assert ballast(server).st_size == 0
     assert server.client.submit("echo", 1, wait=10)["result"] == 1
     again, _ = submit_until_full(server)
