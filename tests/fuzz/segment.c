@@ -295,7 +295,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
                                      &rig.front.waiters,
                                      rig.front.metrics,
                                      &committer,
-                                     rig.setup.supervisor_wake_fd};
+                                     rig.setup.supervisor_wake_fd,
+                                     {0},
+                                     NULL};
     rig_ok(dispatcher_init(&dispatcher, &setup), "a dispatcher");
     if (setjmp(corrupt) == 0)
         live(&input);

@@ -152,7 +152,7 @@ START_TEST(an_expired_job_counts_no_more)
     struct job *job = new_job(PRIORITY_DEFAULT, DURABILITY_PROCESS);
     job->spec.scheduled_ms = job->spec.run_at_ms = clock_real_ms() + 3600000;
     job->state = JOB_SCHEDULED;
-    job->spec.expires_ms = clock_real_ms() + 300;
+    job->spec.expires_ms = clock_real_ms() + 2000;
     ok(submit_job(job, &id));
     ck_assert_int_eq(depth(), 1);
     TURN_UNTIL(expired(id));

@@ -179,11 +179,11 @@ def test_memory_jobs_survive_every_death_but_that_of_everything(server):
 
 
 def test_a_cancel_of_a_running_job_outlives_a_kill_of_everything(server):
-    add_script(Path(server.config["tasks_dir"]), "deaf", "#!/bin/sh\ntrap '' TERM\nexec sleep 30\n")
+    add_script(Path(server.config["tasks_dir"]), "deaf", "#!/bin/sh\ntrap '' TERM\necho '{\"progress\":0.5}' >&3\nexec sleep 30\n")
     server.start()
     deaf, other = (server.client.submit("deaf", {}, kill_after=20) for _ in range(2))
     for job in (deaf, other):
-        server.worker_of(job["id"])
+        until(lambda job=job: server.client.job(job["id"])["progress"], 10, "it is deaf")
     assert server.client.post(f"/v1/jobs/{deaf['id']}/cancel").status_code == 202
     server.kill_everything()
     server.start()

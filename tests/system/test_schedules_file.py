@@ -64,6 +64,7 @@ def test_a_mistake_in_the_job_of_the_file_shows_before_it_is_due(start_server, t
     path = tmp_path / "forkpool.yaml"
     path.write_text(FILE.format(cron="0 3 29 2 *", task="ecko"))
     server = start_server(config=path, workers_count=1)
+    until(lambda: server.client.get("/v1/schedules/filed").status_code == 200, 5)  # it is kept before it is in force
     said = until(lambda: schedule(server.client, "filed")["last_error"], 20)
     assert 'did you mean "echo"' in said["message"]
     assert server.events("schedule.fail")[0]["schedule"] == "filed"
