@@ -11,6 +11,7 @@ import time
 from server import Server
 
 TIMES = 200  # of each request
+DRAIN_S, SOME = 2, 200000  # jobs that are there when draining is measured without the backlog
 FILL = """
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
@@ -56,6 +57,15 @@ def measure(server, known):
     }
 
 
+def drained(server):
+    """Jobs of the backlog that run in a second while its queue is resumed."""
+    before, began = waiting(server), time.perf_counter()
+    server.post("/v1/queues/backlog/resume")
+    time.sleep(DRAIN_S)
+    server.post("/v1/queues/backlog/pause")
+    return (before - waiting(server)) / (time.perf_counter() - began)
+
+
 def main():
     wanted = int(sys.argv[1])
     with tempfile.TemporaryDirectory() as folder:
@@ -63,10 +73,13 @@ def main():
         server.start()
         server.post("/v1/queues/backlog/pause")
         empty, empty_mb = measure(server, None), server.memory_mb()
+        fill(server, {"task": "echo", "queue": "backlog", "args": {"user": 123456}}, SOME)
+        some_rate = drained(server)
         last = server.post("/v1/jobs", {"task": "echo", "queue": "backlog"}).json()["id"]
         fill(server, {"task": "echo", "queue": "backlog", "args": {"user": 123456}}, wanted // 2)
         fill(server, {"task": "echo", "queue": "backlog", "delay": 900000}, wanted)
         full, full_mb, wait = measure(server, last), server.memory_mb(), waiting(server)
+        rate = drained(server)
         server.stop(signal.SIGKILL)
         time.sleep(0.5)
         ready = server.start()
@@ -74,6 +87,8 @@ def main():
         print("| ms | empty | with them | × |\n|---|---:|---:|---:|")
         for name, value in empty.items():
             print(f"| {name} | {value:.2f} | {full[name]:.2f} | {full[name] / value:.2f} |")
+        print(f"\nJobs run a second once the queue is resumed: {some_rate:,.0f} with {SOME:,} waiting, {rate:,.0f} with all of them: "
+              f"{rate / some_rate:.2f} ×.")
         print(f"\nMemory of all processes (Pss): {empty_mb:.1f} → {full_mb:.1f} MB. Ready after kill -9: {ready:.2f} s.")
         server.stop()
 
