@@ -187,8 +187,10 @@ static struct {
 static void on_signal(int number)
 {
     (void)number;
-    if (race.in_finish && phase() == RUN_KILLED) /* a late signal for an earlier run may come too */
-        siglongjmp(race.out, 1);
+    if (!race.in_finish || phase() != RUN_KILLED) /* a late signal for an earlier run may come too */
+        return;
+    race.in_finish = 0; /* the jump lets the next signal in before it has left this stack */
+    siglongjmp(race.out, 1);
 }
 
 static bool cause_fits(enum stop_cause cause, uint64_t run)
