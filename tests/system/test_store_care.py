@@ -161,7 +161,7 @@ def test_room_that_deletes_make_inside_the_file_is_room(on_disk, disk):
     server = on_disk.start(store_ballast="8MiB")
     stored, _ = submit_until_full(server)
     jam(server, disk)
-    disk.remount("size=72m")  # some for the log, too little for the ballast
+    disk.remount("size=71m")  # some for the log, too little for the ballast
     for job in stored:
         assert server.client.wait(job)["state"] == "succeeded"
     assert refused(server)
