@@ -75,7 +75,7 @@ struct segment_header {
     _Alignas(CACHE_LINE) _Atomic uint32_t seats[POOLS_MAX];
 
     /* Written by the front. */
-    _Alignas(CACHE_LINE) _Atomic int64_t front_beat_ns; /* monotonic; each second */
+    _Alignas(CACHE_LINE) _Atomic int64_t front_beat_ns; /* monotonic; once a turn */
     _Atomic uint32_t
         slots_touched;      /* slots from this number on have never been used: their pages need not exist */
     _Atomic uint32_t ready; /* 1: recovery is done */

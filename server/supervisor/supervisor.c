@@ -243,7 +243,7 @@ static void read_signals(struct supervisor *supervisor)
     }
 }
 
-/* The front beats each second; silent for long, it is stuck. */
+/* The front beats once a turn; silent for long, it is stuck. */
 static void watch_front(struct supervisor *supervisor)
 {
     if (supervisor->front == 0) {

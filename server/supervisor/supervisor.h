@@ -130,7 +130,8 @@ void stops_drain(struct supervisor *supervisor, uint32_t number);
 void stops_kill(struct supervisor *supervisor, uint32_t number, bool force);
 
 /* reload.c */
-/* The file again, for what may change while running: tasks, queues, schedules, tokens and the log level. */
+/* The file again, for what may change while running: tasks, queues, schedules, tokens, times of retention
+ * and the log level. */
 void reload_config(struct supervisor *supervisor);
 void reload_publish_access(struct supervisor *supervisor);
 
