@@ -14,7 +14,8 @@
 enum {
     BULK_LINES_MAX = 10000,
     BULK_KEY_MAX = 120, /* characters of its Idempotency-Key: "#" and a line's number are added */
-    BULK_FAULTS_MAX = 16
+    BULK_FAULTS_MAX = 16,
+    BULK_LOOKS_MAX = 256 /* lines whose refusal is explained by a look at the other job */
 };
 
 struct bulk_request {
@@ -37,6 +38,7 @@ struct bulk_request {
     struct bulk bulk;      /* lines are owned: one for each entry */
     int64_t retry_after_s; /* of those that were not admitted; 0: none */
     size_t not_admitted;   /* how many */
+    size_t looks;          /* at other jobs so far */
     bool never;            /* they are more for one queue than it may hold */
 };
 

@@ -44,7 +44,7 @@ static bool any_new(const struct bulk_request *bulk)
 static struct id say_batch(struct bulk_request *bulk)
 {
     struct request *request = bulk->request;
-    struct id batch = {0}, none = {0};
+    struct id batch = {0};
     char text[ID_TEXT_BYTES];
     const struct bulk_entry *first = all_replayed(bulk);
     if (first != NULL) {
@@ -54,7 +54,7 @@ static struct id say_batch(struct bulk_request *bulk)
     } else if (any_new(bulk)) {
         batch = bulk->bulk.batch;
     }
-    if (!id_equal(batch, none)) {
+    if (!id_is_none(batch)) {
         id_format(batch, text);
         reply_header(request, "Location", request_printf(request, "/v1/batches/%s", text));
     }
@@ -72,7 +72,6 @@ void bulk_say_when(struct bulk_request *bulk, enum err err)
 
 enum answer bulk_answer_ids(struct bulk_request *bulk)
 {
-    const struct id none = {0};
     struct id batch = say_batch(bulk);
     struct buf *out = reply_json(bulk->request, 202);
     buf_printf(out, "{\"count\":%zu,\"ids\":[", bulk->count);
@@ -81,7 +80,7 @@ enum answer bulk_answer_ids(struct bulk_request *bulk)
         put_id(out, bulk->entries[i].id);
     }
     PUT(out, "]");
-    if (!id_equal(batch, none)) {
+    if (!id_is_none(batch)) {
         PUT(out, ",\"batch\":");
         put_id(out, batch);
     }

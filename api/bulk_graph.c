@@ -161,10 +161,9 @@ static enum err add_before(struct reading *reading, size_t before)
 
 static void follow(struct bulk_graph *graph, size_t at)
 {
-    const struct id none = {0};
     BUF_AUTO detail = {0};
     graph->follows[at] = true;
-    if (!id_equal(graph->batch, none))
+    if (!id_is_none(graph->batch))
         return;
     buf_put(&detail, "after names @batch, but the query says batch=false");
     fault(graph, at, ERR_INVALID_FIELD, "/after", &detail);

@@ -154,7 +154,6 @@ static void put_extra(struct buf *out, const struct job *job, enum extra extra)
 /* What few jobs have: absent from the others. */
 static void put_together(struct buf *out, const struct job *job)
 {
-    const struct id none = {0};
     struct json_span after;
     put_extra(out, job, EXTRA_UNIQUE);
     put_extra(out, job, EXTRA_AFTER);
@@ -164,7 +163,7 @@ static void put_together(struct buf *out, const struct job *job)
     }
     put_extra(out, job, EXTRA_REF);
     put_extra(out, job, EXTRA_SCHEDULE);
-    if (!id_equal(job->spec.batch, none)) {
+    if (!id_is_none(job->spec.batch)) {
         char batch[ID_TEXT_BYTES];
         id_format(job->spec.batch, batch);
         PUT(out, ",\"batch\":");

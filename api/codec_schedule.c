@@ -364,12 +364,11 @@ static size_t find_times(const struct schedule *schedule, int64_t now_ms, int64_
 
 static void put_progress(struct buf *out, const struct schedule *schedule)
 {
-    static const struct id NONE;
     char id[ID_TEXT_BYTES];
     PUT(out, ",\"last_at\":");
     put_time(out, schedule->last_ms);
     id_format(schedule->last_job, id);
-    if (id_equal(schedule->last_job, NONE))
+    if (id_is_none(schedule->last_job))
         PUT(out, ",\"last_job\":null");
     else
         buf_printf(out, ",\"last_job\":\"%s\"", id);

@@ -130,6 +130,16 @@ const struct lane_view *handler_view(const struct look *look, const char *name)
     return NULL;
 }
 
+bool handler_flag(struct request *request, const char *name, bool otherwise, bool *value)
+{
+    const char *text = request_parameter(request, name);
+    *value = text == NULL ? otherwise : strcmp(text, "true") == 0;
+    if (text == NULL || *value || strcmp(text, "false") == 0)
+        return true;
+    handler_bad_parameter(request, name, "%s is \"%.64s\", but must be true or false", name, text);
+    return false;
+}
+
 void handler_location(struct request *request, struct id id)
 {
     static const char PREFIX[] = "/v1/jobs/";

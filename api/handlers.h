@@ -93,6 +93,9 @@ bool handler_int(struct request *request, const char *name, int64_t least, int64
 enum answer handler_bad_parameter(struct request *request, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* A query parameter that is true or false; `otherwise` if it is not there. False: the reply says why not. */
+bool handler_flag(struct request *request, const char *name, bool otherwise, bool *value);
+
 /* Adds Location: /v1/jobs/ID. */
 void handler_location(struct request *request, struct id id);
 

@@ -66,21 +66,11 @@ enum answer act_on_jobs(struct request *request)
 /* ---------------------------------------------------------------------------------------------------------
  * purge */
 
-static bool take_confirm(struct request *request, bool *confirm)
-{
-    const char *text = request_parameter(request, "confirm");
-    *confirm = text != NULL && strcmp(text, "true") == 0;
-    if (text == NULL || *confirm || strcmp(text, "false") == 0)
-        return true;
-    handler_bad_parameter(request, "confirm", "confirm is \"%.64s\", but must be true or false", text);
-    return false;
-}
-
 static enum answer purge(struct request *request)
 {
     struct action action = {
         .wanted = REQUEST_CANCEL, .by_filter = true, .filter = filter_all(), .waiting = true};
-    if (!handler_queue_known(request) || !take_confirm(request, &action.confirm))
+    if (!handler_queue_known(request) || !handler_flag(request, "confirm", false, &action.confirm))
         return ANSWERED;
     text_copy(action.filter.stored.queue, NAME_BYTES, request->capture, strlen(request->capture));
     if (!action.confirm)

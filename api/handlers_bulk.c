@@ -12,16 +12,6 @@
 /* -----------------------------------------------------------------------------------------------------
  * the request without its body */
 
-static bool take_flag(struct request *request, const char *name, bool otherwise, bool *value)
-{
-    const char *text = request_parameter(request, name);
-    *value = text == NULL ? otherwise : strcmp(text, "true") == 0;
-    if (text == NULL || *value || strcmp(text, "false") == 0)
-        return true;
-    handler_bad_parameter(request, name, "%s is \"%.64s\", but must be true or false", name, text);
-    return false;
-}
-
 static bool take_key(struct request *request, const char **key)
 {
     const char *text = *key = request->headers[HEADER_IDEMPOTENCY_KEY];
@@ -195,7 +185,7 @@ static enum answer refuse_whole(struct bulk_request *bulk)
 
 static const struct bulk_entry *entry_of(const struct bulk_request *bulk, struct id id)
 {
-    for (size_t i = 0; i < bulk->count; i++) {
+    for (size_t i = 0; i < bulk->count && bulk->looks < BULK_LOOKS_MAX; i++) {
         if (bulk->entries[i].job != NULL && id_equal(bulk->entries[i].job->spec.id, id))
             return &bulk->entries[i];
     }
@@ -207,7 +197,7 @@ static void not_accepted(struct bulk_request *bulk, const struct bulk_entry *ent
 {
     struct request *request = bulk->request;
     bool read = (line->err == ERR_DUPLICATE_JOB || line->err == ERR_UNKNOWN_DEPENDENCY) &&
-                await_read(request, line->original) == ERR_OK;
+                bulk->looks < BULK_LOOKS_MAX && await_read(request, line->original) == ERR_OK;
     const struct job *other = read ? request->job : NULL;
     if (entry->otherwise != ERR_OK && line->err == entry->otherwise)
         problem_set(problem, line->err, "%s", entry->detail != NULL ? entry->detail : err_title(line->err));
@@ -262,8 +252,10 @@ static void take_answers(struct bulk_request *bulk)
         entry->id = other ? line->original : entry->job->spec.id;
         if (line->err != ERR_OK || other)
             give_back_place(bulk, entry);
-        if (line->err != ERR_OK)
+        if (line->err != ERR_OK) {
             refused_by_server(bulk, i, line);
+            bulk->looks++;
+        }
     }
 }
 
@@ -367,8 +359,8 @@ enum answer submit_bulk(struct request *request)
     bulk->request = request;
     bulk->lines.most = (size_t)front_config(request->front)->http_max_body;
     bulk->batch_said = request_parameter(request, "batch") != NULL;
-    if (!take_flag(request, "atomic", true, &bulk->atomic) ||
-        !take_flag(request, "batch", false, &bulk->batch) || !take_key(request, &bulk->key))
+    if (!handler_flag(request, "atomic", true, &bulk->atomic) ||
+        !handler_flag(request, "batch", false, &bulk->batch) || !take_key(request, &bulk->key))
         return ANSWERED;
     if (front_draining(request->front))
         return problem_plain(request, ERR_DRAINING);

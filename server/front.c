@@ -476,6 +476,7 @@ static void finish(struct front *front)
     stop_http(front);
     committer_stop(&front->committer);
     checkpointer_stop(&front->checkpointer);
+    meters_close(&front->meters);
     CRASH_POINT(FRONT_DRAINED);
     store_close(front->store);
     CRASH_POINT(STORE_CLOSED);

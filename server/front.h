@@ -115,7 +115,6 @@ struct look {
 
 /* One request's business with the server. Owned by the HTTP side; lent to the server until notify. */
 struct errand {
-    struct inbox_node node; /* the server's */
     enum errand_kind kind;
     struct id id;    /* SUBMIT: the job's id; else: which */
     struct job *job; /* SUBMIT: a reference is held by the errand's owner; the server takes its own */

@@ -64,10 +64,11 @@ struct work {
     bool answered;            /* it has been to the store, err is its answer */
     struct retain *retain;    /* RETAIN: borrowed until its `done` */
     enum store_ending ending; /* CANCEL: what is asked of the store, and why */
-    struct job *job;          /* SUBMIT, LAND, and RETRY from the store: a reference */
-    struct work *parked;      /* CANCEL, RETRY, FORGET: the next one waiting for the same slot */
+    struct job *job;     /* SUBMIT, LAND, REPLACE, FIRE; and what CANCEL, PATCH, RETRY got from the store: a
+                            reference */
+    struct work *parked; /* the next one that waits for the same: a slot, a load, its turn (SET, SCHEDULE) */
 
-    struct work *way; /* PATCH, RETRY: the next one that the committer has */
+    struct work *way; /* PATCH, RETRY, REPLACE: the next one that the committer has */
 
     uint32_t slot; /* LAND */
     bool keep_attempt;

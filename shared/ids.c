@@ -137,6 +137,12 @@ bool id_equal(struct id a, struct id b)
     return memcmp(a.bytes, b.bytes, sizeof a.bytes) == 0;
 }
 
+bool id_is_none(struct id id)
+{
+    static const struct id none;
+    return id_equal(id, none);
+}
+
 struct id id_fingerprint(const void *data, size_t bytes)
 {
     /* Any fixed namespace will do, so long as it is ours and never changes: fingerprints are stored. */

@@ -41,6 +41,7 @@ int64_t id_random(struct id id);
 struct id id_join(int64_t key, int64_t random);
 
 bool id_equal(struct id a, struct id b);
+bool id_is_none(struct id id); /* all zero, which no id is */
 
 /* A 16-byte fingerprint of any bytes (a UUID version 5: SHA-1, 122 bits), to compare requests. */
 struct id id_fingerprint(const void *data, size_t bytes);

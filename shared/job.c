@@ -1,7 +1,10 @@
 #include "job.h"
 
 #include "check.h"
+#include "clock.h"
+#include "err.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -192,6 +195,14 @@ struct attempt attempt_blank(void)
 {
     return (struct attempt){
         .cpu_us = -1, .max_rss_bytes = -1, .progress = -1, .worker = -1, .exit_code = -1, .signal = -1};
+}
+
+void attempt_expire(struct attempt *attempt, int64_t expires_ms)
+{
+    char time[CLOCK_TEXT_BYTES];
+    clock_format(expires_ms, time);
+    snprintf(attempt->error_code, sizeof attempt->error_code, "%s", err_code(ERR_EXPIRED));
+    snprintf(attempt->error_message, sizeof attempt->error_message, "The job was not started by %s", time);
 }
 
 void text_copy(char *to, size_t room, const char *from, size_t bytes)

@@ -269,6 +269,9 @@ int64_t job_lane(const struct job_spec *spec);
 /* An attempt of which nothing is known yet. */
 struct attempt attempt_blank(void);
 
+/* Why a job ended that was not started by then: error code and message. */
+void attempt_expire(struct attempt *attempt, int64_t expires_ms);
+
 /* Copies text cut to `room` bytes with its NUL, never inside a UTF-8 character. */
 void text_copy(char *to, size_t room, const char *from, size_t bytes);
 

@@ -328,8 +328,7 @@ static enum err admit_memory(struct dispatcher *dispatcher, struct work *work)
     return ERR_OK;
 }
 
-/* It counts as waiting now, or does not come to that: the place that was reserved for it is given up. */
-static void arrive(struct dispatcher *dispatcher, const struct job_spec *spec)
+void admit_arrived(struct dispatcher *dispatcher, const struct job_spec *spec)
 {
     lineup_unreserve(lineup_queue(&dispatcher->lineup, spec->queue));
 }
@@ -353,15 +352,21 @@ void admit_put_off_ends(struct dispatcher *dispatcher, const struct job_spec *sp
         lineup_put_off(&dispatcher->lineup, spec->queue, -1);
 }
 
-void admit_new(struct dispatcher *dispatcher, const struct job *job)
+void admit_waiting(struct dispatcher *dispatcher, const struct job *job)
 {
     if (job->state == JOB_QUEUED)
         admit_stored(dispatcher, job);
-    else if (!job_is_terminal(job->state)) {
+    else
         admit_put_off(dispatcher, job);
+}
+
+void admit_new(struct dispatcher *dispatcher, const struct job *job)
+{
+    if (!job_is_terminal(job->state)) {
+        admit_waiting(dispatcher, job);
         fetch_expiry_at(dispatcher, &job->spec);
     }
-    arrive(dispatcher, &job->spec);
+    admit_arrived(dispatcher, &job->spec);
 }
 
 void admit_submitted(struct dispatcher *dispatcher, struct work *work)
@@ -378,7 +383,7 @@ void admit_submitted(struct dispatcher *dispatcher, struct work *work)
     struct errand *errand = work->errand;
     errand->err = ending ? ERR_DRAINING : admit_memory(dispatcher, work);
     if (errand->err == ERR_OK && !errand->replayed) /* else front_unadmit */
-        arrive(dispatcher, &work->job->spec);
+        admit_arrived(dispatcher, &work->job->spec);
     work_free(work);
     errand->notify(errand);
 }

@@ -9,14 +9,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-static void expire_attempt(struct attempt *attempt, int64_t expires_ms)
-{
-    char time[CLOCK_TEXT_BYTES];
-    clock_format(expires_ms, time);
-    snprintf(attempt->error_code, sizeof attempt->error_code, "%s", err_code(ERR_EXPIRED));
-    snprintf(attempt->error_message, sizeof attempt->error_message, "The job was not started by %s", time);
-}
-
 /* A verdict without an attempt: HELD stays HELD until it is committed, so a front that dies here has changed
  * nothing. */
 static void land_unrun(struct dispatcher *dispatcher, uint32_t number, enum job_state state,
@@ -29,7 +21,7 @@ static void land_unrun(struct dispatcher *dispatcher, uint32_t number, enum job_
     job->attempt.outcome = (uint8_t)outcome;
     job->attempt.finished_ms = clock_real_ms();
     if (state == JOB_FAILED)
-        expire_attempt(&job->attempt, job->spec.expires_ms);
+        attempt_expire(&job->attempt, job->spec.expires_ms);
     lineup_wait(dispatcher->cells[number].lane, -1);
     landing_send(dispatcher, number, job, before, state == JOB_FAILED); /* why it failed is kept */
 }

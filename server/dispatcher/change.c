@@ -79,10 +79,7 @@ void change_answered(struct dispatcher *dispatcher, struct work *work)
     change_is_back(dispatcher, work);
     if (work->err == ERR_OK) {
         leave_old_lane(dispatcher, &work->op.patch);
-        if (job->state == JOB_QUEUED)
-            admit_stored(dispatcher, job);
-        else
-            admit_put_off(dispatcher, job);
+        admit_waiting(dispatcher, job);
         admit_put_off_ends(dispatcher, &job->spec, work->op.patch.from);
         if (job->spec.expires_ms > 0 && job->spec.attempt == 0) { /* it may lie before what was looked at */
             fetch_expiry_at(dispatcher, &job->spec);

@@ -135,8 +135,7 @@ static void take_in(struct dispatcher *dispatcher, struct work *work)
         break;
     case WORK_SWEEP:
     case WORK_RETAIN:
-        work_free(work);
-        break;
+        CHECK_NEVER("the committer's own");
     }
 }
 

@@ -154,7 +154,7 @@ struct dispatcher {
     uint32_t loads_running;
     bool stalled; /* a row did not fit: no load before something is released, or STALL_MS have passed */
     int64_t stalled_ns;
-    struct work *deferred; /* cancels of jobs without a slot, while a load or due runs */
+    struct work *deferred; /* CANCELs, PATCHes, REPLACEs of jobs that may be on their way into a slot */
     struct work
         *on_way; /* PATCHes, RETRYs, REPLACEs that the committer has: they may bring a job into a slot */
     struct work *settings; /* that wait for the one that is being kept, oldest first */
@@ -213,6 +213,11 @@ void cells_park(struct dispatcher *dispatcher, uint32_t slot, struct work *work)
 /* admit.c */
 void admit_submitted(struct dispatcher *dispatcher, struct work *work);
 void admit_bulk(struct dispatcher *dispatcher, struct work *work);
+/* The place that was reserved for it (front_admit) is given up: it counts by itself now, or did not come to
+ * that. */
+void admit_arrived(struct dispatcher *dispatcher, const struct job_spec *spec);
+/* A stored job that is not running and has not ended: to a slot or its lane, or among those put off. */
+void admit_waiting(struct dispatcher *dispatcher, const struct job *job);
 /* A stored job that is new: to a slot, to its lane, or nowhere until its time has come. */
 void admit_new(struct dispatcher *dispatcher, const struct job *job);
 /* A stored, queued job that counts as waiting from now on: a slot if nothing of its lane waits in the store
@@ -237,7 +242,7 @@ void admit_adopt(struct dispatcher *dispatcher, uint32_t slot);
 void admit_mark_stored(struct dispatcher *dispatcher, uint32_t slot);
 /* Takes a HELD slot among the ready ones. */
 void admit_ready(struct dispatcher *dispatcher, uint32_t slot);
-/* How many slots stored jobs may have; how many more they could. */
+/* How many slots stored jobs may have. */
 uint32_t admit_hot_most(const struct dispatcher *dispatcher);
 
 /* fetch.c */

@@ -202,10 +202,7 @@ static void take_released(struct dispatcher *dispatcher, const struct job *job)
         cancel_ended_cold(dispatcher, job, JOB_BLOCKED);
         return;
     }
-    if (job->state == JOB_QUEUED)
-        admit_stored(dispatcher, job);
-    else
-        admit_put_off(dispatcher, job);
+    admit_waiting(dispatcher, job);
     admit_put_off_ends(dispatcher, &job->spec, JOB_BLOCKED);
 }
 

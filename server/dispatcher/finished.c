@@ -33,10 +33,7 @@ void finished_answered(struct dispatcher *dispatcher, struct work *work)
         change_is_back(dispatcher, work);
     if (err == ERR_OK && work->kind == WORK_RETRY) {
         LOG(JOB_AGAIN, LOG_ID(work->id), LOG_TEXT("task", work->job->spec.task));
-        if (work->job->state == JOB_QUEUED)
-            admit_stored(dispatcher, work->job);
-        else /* it waits for others again */
-            admit_put_off(dispatcher, work->job);
+        admit_waiting(dispatcher, work->job); /* in line, or for others again */
     } else if (err == ERR_OK) {
         LOG(JOB_FORGET, LOG_ID(work->id));
     }

@@ -10,14 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct id NONE;
-
-/* The place that make_job has reserved, and that admit_new would give up. */
-static void give_back(struct dispatcher *dispatcher, const struct job_spec *spec)
-{
-    lineup_unreserve(lineup_queue(&dispatcher->lineup, spec->queue));
-}
-
 /* The job of a schedule as it is submitted now, with its place in the queue. */
 static enum err make_job(struct dispatcher *dispatcher, const struct schedule *schedule, int64_t due_ms,
                          struct job **job, struct admission *admission, struct buf *why)
@@ -80,7 +72,7 @@ static void set_before(struct fire *fire, const struct schedule *schedule, bool 
 {
     const struct id ids[] = {schedule->last_job, schedule->behind};
     for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++)
-        if (!id_equal(ids[i], NONE))
+        if (!id_is_none(ids[i]))
             fire->before[fire->before_count++] = ids[i];
     fire->wait = schedule->definition.overlap != OVERLAP_SKIP ||
                  (late && schedule->definition.catch_up == CATCH_UP_ALL);
@@ -261,7 +253,7 @@ static void answer_trigger(struct dispatcher *dispatcher, struct work *work)
         arrive(dispatcher, work->job);
     } else {
         work->errand->schedule->job = work->op.submit.original;
-        give_back(dispatcher, &work->job->spec);
+        admit_arrived(dispatcher, &work->job->spec);
     }
     work_answer(work, err);
 }
@@ -303,7 +295,7 @@ void fire_done(struct dispatcher *dispatcher, struct work *work)
                 LOG_TEXT("reason", "its last job has not ended"), LOG_INT("times", 1));
     }
     if (work->job != NULL && !is_inserted(work))
-        give_back(dispatcher, &work->job->spec);
+        admit_arrived(dispatcher, &work->job->spec);
     work_free(work);
     dispatcher->timetable.next_ms = 0;
     timetable_go_on(dispatcher);

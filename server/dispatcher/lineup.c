@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BUCKETS_FIRST = 256, RUN_FIRST_MS = 1 };
+enum { BUCKETS_FIRST = 256 };
 
 /* --- orders --- */
 
@@ -463,7 +463,7 @@ int64_t lineup_take(struct lineup *lineup, struct lane *lane, int64_t now_ns)
     if (key != NULL)
         enter(lineup, key, now_ns);
     lineup_wait(lane, -1);
-    atomic_fetch_add_explicit(&queue->starts, 1, memory_order_relaxed);
+    queue->starts++;
     charge(lineup, queue, queue->run_ns);
     end_offer(lane);
     pass_on(lineup, lane, now_ns);

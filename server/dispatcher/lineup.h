@@ -98,7 +98,7 @@ struct queue {
     _Atomic int64_t max_depth;
     _Atomic int64_t starts_milli; /* per second, times 1000; measured */
     _Atomic bool closed, held;    /* takes no new jobs; paused */
-    _Atomic int64_t starts;       /* handed to workers so far */
+    int64_t starts;               /* handed to workers so far */
     int64_t starts_counted;
     double starts_per_s;
 };

@@ -40,7 +40,7 @@ static enum err takes(const struct lineup *lineup, const struct queue *queue, in
 
 enum err lineup_reserve(struct lineup *lineup, struct queue *queue, struct admission *admission)
 {
-    int64_t before = atomic_fetch_add_explicit(&queue->incoming, 1, memory_order_relaxed);
+    int64_t before = atomic_fetch_add_explicit(&queue->incoming, 1, memory_order_acquire); /* L4 */
     enum err err = takes(lineup, queue, before, admission);
     if (err != ERR_OK)
         lineup_unreserve(queue);
@@ -49,12 +49,15 @@ enum err lineup_reserve(struct lineup *lineup, struct queue *queue, struct admis
 
 enum err lineup_takes(const struct lineup *lineup, const struct queue *queue, struct admission *admission)
 {
-    return takes(lineup, queue, atomic_load_explicit(&queue->incoming, memory_order_relaxed), admission);
+    return takes(lineup, queue, atomic_load_explicit(&queue->incoming, memory_order_acquire),
+                 admission); /* L4 */
 }
 
 void lineup_unreserve(struct queue *queue)
 {
-    atomic_fetch_sub_explicit(&queue->incoming, 1, memory_order_relaxed);
+    /* L3: pairs with L4. Who sees the place given up sees the depth that has risen for it: a job that arrives
+     * is never counted in neither. */
+    atomic_fetch_sub_explicit(&queue->incoming, 1, memory_order_release);
 }
 
 void lineup_put_off(struct lineup *lineup, const char *queue, int64_t jobs)

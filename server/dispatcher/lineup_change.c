@@ -63,7 +63,7 @@ void lineup_count(struct lane *lane)
 
 static void measure(struct queue *queue, double seconds)
 {
-    int64_t starts = atomic_load_explicit(&queue->starts, memory_order_relaxed);
+    int64_t starts = queue->starts;
     double now = (double)(starts - queue->starts_counted) / seconds;
     queue->starts_per_s = queue->starts_per_s > 0 ? (2 * queue->starts_per_s + now) / 3 : now;
     if (queue->starts_per_s < 0.001)

@@ -148,12 +148,11 @@ static void put_error(struct buf *out, const struct schedule *schedule)
 
 struct store_schedule schedule_row(const struct schedule *schedule, struct buf *body)
 {
-    static const struct id NONE;
     char behind[ID_TEXT_BYTES];
     buf_printf(body, "{\"origin\":\"%s\"", schedule->from_file ? "file" : "api");
     if (schedule->held != HELD_NOT_SET)
         buf_printf(body, ",\"held\":%s", schedule->held == HELD_YES ? "true" : "false");
-    if (!id_equal(schedule->behind, NONE)) {
+    if (!id_is_none(schedule->behind)) {
         id_format(schedule->behind, behind);
         buf_printf(body, ",\"behind\":\"%s\"", behind);
     }

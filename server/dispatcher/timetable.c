@@ -51,19 +51,20 @@ static bool is_text(const struct text *a, const struct text *b)
 static bool find_difference(const struct timetable *timetable, const struct schedule **wanted,
                             const struct schedule **gone)
 {
+    const struct schedule *file = timetable->file.first, *now = timetable->in_force.first;
     *wanted = *gone = NULL;
-    for (const struct schedule *at = timetable->file.first; at != NULL; at = at->next) {
-        const struct schedule *now = schedules_find(&timetable->in_force, at->name);
-        if (now != NULL && now->from_file && is_text(&now->text, &at->text))
-            continue;
-        *wanted = at;
-        return true;
-    }
-    for (const struct schedule *at = timetable->in_force.first; at != NULL; at = at->next) {
-        if (!at->from_file || schedules_find(&timetable->file, at->name) != NULL)
-            continue;
-        *gone = at;
-        return true;
+    while (file != NULL || now != NULL) { /* both are in order of names */
+        int order = file == NULL ? 1 : now == NULL ? -1 : strcmp(file->name, now->name);
+        if (order < 0 || (order == 0 && (!now->from_file || !is_text(&now->text, &file->text)))) {
+            *wanted = file;
+            return true;
+        }
+        if (order > 0 && now->from_file) {
+            *gone = now;
+            return true;
+        }
+        file = order <= 0 ? file->next : file;
+        now = now->next;
     }
     return false;
 }
@@ -73,9 +74,9 @@ static bool settle_file(struct dispatcher *dispatcher)
 {
     struct timetable *timetable = &dispatcher->timetable;
     const struct schedule *wanted, *gone;
-    int64_t now_ms = clock_real_ms();
     if (!timetable->unsettled)
         return false;
+    int64_t now_ms = clock_real_ms();
     timetable->unsettled = find_difference(timetable, &wanted, &gone);
     if (!timetable->unsettled)
         return false;

@@ -63,7 +63,7 @@ static enum durability level_of(const struct work *work)
     return asked ? DURABILITY_FULL : DURABILITY_PROCESS;
 }
 
-/* A submission of durability memory without a key touches nothing. */
+/* A submission of durability memory changes nothing: at most its key is looked up. */
 static bool needs_store(const struct work *work)
 {
     return work->kind != WORK_SUBMIT || work->job->spec.durability != DURABILITY_MEMORY;

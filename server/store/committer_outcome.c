@@ -99,8 +99,6 @@ void committer_hand_out(struct committer *committer, struct work *work)
     case WORK_LAND:
     case WORK_DUE:
     case WORK_EXPIRED:
-    case WORK_LOAD:
-    case WORK_LOOK:
     case WORK_RELEASE:
         committer->deliver(committer->dispatcher, work);
         break;
@@ -118,7 +116,9 @@ void committer_hand_out(struct committer *committer, struct work *work)
         hand_back(committer, work, work->op.replace.submit.err);
         break;
     case WORK_BULK:
-        CHECK_NEVER("a bulk request is no part of a group");
+    case WORK_LOAD:
+    case WORK_LOOK:
+        CHECK_NEVER("not part of a group");
     case WORK_SWEEP:
         work_free(work);
         break;
@@ -158,9 +158,10 @@ void committer_refuse(struct committer *committer, struct work *work, enum err e
     case WORK_RELEASE:
     case WORK_DUE:
     case WORK_EXPIRED:
-    case WORK_LOAD:
-    case WORK_LOOK:
         committer->deliver(committer->dispatcher, work);
         break;
+    case WORK_LOAD:
+    case WORK_LOOK:
+        CHECK_NEVER("not part of a group");
     }
 }

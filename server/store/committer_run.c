@@ -123,11 +123,10 @@ static enum err run_line(const struct committer *committer, struct work *work, s
 
 enum err committer_run_bulk(const struct committer *committer, struct work *work)
 {
-    static const struct id none;
     struct bulk *bulk = work->errand->bulk;
     enum err err = ERR_OK;
     work->err = ERR_OK;
-    if (!id_equal(bulk->batch, none))
+    if (!id_is_none(bulk->batch))
         err = CRASH_AROUND(STORE_BATCH_ADD, store_batch_add(committer->store, bulk->batch, clock_real_ms()));
     for (size_t i = 0; err == ERR_OK && i < bulk->count; i++)
         err = run_line(committer, work, bulk, bulk->order != NULL ? bulk->order[i] : i);

@@ -384,7 +384,6 @@ enum err store_unique_free(struct store *store, struct id id, struct text extras
 
 /* Batches (store_sqlite_batches.c). Differences are gathered and written at the commit, or before somebody
  * reads them in between; whether a batch has finished, or is to be forgotten, is decided at the commit. */
-bool store_batch_is(struct id batch);
 enum err store_batch_joined(struct store *store, const struct job_spec *spec) MUST_USE;
 enum err store_batch_ended(struct store *store, const struct job_spec *spec, enum job_state state,
                            int64_t finished_ms) MUST_USE;

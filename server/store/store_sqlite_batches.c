@@ -5,12 +5,6 @@
 
 #include <stdlib.h>
 
-bool store_batch_is(struct id batch)
-{
-    static const struct id NONE;
-    return !id_equal(batch, NONE);
-}
-
 /* Gathering. */
 
 static struct batch_change *find_change(struct store *store, struct id batch)
@@ -43,7 +37,7 @@ static struct batch_change *change_of(struct store *store, struct id batch)
 
 static bool counts_in_batch(const struct job_spec *spec)
 {
-    return store_batch_is(spec->batch) && (spec->flags & JOB_FLAG_FOLLOWER) == 0;
+    return !id_is_none(spec->batch) && (spec->flags & JOB_FLAG_FOLLOWER) == 0;
 }
 
 static int64_t *counter(struct batch_change *change, enum job_state state)
@@ -56,7 +50,7 @@ static int64_t *counter(struct batch_change *change, enum job_state state)
 
 enum err store_batch_joined(struct store *store, const struct job_spec *spec)
 {
-    if (!store_batch_is(spec->batch))
+    if (id_is_none(spec->batch))
         return ERR_OK;
     struct batch_change *change = change_of(store, spec->batch);
     if (change == NULL)
@@ -94,7 +88,7 @@ enum err store_batch_again(struct store *store, const struct job_spec *spec, enu
 
 enum err store_batch_left(struct store *store, const struct job_spec *spec)
 {
-    if (!store_batch_is(spec->batch))
+    if (id_is_none(spec->batch))
         return ERR_OK;
     struct batch_change *change = change_of(store, spec->batch);
     if (change == NULL)

@@ -280,7 +280,7 @@ static enum err choose_walk(struct store_reader *reader, const struct store_filt
 {
     struct connection *connection = &reader->connection;
     bool row;
-    walk->kind = store_batch_is(filter->batch) ? WALK_BATCH : filter->tag[0] != '\0' ? WALK_TAG : WALK_ALL;
+    walk->kind = !id_is_none(filter->batch) ? WALK_BATCH : filter->tag[0] != '\0' ? WALK_TAG : WALK_ALL;
     if (walk->kind != WALK_ALL || !filter->by_state || filter->state == JOB_SUCCEEDED)
         return ERR_OK;
     if (filter->state != JOB_QUEUED) {

@@ -16,7 +16,6 @@ static enum err drop(struct connection *connection, const char *name)
 
 static enum err put(struct connection *connection, const struct store_schedule *schedule)
 {
-    static const struct id NONE;
     sqlite3_stmt *statement;
     enum err err = store_sql_get(connection, SQL_SCHEDULE_PUT, &statement);
     if (err != ERR_OK)
@@ -25,7 +24,7 @@ static enum err put(struct connection *connection, const struct store_schedule *
     sqlite3_bind_text64(statement, 2, schedule->body.at, schedule->body.bytes, SQLITE_STATIC, SQLITE_UTF8);
     sqlite3_bind_int64(statement, 3, schedule->next_ms);
     sqlite3_bind_int64(statement, 4, schedule->last_ms);
-    if (id_equal(schedule->last_job, NONE))
+    if (id_is_none(schedule->last_job))
         sqlite3_bind_null(statement, 5);
     else
         sqlite3_bind_blob(statement, 5, schedule->last_job.bytes, sizeof schedule->last_job.bytes,
@@ -78,18 +77,8 @@ enum err store_schedules(struct store_reader *reader, store_schedule_fn *visit, 
 
 enum err store_is_open(struct store *store, struct id id, bool *open)
 {
-    struct connection *connection = &store->reader.connection;
-    sqlite3_stmt *statement;
-    bool row = false;
-    *open = false;
-    enum err err = store_sql_get(connection, SQL_GLANCE, &statement);
-    if (err != ERR_OK)
-        return store_checked(store, err);
-    sqlite3_bind_int64(statement, 1, id_key(id));
-    sqlite3_bind_int64(statement, 2, id_random(id));
-    err = store_sql_row(connection, SQL_GLANCE, &row);
-    if (err == ERR_OK && row)
-        *open = !job_is_terminal((enum job_state)sqlite3_column_int(statement, 0));
-    store_sql_reset(connection, SQL_GLANCE);
+    struct glance glance = {.found = false};
+    enum err err = store_glance(store, id, &glance);
+    *open = err == ERR_OK && glance.found && !job_is_terminal(glance.state);
     return store_checked(store, err);
 }

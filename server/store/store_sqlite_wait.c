@@ -107,10 +107,7 @@ static enum err refusal(const struct store_end *end, const struct job *job)
 static struct attempt expiry(const struct store_end *end, const struct job *job)
 {
     struct attempt attempt = store_unrun(OUTCOME_ERROR, end->now_ms);
-    char time[CLOCK_TEXT_BYTES];
-    clock_format(job->spec.expires_ms, time);
-    snprintf(attempt.error_code, sizeof attempt.error_code, "%s", err_code(ERR_EXPIRED));
-    snprintf(attempt.error_message, sizeof attempt.error_message, "The job was not started by %s", time);
+    attempt_expire(&attempt, job->spec.expires_ms);
     return attempt;
 }
 

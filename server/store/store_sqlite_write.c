@@ -28,8 +28,7 @@ static void bind_bytes(sqlite3_stmt *statement, int at, struct text text)
 
 static void bind_id(sqlite3_stmt *statement, int at, const struct id *id)
 {
-    static const struct id NONE;
-    if (id_equal(*id, NONE))
+    if (id_is_none(*id))
         sqlite3_bind_null(statement, at);
     else
         sqlite3_bind_blob(statement, at, id->bytes, sizeof id->bytes, SQLITE_STATIC);
