@@ -37,7 +37,7 @@ static bool opens_before(const struct heap_node *a, const struct heap_node *b)
 
 /* --- queues, tasks, keys, lanes --- */
 
-static uint64_t add_text(uint64_t hash, const char *text)
+uint64_t line_hash(uint64_t hash, const char *text)
 {
     for (; *text != '\0'; text++)
         hash = (hash ^ (unsigned char)*text) * 1099511628211u; /* FNV-1a */
@@ -46,7 +46,7 @@ static uint64_t add_text(uint64_t hash, const char *text)
 
 void line_gate_init(struct gate *gate, enum gate_kind kind, const char *scope, const char *name)
 {
-    uint64_t hash = add_text(add_text(14695981039346656037u + (uint64_t)kind, scope), name);
+    uint64_t hash = line_hash(line_hash(LINE_HASH_FIRST + (uint64_t)kind, scope), name);
     *gate = (struct gate){.kind = kind,
                           .concurrency = LIMIT_NOT_SET,
                           .sum = hash == 0 ? 1 : hash,

@@ -41,7 +41,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { LINEUP_POOLS = 16 };
+enum { LINEUP_POOLS = 16, QUEUE_BUCKETS = 1024 };
 #define NO_SEQ INT64_MAX
 
 enum gate_kind { GATE_QUEUE, GATE_TASK, GATE_KEY, GATE_KINDS };
@@ -91,6 +91,7 @@ struct queue {
     int64_t run_ns; /* how long its jobs run, smoothed: what a job is charged until it has ended */
     int64_t waiting;
     _Atomic(struct queue *) next; /* of all; a queue is never forgotten */
+    struct queue *next_in_bucket;
     /* For other threads to read; see lineup_reserve. */
     _Atomic int64_t depth;    /* queued */
     _Atomic int64_t put_off;  /* scheduled, retrying or blocked: these wait, too */
@@ -154,7 +155,9 @@ struct line_pool {
 struct lineup {
     struct line_pool pools[LINEUP_POOLS];
     _Atomic(struct queue *) queues; /* any thread of the front may walk them, and find or make one */
-    pthread_mutex_t queues_mutex;   /* to make one */
+    _Atomic(struct queue *) queue_buckets[QUEUE_BUCKETS]; /* the same by name */
+    struct queue *last_queue;                             /* under the mutex */
+    pthread_mutex_t queues_mutex;                         /* to make one */
     struct task_line *tasks;
     struct lane **lanes; /* [bucket_count], by id */
     struct key_line **keys;
@@ -171,7 +174,7 @@ struct lineup {
 static inline struct queue *lineup_first_queue(struct lineup *lineup)
 {
     return atomic_load_explicit(&lineup->queues,
-                                memory_order_acquire); /* L2: pairs with L1 in lineup_queue */
+                                memory_order_acquire); /* L2: pairs with L1 in make_queue */
 }
 
 static inline struct queue *lineup_next_queue(struct queue *queue)

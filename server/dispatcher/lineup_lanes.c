@@ -9,11 +9,16 @@
 
 enum { RUN_FIRST_MS = 1 };
 
+static _Atomic(struct queue *) *queue_bucket(struct lineup *lineup, const char *name)
+{
+    return &lineup->queue_buckets[line_hash(LINE_HASH_FIRST, name) % QUEUE_BUCKETS];
+}
+
 static struct queue *find_queue(struct lineup *lineup, const char *name)
 {
-    struct queue *queue = lineup_first_queue(lineup);
+    struct queue *queue = atomic_load_explicit(queue_bucket(lineup, name), memory_order_acquire); /* L2 */
     while (queue != NULL && strcmp(queue->name, name) != 0)
-        queue = lineup_next_queue(queue);
+        queue = queue->next_in_bucket; /* never changes once the queue is there */
     return queue;
 }
 
@@ -31,11 +36,12 @@ static struct queue *make_queue(struct lineup *lineup, const char *name)
         queue->levels[level].level = (uint8_t)level;
         queue->levels[level].lanes.before = line_lane_before;
     }
-    _Atomic(struct queue *) *at = &lineup->queues;
-    struct queue *last;
-    while ((last = atomic_load_explicit(at, memory_order_relaxed)) != NULL)
-        at = &last->next;
-    atomic_store_explicit(at, queue, memory_order_release); /* L1: pairs with L2 */
+    _Atomic(struct queue *) *end = lineup->last_queue != NULL ? &lineup->last_queue->next : &lineup->queues,
+                            *bucket = queue_bucket(lineup, name);
+    queue->next_in_bucket = atomic_load_explicit(bucket, memory_order_relaxed);
+    atomic_store_explicit(end, queue, memory_order_release); /* L1: pairs with L2 */
+    atomic_store_explicit(bucket, queue, memory_order_release); /* L1 */
+    lineup->last_queue = queue;
     return queue;
 }
 
@@ -84,9 +90,7 @@ void line_limit_key(const struct lineup *lineup, struct gate *gate, const struct
 
 static uint64_t hash_key(const char *key, const void *scope)
 {
-    uint64_t hash = 14695981039346656037u ^ (uint64_t)(uintptr_t)scope; /* FNV-1a */
-    for (; *key != '\0'; key++)
-        hash = (hash ^ (unsigned char)*key) * 1099511628211u;
+    uint64_t hash = line_hash(LINE_HASH_FIRST ^ (uint64_t)(uintptr_t)scope, key);
     return hash ^ hash >> 29;
 }
 

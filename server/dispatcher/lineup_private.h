@@ -4,6 +4,11 @@
 
 #include "lineup.h"
 
+/* FNV-1a of a text, its end included, from LINE_HASH_FIRST or the hash of what stands before it. Meters are
+ * found by it in later lives: its values stay. */
+#define LINE_HASH_FIRST UINT64_C(14695981039346656037)
+uint64_t line_hash(uint64_t hash, const char *text);
+
 /* name: of the queue or task, or the key; scope: whose keys those are, "" for everybody's. */
 void line_gate_init(struct gate *gate, enum gate_kind kind, const char *scope, const char *name);
 bool line_lane_before(const struct heap_node *a, const struct heap_node *b);
