@@ -83,7 +83,7 @@ bool load_is_done(const struct load *load)
         if (load->lanes[i].errand != ERRAND_NONE)
             return false;
     return load->unsettled == 0 && load->due_count == 0 && load->card_ns > 0 && load->card.open == 0 &&
-           load->acked_since == 0;
+           load->acked_counted == load->acked;
 }
 
 /* --------------------------------------------------------------------------------------- asking */
@@ -119,7 +119,7 @@ static void send_cancel(struct load *load, struct lane *lane)
 static void send_card(struct load *load, struct lane *lane)
 {
     load->card_asked_ns = clock_mono_ns();
-    load->acked_since = 0;
+    load->acked_then = load->acked;
     lane->sent = http_client_send(&lane->client, load->instance->port, "GET", "/v1/stats", "", NULL);
 }
 
@@ -157,7 +157,7 @@ static bool may_submit(struct load *load, int64_t now)
             dice_between(&load->dice, 1, 4) == 1 ? workers * 60 : dice_between(&load->dice, 1, workers * 4);
         load->limit_until_ns = now + TIDE_MS * NS_PER_MS;
     }
-    return (unsigned)load->card.open + load->acked_since + load->unsettled < load->limit;
+    return (unsigned)load->card.open + (load->acked - load->acked_counted) + load->unsettled < load->limit;
 }
 
 /* Takes a cancel that is due from the list; 0 if there is none. */
@@ -239,7 +239,6 @@ static void take_document(struct load *load, struct lane *lane, int64_t now)
         memcpy(job->id, id, sizeof id);
         job->acked = true;
         load->acked++;
-        load->acked_since++;
         if (text_of(lane, "state", state, sizeof state) && job_state_parse(state, &told) &&
             job_is_terminal(told))
             load_note(load, DIARY_ENDED, "%u %s", lane->number, state);
@@ -289,8 +288,11 @@ static void take_card(struct load *load, struct lane *lane)
     const char *body = http_client_body(&lane->client);
     struct json_span document = {body, strlen(body)};
     struct report_card card = {.open = 0};
+    int status = http_client_status(&lane->client);
     lane->errand = ERRAND_NONE;
-    if (http_client_status(&lane->client) != 200)
+    if (status != 200 && status != 503)
+        load_note(load, DIARY_ODD, "0 %d", status); /* 0: no request of a job */
+    if (status != 200)
         return;
     for (int state = 0; state < JOB_STATE_COUNT; state++) {
         card.jobs[state] = number_in(document, "jobs", job_state_text((enum job_state)state));
@@ -301,6 +303,7 @@ static void take_card(struct load *load, struct lane *lane)
     card.workers = number_in(document, "workers", "total");
     load->card = card;
     load->card_ns = load->card_asked_ns;
+    load->acked_counted = load->acked_then;
 }
 
 static void take_answer(struct load *load, struct lane *lane, int64_t now)

@@ -381,8 +381,8 @@ struct load {
     bool pouring;                 /* new jobs are wanted */
     struct lane lanes[LANES + 1]; /* the last one asks for cards alone */
     struct report_card card;
-    int64_t card_asked_ns, card_ns; /* when the last answered one was asked for; 0: never */
-    unsigned acked_since;           /* acknowledged after that */
+    int64_t card_asked_ns, card_ns;     /* when the last answered one was asked for; 0: never */
+    unsigned acked_then, acked_counted; /* of `acked`: when the last card was asked for, and in `card` */
 };
 
 bool load_init(struct load *load, struct instance *instance);
