@@ -13,7 +13,7 @@ declare -A PACKAGES=(
     # To run it as ./run.sh does, and what the shipped tasks call. tzdata is the database of time zones.
     [run]="tzdata curl ca-certificates jq imagemagick"
     # To run every test. libclang-rt-dev stands for that of clang's version (libFuzzer).
-    [test]="clang libclang-rt-dev clang-format shellcheck curl imagemagick sqlite3 python3-pytest python3-requests python3-jsonschema
+    [test]="clang libclang-rt-dev clang-format shellcheck curl imagemagick sqlite3 python3-pytest python3-pytest-xdist python3-requests python3-jsonschema
             python3-croniter spin"
     # Pictures for examples/thumbnails.sh; it fetches them itself where they are not installed.
     [pictures]="desktop-base"
