@@ -15,7 +15,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 NS = 1_000_000_000
-HELD_S = 10  # a job that waits for so long, under a load that leaves room, waits for a lock
+HELD_S = 10  # a job that waits for so long, and not for others, waits for a lock
+IDLE_S = 2
 
 
 @dataclass
@@ -115,17 +116,49 @@ def overlapping(attempts):
 
 
 def waits(requests, attempts):
-    """{job: seconds}: the longest that a job which was not done stood still, from its answer or from a broken attempt on."""
+    """{job: (from, to)}: the longest that a job which was not done stood still, from its answer or a broken attempt on."""
     longest = {}
     jobs = by_job(attempts)
     for job, at in requests.acknowledged.items():
         idle_since = at
         for attempt in jobs.get(job, ()):
-            longest[job] = max(longest.get(job, 0), attempt.start - idle_since)
+            begin, end = longest.get(job, (at, at))
+            if attempt.start - idle_since > end - begin:
+                longest[job] = (idle_since, attempt.start)
             idle_since = attempt.until or attempt.start
             if not attempt.broken:
                 break
-    return {job: nanoseconds / NS for job, nanoseconds in longest.items()}
+    return longest
+
+
+def idle_times(attempts, kills):
+    """[(from, to)], longer than IDLE_S: the server was up, and nothing ran."""
+    busy = [(one.start, one.until or one.start) for one in attempts] + [(kill.at, kill.answered or kill.at) for kill in kills]
+    found, last = [], None
+    for begin, end in sorted(busy):
+        if last is not None and begin - last > IDLE_S * NS:
+            found.append((last, begin))
+        last = end if last is None else max(last, end)
+    return found
+
+
+def held(requests, attempts, kills):
+    """{job: seconds} of those that waited longer than HELD_S while later ones were begun, or while nothing ran at all.
+
+    A job that waits because others are before it is not held."""
+    first = {}
+    for attempt in attempts:
+        first.setdefault(attempt.job, attempt.start)
+    idle = idle_times(attempts, kills)
+    found = {}
+    for job, (begin, end) in waits(requests, attempts).items():
+        if end - begin > HELD_S * NS:
+            margin = IDLE_S * NS
+            overtaken = any(begin + margin < at and first.get(other, end) + margin < end
+                            for other, at in requests.acknowledged.items())
+            if overtaken or any(begin <= since and until <= end for since, until in idle):
+                found[job] = (end - begin) / NS
+    return found
 
 
 def answered_after(kills, victim):
@@ -167,23 +200,21 @@ class Tally:
     doubled_by_request: int  # of these, those whose request went unanswered and was repeated
     doubled_records: int     # -1: the system keeps none
     overlapping: list
-    held: list
-    longest_wait: float
+    held: dict
     broken: int
 
 
-def tally(requests, attempts, records):
+def tally(requests, attempts, kills, records):
     """records: {job: how often the system has it on record as done}, or None if it keeps no record."""
     ends = Counter(attempt.job for attempt in attempts if not attempt.broken)
-    waited = waits(requests, attempts)
     doubled = sorted(job for job, count in ends.items() if count > 1)
     return Tally(
         asked=len(requests.asked), acknowledged=len(requests.acknowledged), unanswered=len(requests.unanswered),
         lost=sorted(job for job in requests.acknowledged if not ends[job]), doubled=doubled,
         doubled_by_request=sum(1 for job in doubled if job in requests.unanswered),
         doubled_records=-1 if records is None else sum(1 for count in records.values() if count > 1),
-        overlapping=sorted(overlapping(attempts)), held=sorted(job for job, wait in waited.items() if wait > HELD_S),
-        longest_wait=max(waited.values(), default=0), broken=sum(1 for attempt in attempts if attempt.broken))
+        overlapping=sorted(overlapping(attempts)), held=held(requests, attempts, kills),
+        broken=sum(1 for attempt in attempts if attempt.broken))
 
 
 def middle_and_worst(numbers):

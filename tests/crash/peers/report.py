@@ -20,10 +20,8 @@ def kills(outcome):
 
 
 def held(outcome):
-    found = len(outcome.tally.held)
-    if not found:
-        return f"0 ({outcome.tally.longest_wait:.1f} s)"
-    return f"{found} ({outcome.tally.longest_wait:.0f} s)" + (", by hand" if outcome.by_hand else "")
+    found = outcome.tally.held
+    return f"{len(found)} ({max(found.values()):.0f} s)" if found else "0"
 
 
 def twice(outcome):
@@ -47,7 +45,8 @@ COUNTS = {
     "**done twice**": twice,
     "on record twice": lambda one: "no record" if one.tally.doubled_records < 0 else one.tally.doubled_records,
     "overlapping": lambda one: len(one.tally.overlapping),
-    "held up > 10 s (longest)": held,
+    "held up (longest)": held,
+    "to unlock by hand": lambda one: one.by_hand,
     "broken off": lambda one: one.tally.broken,
 }
 TIMES = {

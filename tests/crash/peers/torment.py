@@ -16,6 +16,7 @@ CONNECTIONS, EVERY_MS = 8, 130   # about 55 jobs a second, of which four workers
 STRUCK, STRUCK_MS = 3, 1500      # in the second part: so many jobs, so long, lose their workers
 STRUCK_FIRST = 1_000_000         # and their numbers begin here
 STRUCK_PATIENCE_S = 90
+NOTICED_S = 0.05                 # PostgreSQL answers until its postmaster has seen that a backend was killed
 
 
 class Workers:
@@ -124,6 +125,8 @@ class Torment:
             system.process.wait()
             kill.again = time.monotonic_ns()
             system.start()
+        else:
+            time.sleep(NOTICED_S)
         answered = system.until_it_answers()
         kill.answered = answered if kind in system.measured else 0
         self.kills.append(kill)
@@ -184,5 +187,5 @@ class Torment:
             for pid in kill.pids:
                 deaths[pid].append(kill.at)
         close_broken(attempts, deaths)
-        return Outcome(self.system.name, self.system.version(), tally(requests, attempts, self.system.records()), self.kills,
-                       attempts, self.workers.restarts, self.by_hand, self.system.open_jobs())
+        return Outcome(self.system.name, self.system.version(), tally(requests, attempts, self.kills, self.system.records()),
+                       self.kills, attempts, self.workers.restarts, self.by_hand, self.system.open_jobs())

@@ -5,8 +5,7 @@ const QUEUE = 'torture', RECONNECT_MS = 100;
 // A producer hears at once that Redis is gone, and repeats by itself: with the same jobId, which makes that safe as long as
 // completed jobs are kept (and they are, unless removeOnComplete says otherwise).
 async function client(port) {
-  const connection = {host: '127.0.0.1', port, enableOfflineQueue: false, autoResendUnfulfilledCommands: false,
-    retryStrategy: () => RECONNECT_MS};
+  const connection = {host: '127.0.0.1', port, enableOfflineQueue: false, maxRetriesPerRequest: 0, retryStrategy: () => RECONNECT_MS};
   const queue = new Queue(QUEUE, {connection});
   queue.on('error', () => {});
   await queue.waitUntilReady();
