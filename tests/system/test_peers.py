@@ -15,12 +15,13 @@ S = count.NS
 
 
 def ledger(*runs):
-    """(job, pid, start, end or None) in seconds → attempts."""
+    """(job, pid, start, end or None[, attempt]) in seconds → attempts."""
     lines = []
-    for number, (job, pid, start, end) in enumerate(runs):
-        lines.append(f"start {job} 1 nonce{number} {pid} {int(start * S)}\n")
+    for at, (job, pid, start, end, *number) in enumerate(runs):
+        middle = f"{job} {number[0] if number else 1} nonce{at} {pid}"
+        lines.append(f"start {middle} {int(start * S)}\n")
         if end is not None:
-            lines.append(f"end {job} 1 nonce{number} {pid} {int(end * S)}\n")
+            lines.append(f"end {middle} {int(end * S)}\n")
     return count.read_ledger(lines)
 
 
@@ -55,6 +56,8 @@ def test_done_twice_is_two_ends_and_may_come_from_a_repeated_request():
     attempts = ledger((1, 100, 1, 2), (2, 100, 3, 4), (1, 200, 5, 6), (2, 200, 7, 8), (3, 100, 9, None), (3, 100, 10, 11))
     found = tally(asked, attempts)
     assert (found.doubled, found.doubled_by_request) == ([1, 2], 1), "3 was broken off once, and ended once"
+    found = tally(asked, ledger((2, 100, 3, 4), (2, 200, 7, 8, 2)))
+    assert (found.doubled, found.doubled_by_request) == ([2], 0), "the same job, once more"
 
 
 def test_a_record_counts_by_the_system():

@@ -197,7 +197,7 @@ class Tally:
     unanswered: int
     lost: list
     doubled: list            # more than one end in the ledger
-    doubled_by_request: int  # of these, those whose request went unanswered and was repeated
+    doubled_by_request: int  # of these, those whose request was repeated, and that are no later attempt
     doubled_records: int     # -1: the system keeps none
     overlapping: list
     held: dict
@@ -207,11 +207,14 @@ class Tally:
 def tally(requests, attempts, kills, records):
     """records: {job: how often the system has it on record as done}, or None if it keeps no record."""
     ends = Counter(attempt.job for attempt in attempts if not attempt.broken)
+    highest = {}
+    for attempt in attempts:
+        highest[attempt.job] = max(highest.get(attempt.job, 0), attempt.number)
     doubled = sorted(job for job, count in ends.items() if count > 1)
     return Tally(
         asked=len(requests.asked), acknowledged=len(requests.acknowledged), unanswered=len(requests.unanswered),
         lost=sorted(job for job in requests.acknowledged if not ends[job]), doubled=doubled,
-        doubled_by_request=sum(1 for job in doubled if job in requests.unanswered),
+        doubled_by_request=sum(1 for job in doubled if job in requests.unanswered and highest[job] == 1),
         doubled_records=-1 if records is None else sum(1 for count in records.values() if count > 1),
         overlapping=sorted(overlapping(attempts)), held=held(requests, attempts, kills),
         broken=sum(1 for attempt in attempts if attempt.broken))

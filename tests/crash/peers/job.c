@@ -1,5 +1,5 @@
-/* The job of tests/crash/peers/run as forkpool runs it: a line in the ledger at its start and at its end, and time
- * in between. Arguments: {"n":JOB,"ms":HOW LONG}, in just this form. */
+/* The job of tests/crash/peers/run as forkpool runs it: a line in the ledger at its start and at its end, and
+ * time in between. Arguments: {"n":JOB,"ms":HOW LONG}, in just this form. */
 #include "forkpool.h"
 
 #include <fcntl.h>

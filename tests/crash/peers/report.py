@@ -26,7 +26,7 @@ def held(outcome):
 
 def twice(outcome):
     found = outcome.tally
-    return f"{len(found.doubled)}" + (f" ({found.doubled_by_request} asked for again)" if found.doubled else "")
+    return f"{len(found.doubled)}" + (f" ({found.doubled_by_request} by a repeated request)" if found.doubled_by_request else "")
 
 
 def struck(outcome):
