@@ -20,7 +20,7 @@ declare -A PACKAGES=(
     # To measure.
     [bench]="wrk curl python3"
     # To compare with other job systems: tests/crash/peers/run.
-    [peers]="beanstalkd redis-server postgresql nodejs npm gcc libc6-dev util-linux python3"
+    [peers]="beanstalkd redis-server postgresql nodejs npm gcc libc6-dev util-linux python3-requests"
     # To try the README in an empty Debian root.
     [root]="mmdebstrap git curl"
     # What the program and the tasks of a container image need, by Debian 12's names: docker/Dockerfile.

@@ -27,7 +27,7 @@ def ledger(*runs):
 
 def requests(*lines):
     """("ask", job, seconds) … → Requests; an ack has the job's number as its id."""
-    return count.read_requests(f"{int(at * S)} {what} {job}{' ' + str(job) if what == 'ack' else ''}\n" for what, job, at in lines)
+    return count.read_requests(f"{int(at * S)} {what} {job} {job if what == 'ack' else ''}\n" for what, job, at in lines)
 
 
 def acknowledged(**jobs):
@@ -52,7 +52,8 @@ def test_lost_is_what_was_acknowledged_and_never_ended():
 
 
 def test_done_twice_is_two_ends_and_may_come_from_a_repeated_request():
-    asked = requests(("ask", 1, 0), ("ack", 1, 0), ("ask", 2, 0), ("unanswered", 2, 0.1), ("ack", 2, 0.2), ("ask", 3, 0), ("ack", 3, 0))
+    asked = acknowledged(j1=0, j2=0.2, j3=0)
+    asked.unanswered.add(2)
     attempts = ledger((1, 100, 1, 2), (2, 100, 3, 4), (1, 200, 5, 6), (2, 200, 7, 8), (3, 100, 9, None), (3, 100, 10, 11))
     found = tally(asked, attempts)
     assert (found.doubled, found.doubled_by_request) == ([1, 2], 1), "3 was broken off once, and ended once"

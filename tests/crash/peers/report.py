@@ -64,8 +64,10 @@ def rows(columns, outcomes):
 
 def text(outcomes):
     parts = [rows(COUNTS, outcomes), "Milliseconds from the kill of the server, median / maximum:", rows(TIMES, outcomes)]
-    parts += [f"{one.name}: front killed: answers again {pair(one.answered('front'))}, a job is done again {pair(one.done('front'))}"
-              for one in outcomes if one.answered("front")]
+    for one in outcomes:
+        if one.answered("front"):
+            parts.append(f"{one.name}: front killed: answers again {pair(one.answered('front'))}, a job is done again "
+                         f"{pair(one.done('front'))}")
     return "\n\n".join(parts + ["Versions: " + "; ".join(dict.fromkeys(one.version for one in outcomes)) + "."])
 
 

@@ -4,13 +4,11 @@ All are set up as well as they can be for this: each write synced, and short wai
 `process` of forkpool sync and do not.
 """
 
-import ctypes
 import http.client
 import json
 import os
 import pwd
 import re
-import signal
 import socket
 import sqlite3
 import struct
@@ -21,24 +19,16 @@ from collections import Counter
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "system"))
+sys.path.insert(0, str(HERE.parents[1] / "system"))
 
 import processes  # noqa: E402
+from server import BUILD, ROOT, _die_with_the_tests, environment  # noqa: E402
 
 from beanstalk import Beanstalk  # noqa: E402
 
-BUILD = Path(os.environ.get("FORKPOOL_TEST_BUILD", ROOT / "build"))
 VAR = ROOT / "var" / "peers"
 WORKERS = 4
 PATIENCE_S = 60
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None)
-
-
-def die_with_us():
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
 
 def free_port():
     with socket.socket() as one:
@@ -105,13 +95,12 @@ class System:
     # ── processes ──
 
     def environment(self):
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("FORKPOOL_")}
-        return {**kept, "NODE_PATH": str(VAR / "node_modules"), "PEERS_LEDGER": str(self.ledger), "NO_LOG_SUCCESS": "1"}
+        return {**environment(), "NODE_PATH": str(VAR / "node_modules"), "PEERS_LEDGER": str(self.ledger), "NO_LOG_SUCCESS": "1"}
 
     def spawn(self, command, log):
         with open(self.folder / log, "ab") as file:
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=self.environment(),
-                                    cwd=self.folder, start_new_session=True, preexec_fn=die_with_us)
+                                    cwd=self.folder, start_new_session=True, preexec_fn=_die_with_the_tests)
 
     def start(self):
         self.process = self.spawn(self.command(), "server.log")
@@ -285,7 +274,9 @@ class Graphile(System):
     def __init__(self, folder):
         super().__init__(folder)
         self.bin = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1]
-        self.user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--pdeathsig=KILL"] if os.geteuid() == 0 else []
+        self.user = []  # a change of users forgets the death signal, so it is set anew
+        if os.geteuid() == 0:
+            self.user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--pdeathsig=KILL"]
 
     def prepare(self):
         if self.user:
@@ -300,8 +291,8 @@ class Graphile(System):
                 "recovery_init_sync_method=syncfs"]  # by default each file is synced after a crash: some seconds
 
     def sql(self, text, database="torture"):
-        done = subprocess.run([self.bin / "psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-qAtc", text, database],
-                              capture_output=True, text=True, timeout=30, check=False)
+        command = [self.bin / "psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-qAtc", text, database]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
         if done.returncode != 0:
             raise OSError(done.stderr)
         return done.stdout.split()
