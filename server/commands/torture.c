@@ -228,10 +228,12 @@ static double measure_calm(struct run *run, double seconds)
 static void storm(struct run *run)
 {
     int64_t from_ns = clock_mono_ns();
+    unsigned acked = run->load.acked;
     run->load.pouring = true;
     run->load.most = run->options.jobs == 0 ? 0 : run->load.job_count - 1 + run->options.jobs;
     turn_until(run, "killing", run->options.minutes * 60, true, storm_is_over);
     run->figures.seconds = (double)(clock_mono_ns() - from_ns) / 1e9;
+    run->figures.during = (run->load.acked - acked) / run->figures.seconds;
     run->figures.kills = run->killer.kills;
     run->load.most = 0;
     settle(run);
@@ -336,7 +338,7 @@ static void set_interrupts(void)
 int torture_main(int argc, char *const *argv)
 {
     static struct run run;
-    run.options = (struct torture_options){.minutes = 1, .workers = 4, .durability = DURABILITY_PROCESS};
+    run.options = (struct torture_options){.minutes = 1, .workers = 8, .durability = DURABILITY_PROCESS};
     if (getrandom(&run.options.seed, sizeof run.options.seed, 0) < 0)
         run.options.seed = (uint64_t)clock_mono_ns();
     run.options.seed %= 1000000000; /* so that it can be typed */

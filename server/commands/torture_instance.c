@@ -60,18 +60,18 @@ static void path_in(const struct instance *instance, const char *name, char path
 
 static bool make_inside(const struct instance *instance)
 {
+    static const char *const FILES[] = {"ledger", "locks"};
     char path[FILE_BYTES];
-    path_in(instance, "locks", path);
-    if (mkdir(path, 0750) != 0)
-        return complain(path);
     path_in(instance, "state", path);
     if (mkdir(path, 0750) != 0)
         return complain(path);
-    path_in(instance, "ledger", path);
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
-    if (fd < 0)
-        return complain(path);
-    close(fd);
+    for (size_t i = 0; i < sizeof FILES / sizeof FILES[0]; i++) {
+        path_in(instance, FILES[i], path);
+        int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+        if (fd < 0)
+            return complain(path);
+        close(fd);
+    }
     return true;
 }
 

@@ -13,13 +13,13 @@
 enum {
     PATIENCE_S = 10, /* for an answer; then it is unknown */
     PAUSE_MS = 10,   /* before a request is repeated */
-    CARD_MS = 25,
+    CARD_MS = 15,
     TIDE_MS = 1500, /* how long one limit on open jobs holds */
     LOG_BYTES = TORTURE_PATH_BYTES + 32
 };
 
 static const enum torture_expect EXPECTS[] = {
-#define K(name, text, share, end) EXPECT_##end,
+#define K(name, text, share, commands, end) EXPECT_##end,
     TORTURE_KINDS(K)
 #undef K
 };
@@ -144,7 +144,8 @@ static void send_errand(struct load *load, struct lane *lane, int64_t now)
 
 /* --------------------------------------------------------------------------------------- what to ask */
 
-/* The limit on open jobs rises and falls, so that workers now wait for jobs and now jobs for workers. */
+/* The limit on jobs that could run rises and falls, so that workers now wait for jobs and now jobs for
+ * workers. */
 static bool may_submit(struct load *load, int64_t now)
 {
     unsigned workers = load->instance->options->workers;
@@ -154,10 +155,10 @@ static bool may_submit(struct load *load, int64_t now)
         load->limit = workers * 16;
     else if (now >= load->limit_until_ns) {
         load->limit =
-            dice_between(&load->dice, 1, 4) == 1 ? workers * 60 : dice_between(&load->dice, 1, workers * 4);
+            dice_between(&load->dice, 1, 4) == 1 ? workers * 60 : dice_between(&load->dice, 1, workers * 12);
         load->limit_until_ns = now + TIDE_MS * NS_PER_MS;
     }
-    return (unsigned)load->card.open + (load->acked - load->acked_counted) + load->unsettled < load->limit;
+    return (unsigned)load->card.ready + (load->acked - load->acked_counted) + load->unsettled < load->limit;
 }
 
 /* Takes a cancel that is due from the list; 0 if there is none. */
@@ -298,6 +299,7 @@ static void take_card(struct load *load, struct lane *lane)
         card.jobs[state] = number_in(document, "jobs", job_state_text((enum job_state)state));
         card.open += job_is_terminal((enum job_state)state) ? 0 : card.jobs[state];
     }
+    card.ready = card.open - card.jobs[JOB_SCHEDULED] - card.jobs[JOB_BLOCKED];
     card.slots_used = number_in(document, "slots", "used");
     card.arena_used = number_in(document, "arena", "used");
     card.workers = number_in(document, "workers", "total");
@@ -330,15 +332,19 @@ static void lose_answer(struct load *load, struct lane *lane, int64_t now)
 
 /* --------------------------------------------------------------------------------------- a turn */
 
+static void hear_lane(struct load *load, struct lane *lane, int64_t now)
+{
+    enum http_turn turn = http_client_turn(&lane->client);
+    if (turn == HTTP_ANSWERED)
+        take_answer(load, lane, now);
+    else if (turn == HTTP_BROKEN || now - lane->since_ns > PATIENCE_S * NS_PER_SEC)
+        lose_answer(load, lane, now);
+}
+
 static void lane_turn(struct load *load, struct lane *lane, int64_t now)
 {
-    if (lane->sent) {
-        enum http_turn turn = http_client_turn(&lane->client);
-        if (turn == HTTP_ANSWERED)
-            take_answer(load, lane, now);
-        else if (turn == HTTP_BROKEN || now - lane->since_ns > PATIENCE_S * NS_PER_SEC)
-            lose_answer(load, lane, now);
-    }
+    if (lane->sent && (lane->ready || now - lane->since_ns > PATIENCE_S * NS_PER_SEC))
+        hear_lane(load, lane, now);
     if (lane->sent || now < lane->not_before_ns)
         return;
     if (lane->errand == ERRAND_NONE && lane != &load->lanes[LANES])
@@ -349,6 +355,8 @@ static void lane_turn(struct load *load, struct lane *lane, int64_t now)
     }
     if (lane->errand != ERRAND_NONE)
         send_errand(load, lane, now);
+    if (lane->sent)
+        hear_lane(load, lane, now);
 }
 
 void load_turn(struct load *load, int timeout_ms)
@@ -361,4 +369,6 @@ void load_turn(struct load *load, int timeout_ms)
                                     .events = lane->sent ? http_client_events(&lane->client) : (short)0};
     }
     (void)poll(polled, LANES + 1, timeout_ms);
+    for (size_t i = 0; i <= LANES; i++)
+        load->lanes[i].ready = polled[i].revents != 0;
 }

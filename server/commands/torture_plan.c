@@ -7,7 +7,13 @@
 enum { KEYS = 4, RECENT = 40, FAILS_MAX = 2, ATTEMPTS_MAX = 1000 };
 
 static const unsigned SHARES[] = {
-#define K(name, text, share, end) share,
+#define K(name, text, share, ...) share,
+    TORTURE_KINDS(K)
+#undef K
+};
+
+static const unsigned COMMANDS[] = {
+#define K(name, text, share, commands, ...) commands,
     TORTURE_KINDS(K)
 #undef K
 };
@@ -32,7 +38,7 @@ static void choose_after(const struct load *load, struct dice *dice, struct plan
 static void choose_work(const struct load *load, struct dice *dice, struct planned *job)
 {
     struct torture_order *order = &job->order;
-    order->work_ms = dice_below(dice, 5);
+    order->work_ms = dice_below(dice, 4);
     switch (job->kind) {
     case KIND_LONG:
         order->work_ms = dice_between(dice, 60, 400);
@@ -101,8 +107,8 @@ struct planned *plan_next(struct load *load)
         job.kind = (enum torture_kind)dice_share(&dice, SHARES, KIND_COUNT);
     choose_work(load, &dice, &job);
     job.priority = dice_below(&dice, 2) == 0 ? PRIORITY_COUNT - 1 : dice_below(&dice, PRIORITY_COUNT);
-    job.plugin =
-        load->instance->options->plugin != NULL && job.order.heir_ms == 0 && dice_below(&dice, 2) == 0;
+    job.plugin = dice_below(&dice, COMMANDS[job.kind]) > 0 && job.order.heir_ms == 0 &&
+                 load->instance->options->plugin != NULL;
     load->jobs[load->job_count] = job;
     return &load->jobs[load->job_count++];
 }

@@ -34,24 +34,26 @@
 
 /* ---------------------------------------------------------------------------------------------- tables */
 
-/* Kinds of jobs: name, text, share of all, how they have to end */
+/* Kinds of jobs: name, text, how many of a thousand, one of how many is a command if there is a plugin, how
+ * they have to end. Most are quick and in the plugin, so that a run has many; the slow ones are few, since
+ * each keeps a worker, and are commands often enough that there are some to kill at any time. */
 #define TORTURE_KINDS(K)                                                                                     \
-    K(QUICK, "quick", 30, SUCCEEDED)                                                                         \
-    K(LONG, "long", 16, SUCCEEDED)                                                                           \
-    K(FLAKY, "flaky", 8, SUCCEEDED)    /* fails once or twice */                                             \
-    K(HOPELESS, "hopeless", 4, FAILED) /* fails for good */                                                  \
-    K(OVERDUE, "overdue", 3, FAILED)   /* works longer than its timeout */                                   \
-    K(LARGE, "large", 6, SUCCEEDED)    /* arguments and result of some KiB */                                \
-    K(HEIR, "heir", 8, SUCCEEDED)      /* leaves a child behind */                                           \
-    K(CANCELLED, "cancelled", 6, ANY)  /* a cancel is sent some time later */                                \
-    K(UNIQUE, "unique", 8, ANY)        /* one of few keys; refused, returned or replaced */                  \
-    K(AFTER, "after", 8, SUCCEEDED)    /* behind up to three others; runs whatever becomes of them */        \
-    K(DEPENDENT, "dependent", 4, ANY)  /* the same, but cancelled if one of them does not succeed */         \
-    K(DELAYED, "delayed", 5, SUCCEEDED)                                                                      \
-    K(WAITED, "waited", 5, SUCCEEDED) /* the request waits for its end */
+    K(QUICK, "quick", 676, 24, SUCCEEDED)                                                                    \
+    K(LONG, "long", 14, 2, SUCCEEDED)                                                                        \
+    K(FLAKY, "flaky", 50, 12, SUCCEEDED)    /* fails once or twice */                                        \
+    K(HOPELESS, "hopeless", 25, 12, FAILED) /* fails for good */                                             \
+    K(OVERDUE, "overdue", 5, 2, FAILED)     /* works longer than its timeout */                              \
+    K(LARGE, "large", 40, 12, SUCCEEDED)    /* arguments and result of some KiB */                           \
+    K(HEIR, "heir", 12, 1, SUCCEEDED)       /* leaves a child behind */                                      \
+    K(CANCELLED, "cancelled", 18, 3, ANY)   /* a cancel is sent some time later */                           \
+    K(UNIQUE, "unique", 40, 4, ANY)         /* one of few keys; refused, returned or replaced */             \
+    K(AFTER, "after", 50, 12, SUCCEEDED)    /* behind up to three others; runs whatever becomes of them */   \
+    K(DEPENDENT, "dependent", 25, 12, ANY)  /* the same, but cancelled if one of them does not succeed */    \
+    K(DELAYED, "delayed", 25, 12, SUCCEEDED)                                                                 \
+    K(WAITED, "waited", 20, 12, SUCCEEDED) /* the request waits for its end */
 
 enum torture_kind {
-#define K(name, text, share, end) KIND_##name,
+#define K(name, ...) KIND_##name,
     TORTURE_KINDS(K)
 #undef K
         KIND_COUNT
@@ -71,11 +73,11 @@ enum torture_expect {
 
 /* Whom to kill: name, text, ms until the next kill at least and at most */
 #define TORTURE_VICTIMS(V)                                                                                   \
-    V(WORKER, "worker", 5, 120)                                                                              \
-    V(CHILD, "child", 5, 80) /* of a worker: the command itself */                                           \
-    V(FRONT, "front", 30, 700)                                                                               \
-    V(SUPERVISOR, "supervisor", 60, 2500)                                                                    \
-    V(GROUP, "group", 60, 2500) /* everything at once; commands have groups of their own */
+    V(WORKER, "worker", 5, 80)                                                                               \
+    V(CHILD, "child", 5, 60) /* of a worker: the command itself */                                           \
+    V(FRONT, "front", 30, 400)                                                                               \
+    V(SUPERVISOR, "supervisor", 60, 1200)                                                                    \
+    V(GROUP, "group", 60, 1200) /* everything at once; commands have groups of their own */
 
 enum torture_victim {
 #define V(name, text, least, most) VICTIM_##name,
@@ -332,12 +334,12 @@ void instance_remove(const struct instance *instance);
 
 /* ---------------------------------------------------------------------------------------------- load */
 
-enum { LANES = 12, DUE_MAX = 256 };
+enum { LANES = 32, DUE_MAX = 256 };
 
 /* What the server says of itself. */
 struct report_card {
     int64_t jobs[JOB_STATE_COUNT];
-    int64_t open; /* not ended */
+    int64_t open, ready; /* not ended; of these what is not put off and waits for no other */
     int64_t slots_used, arena_used, workers;
 };
 
@@ -358,7 +360,7 @@ struct lane {
     struct http_client client;
     enum errand errand;
     unsigned number;
-    bool sent;
+    bool sent, ready; /* sent: it waits for an answer; ready: something has come */
     int64_t since_ns, not_before_ns;
 };
 
@@ -375,7 +377,7 @@ struct load {
     } due[DUE_MAX]; /* cancels */
     size_t due_count;
     unsigned most;  /* numbers up to this one may be asked; 0: all */
-    unsigned limit; /* how many may be open */
+    unsigned limit; /* how many may be ready */
     int64_t limit_until_ns, card_due_ns;
     bool calm;                    /* quick jobs alone */
     bool pouring;                 /* new jobs are wanted */
@@ -436,8 +438,8 @@ bool killer_is_quiet(const struct killer *killer);
 /* ---------------------------------------------------------------------------------------------- report */
 
 struct figures {
-    double seconds;       /* of the storm */
-    double before, after; /* jobs a second, without kills */
+    double seconds;               /* of the storm */
+    double before, during, after; /* jobs a second: without kills, with them, and without again */
     struct holding held_before, held_after;
     unsigned kills, lives;
     struct samples *pool, *front, *start;

@@ -79,13 +79,13 @@ static void put_figures(struct buf *out, struct verdict *verdict, const struct f
     put_times(out, "front ready again", figures->front, 500);
     put_times(out, "everything ready again", figures->start, 0);
     buf_printf(out,
-               "\nthroughput without kills   %.0f jobs/s before, %.0f after\n"
+               "\njobs a second              %.0f with %.1f kills a second; %.0f without before, %.0f after\n"
                "descriptors                front %d → %d, supervisor %d → %d\n"
                "resident MiB               front %.1f → %.1f, supervisor %.1f → %.1f, a worker %.1f → %.1f\n",
-               figures->before, figures->after, before->front_fds, after->front_fds, before->supervisor_fds,
-               after->supervisor_fds, to_mib(before->front_rss), to_mib(after->front_rss),
-               to_mib(before->supervisor_rss), to_mib(after->supervisor_rss), to_mib(before->worker_rss),
-               to_mib(after->worker_rss));
+               figures->during, figures->kills / figures->seconds, figures->before, figures->after,
+               before->front_fds, after->front_fds, before->supervisor_fds, after->supervisor_fds,
+               to_mib(before->front_rss), to_mib(after->front_rss), to_mib(before->supervisor_rss),
+               to_mib(after->supervisor_rss), to_mib(before->worker_rss), to_mib(after->worker_rss));
 }
 
 static void put_faults(struct buf *out, const struct verdict *verdict)
