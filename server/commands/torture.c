@@ -136,6 +136,7 @@ struct run {
     struct instance instance;
     struct load load;
     struct killer killer;
+    struct soak soak;
     struct verdict verdict;
     struct figures figures;
     char program[TORTURE_PATH_BYTES]; /* the plugin's real path */
@@ -170,6 +171,8 @@ static bool turn_until(struct run *run, const char *phase, double seconds, bool 
             return true;
         load_turn(&run->load, TURN_MS);
         killer_turn(&run->killer, strike, &run->verdict);
+        if (strike)
+            soak_turn(&run->soak, &run->load);
         show(run, phase, end_ns - now);
     }
     return false;
@@ -350,12 +353,14 @@ int torture_main(int argc, char *const *argv)
     log_set_level(LOG_ERROR); /* the store is opened here, too */
     set_interrupts();
     status = EXIT_FAILURE;
-    if (instance_prepare(&run.instance, &run.options) && load_init(&run.load, &run.instance)) {
+    if (instance_prepare(&run.instance, &run.options) && soak_init(&run.soak, &run.instance) &&
+        load_init(&run.load, &run.instance)) {
         killer_init(&run.killer, &run.instance, &run.load);
         status = run_all(&run);
         killer_fini(&run.killer);
     }
     load_fini(&run.load);
+    soak_fini(&run.soak);
     verdict_fini(&run.verdict);
     if (status == EXIT_SUCCESS && run.options.keep == NULL)
         instance_remove(&run.instance);

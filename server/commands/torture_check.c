@@ -415,6 +415,8 @@ enum err torture_check(const char *folder, struct verdict *verdict)
     }
     if (err == ERR_OK)
         err = check_log(&checking, folder);
+    if (err == ERR_OK)
+        err = soak_check(folder, verdict);
     store_reader_close(checking.reader);
     free(checking.by_id);
     evidence_fini(&checking.evidence);

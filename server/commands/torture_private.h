@@ -5,6 +5,7 @@
  *     torture_load.c      requests: what is asked, repeated, acknowledged; what the server says of itself
  *     torture_plan.c      which jobs there are
  *     torture_kill.c      who is killed when, and how long it takes to recover
+ *     torture_soak.c      what the server holds meanwhile
  *     torture_check.c     the evidence against the promises; reads files only, so tests give it doctored ones
  *     torture_evidence.c  reading those files
  *     torture_report.c    the page at the end
@@ -15,8 +16,8 @@
  * found.
  *
  * The evidence, in one folder: client.log (below), ledger (torture_attempt.h), state/forkpool.db with its
- * witness (server/store/witness.h), server.log. A line of client.log is a word, nanoseconds of the monotonic
- * clock, and what DIARY has for that word.
+ * witness (server/store/witness.h), server.log, samples.csv (TORTURE_GAUGES). A line of client.log is a word,
+ * nanoseconds of the monotonic clock, and what DIARY has for that word.
  */
 #ifndef FORKPOOL_TORTURE_PRIVATE_H
 #define FORKPOOL_TORTURE_PRIVATE_H
@@ -130,6 +131,7 @@ enum torture_mix {
     F(END, "wrong ends", "ended otherwise than it had to, or than an answer said")                           \
     F(ANSWER, "wrong answers", "a status that this request may not get")                                     \
     F(LEFT, "left behind", "slots, memory, processes or descriptors; or a pool that is not full")            \
+    F(GROWN, "grown over time", "descriptors, memory, log or slots, from the second tenth to the last")      \
     F(ENDED, "ended by itself", "the server stopped, aborted or did not start")
 
 enum torture_fault {
@@ -137,6 +139,31 @@ enum torture_fault {
     TORTURE_FAULTS(F)
 #undef F
         FAULT_COUNT
+};
+
+/* Looked at while it kills, a line of samples.csv each time: column, text and unit in the report, and by how
+ * much, and by how many percent besides, the median of the last tenth may be above that of the second; -1: it
+ * may be anything. */
+#define TORTURE_GAUGES(G)                                                                                    \
+    G(FRONT_FDS, "front_fds", "descriptors, front", 1, 8, 0)                                                 \
+    G(SUPERVISOR_FDS, "supervisor_fds", "descriptors, supervisor", 1, 8, 0)                                  \
+    G(FRONT_RSS, "front_rss", "MiB, front", 1 << 20, 32 << 20, 50)                                           \
+    G(SUPERVISOR_RSS, "supervisor_rss", "MiB, supervisor", 1 << 20, 32 << 20, 50)                            \
+    G(WORKER_RSS, "worker_rss", "MiB, largest worker", 1 << 20, 32 << 20, 50)                                \
+    G(WAL, "wal_bytes", "MiB, log of the store", 1 << 20, 16 << 20, 100)                                     \
+    G(STORE, "store_bytes", "MiB, store", 1 << 20, -1, 0)                                                    \
+    G(ROW, "bytes_per_job", "bytes a job, store and log", 1, 512, 50)                                        \
+    G(OPEN, "open_jobs", "open jobs", 1, -1, 0)                                                              \
+    G(SLOTS, "slots_used", "slots in use", 1, -1, 0)                                                         \
+    G(SPARE, "slots_beyond_jobs", "slots beyond open jobs", 1, 4, 0)                                         \
+    G(ARENA, "arena_used", "KiB, arena", 1 << 10, -1, 0)                                                     \
+    G(ASTRAY, "arena_beyond_slots", "bytes, arena beyond slots", 1, 4096, 0)
+
+enum torture_gauge {
+#define G(name, ...) GAUGE_##name,
+    TORTURE_GAUGES(G)
+#undef G
+        GAUGE_COUNT
 };
 
 /* client.log: word, fields as scanf has them, and what it says */
@@ -160,12 +187,13 @@ enum torture_diary {
 };
 
 extern const char *const torture_kind_texts[KIND_COUNT],
-    *const torture_expect_texts[EXPECT_COUNT], *const torture_victim_texts[VICTIM_COUNT],
-                                                   *const torture_mix_texts[MIX_COUNT],
-                                                       *const torture_blow_texts[BLOW_COUNT],
-                                                           *const torture_fault_texts[FAULT_COUNT],
-                                                               *const torture_fault_meanings[FAULT_COUNT],
-                                                                   *const torture_diary_texts[DIARY_COUNT];
+    *const torture_expect_texts[EXPECT_COUNT],
+        *const torture_victim_texts[VICTIM_COUNT],
+            *const torture_mix_texts[MIX_COUNT], *const torture_blow_texts[BLOW_COUNT],
+                                                     *const torture_fault_texts[FAULT_COUNT],
+                                                         *const torture_fault_meanings[FAULT_COUNT],
+                                                             *const torture_diary_texts[DIARY_COUNT],
+                                                                 *const torture_gauge_texts[GAUGE_COUNT];
 
 /* The place of a text in such a list, `count` if it is not there. */
 int torture_find(const char *const *texts, int count, const char *text);
@@ -199,7 +227,13 @@ struct torture_options {
     const char *keep, *plugin; /* NULL: not said */
 };
 
-enum { TORTURE_PATH_BYTES = 512, TORTURE_AFTER_MAX = 3, TORTURE_KEY_BYTES = 24, TORTURE_KEPT = 5 };
+enum {
+    TORTURE_PATH_BYTES = 512,
+    TORTURE_AFTER_MAX = 3,
+    TORTURE_KEY_BYTES = 24,
+    TORTURE_KEPT = 5,
+    TENTHS = 10
+};
 
 /* ---------------------------------------------------------------------------------------------- verdict */
 
@@ -213,6 +247,8 @@ struct verdict {
     /* ns from a worker's death until its job is charged and queued again, and until its next start; the
      * latter if the job is one of the first priority */
     struct samples requeued, again;
+    size_t samples;                         /* lines of samples.csv */
+    int64_t over_time[GAUGE_COUNT][TENTHS]; /* the greatest of each tenth; -1: there was nothing to see */
 };
 void verdict_add(struct verdict *verdict, enum torture_fault fault, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -434,6 +470,21 @@ void killer_fini(struct killer *killer);
 void killer_turn(struct killer *killer, bool strike, struct verdict *verdict);
 /* Nobody is stopped, everything is up again. */
 bool killer_is_quiet(const struct killer *killer);
+
+/* ---------------------------------------------------------------------------------------------- soak */
+
+struct soak {
+    const struct instance *instance;
+    FILE *file; /* owned */
+    int64_t every_ms, next_ns, since_ns;
+};
+
+bool soak_init(struct soak *soak, const struct instance *instance);
+void soak_fini(struct soak *soak);
+/* Writes a sample if it is time to. */
+void soak_turn(struct soak *soak, const struct load *load);
+/* Adds to the verdict what that folder's samples show. */
+enum err soak_check(const char *folder, struct verdict *verdict) MUST_USE;
 
 /* ---------------------------------------------------------------------------------------------- report */
 

@@ -18,6 +18,7 @@ const char *const torture_mix_texts[] = {TORTURE_MIXES(TEXT)};
 const char *const torture_fault_texts[] = {TORTURE_FAULTS(TEXT)};
 const char *const torture_fault_meanings[] = {TORTURE_FAULTS(MEANS)};
 const char *const torture_diary_texts[] = {TORTURE_DIARY(TEXT)};
+const char *const torture_gauge_texts[] = {TORTURE_GAUGES(TEXT)};
 
 int torture_find(const char *const *texts, int count, const char *text)
 {

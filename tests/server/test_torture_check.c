@@ -37,6 +37,7 @@ static void make_evidence(void)
     write_line("client.log", "%s", "");
     write_line("ledger", "%s", "");
     write_line("server.log", "%s", "");
+    write_line("samples.csv", "%s", "");
     verdict = (struct verdict){0};
     open_store();
 }
@@ -448,6 +449,64 @@ START_TEST(a_broken_invariant_is_found)
 }
 END_TEST
 
+/* Two hundred samples in which one gauge is first that, later this. */
+static void sampled(enum torture_gauge grows, int64_t first, int64_t later)
+{
+    write_line("samples.csv", "seconds,front_fds\n");
+    for (int i = 0; i < 200; i++) {
+        write_line("samples.csv", "%d.0", i);
+        for (int gauge = 0; gauge < GAUGE_COUNT; gauge++)
+            write_line("samples.csv", ",%lld",
+                       (long long)(gauge != (int)grows ? 7
+                                   : i < 100           ? first
+                                                       : later));
+        write_line("samples.csv", "\n");
+    }
+}
+
+START_TEST(what_is_flat_over_time_is_in_order)
+{
+    sampled(GAUGE_FRONT_FDS, 60, 68);
+    passes();
+    ck_assert_uint_eq(verdict.samples, 200);
+    ck_assert_int_eq(verdict.over_time[GAUGE_FRONT_FDS][1], 60);
+    ck_assert_int_eq(verdict.over_time[GAUGE_FRONT_FDS][TENTHS - 1], 68);
+}
+END_TEST
+
+START_TEST(a_store_that_holds_more_jobs_may_grow)
+{
+    sampled(GAUGE_STORE, 1 << 20, 1 << 30);
+    passes();
+}
+END_TEST
+
+START_TEST(samples_of_what_was_down_count_for_nothing)
+{
+    sampled(GAUGE_FRONT_FDS, -1, 68);
+    passes();
+}
+END_TEST
+
+START_TEST(each_gauge_that_grows_over_time_is_found)
+{
+    static const struct {
+        enum torture_gauge gauge;
+        int64_t first, later;
+    } GROWN[] = {{GAUGE_FRONT_FDS, 60, 69},
+                 {GAUGE_SUPERVISOR_FDS, 12, 21},
+                 {GAUGE_FRONT_RSS, 10 << 20, 60 << 20},
+                 {GAUGE_SUPERVISOR_RSS, 6 << 20, 60 << 20},
+                 {GAUGE_WORKER_RSS, 4 << 20, 60 << 20},
+                 {GAUGE_WAL, 4 << 20, 30 << 20},
+                 {GAUGE_ROW, 600, 1500},
+                 {GAUGE_SPARE, 0, 5},
+                 {GAUGE_ASTRAY, 0, 5000}};
+    sampled(GROWN[_i].gauge, GROWN[_i].first, GROWN[_i].later);
+    is_found(FAULT_GROWN);
+}
+END_TEST
+
 START_TEST(a_folder_without_evidence_is_no_pass)
 {
     char command[128];
@@ -478,6 +537,9 @@ int main(void)
     tcase_add_test(order, a_death_while_the_front_dies_too_is_not_measured);
     tcase_add_test(order, a_death_by_sigsegv_that_was_brought_about_is_in_order);
     tcase_add_test(order, one_that_starts_behind_the_end_of_the_other_is_in_order);
+    tcase_add_test(order, what_is_flat_over_time_is_in_order);
+    tcase_add_test(order, a_store_that_holds_more_jobs_may_grow);
+    tcase_add_test(order, samples_of_what_was_down_count_for_nothing);
     tcase_add_checked_fixture(planted, make_evidence, remove_evidence);
     tcase_add_test(planted, an_acknowledged_job_without_a_row_is_lost);
     tcase_add_test(planted, a_row_that_nobody_asked_for_is_invented);
@@ -501,6 +563,7 @@ int main(void)
     tcase_add_test(planted, one_more_by_sigsegv_than_was_brought_about_is_found);
     tcase_add_test(planted, an_abort_is_found);
     tcase_add_test(planted, a_broken_invariant_is_found);
+    tcase_add_loop_test(planted, each_gauge_that_grows_over_time_is_found, 0, 9);
     tcase_add_test(planted, a_folder_without_evidence_is_no_pass);
     tcase_add_test(planted, a_store_without_a_witness_is_no_pass);
     suite_add_tcase(suite, order);

@@ -159,7 +159,7 @@ START_TEST(all_kinds_of_jobs_are_asked_for_and_without_kills_only_quick_ones)
     struct load load;
     unsigned counts[KIND_COUNT] = {0};
     begin_load(&load, 6);
-    for (int i = 0; i < 3000; i++)
+    for (int i = 0; i < 10000; i++)
         counts[plan_next(&load)->kind]++;
     for (int kind = 0; kind < KIND_COUNT; kind++)
         ck_assert_msg(counts[kind] > 20, "%s: %u", torture_kind_texts[kind], counts[kind]);
