@@ -113,9 +113,9 @@ static bool write_configuration(const struct instance *instance)
     put_quoted(file, url);
     fprintf(
         file,
-        "\nworkers:\n  count: %u\nmemory:\n  slots: 64\nlog:\n  format: json\njobs:\n  max_crashes: 1000\n"
+        "\nworkers:\n  count: %u\nmemory:\n  slots: %d\nlog:\n  format: json\njobs:\n  max_crashes: 1000\n"
         "  max_lost: 1000000\n  kill_after: 200ms\ntasks:\n  - name: torture\n    argv: [",
-        options->workers);
+        options->workers, TORTURE_SLOTS);
     put_quoted(file, instance->program);
     fputs(", torture-attempt]\n", file);
     if (options->plugin != NULL) {

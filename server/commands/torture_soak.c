@@ -21,9 +21,10 @@ enum {
 static const char NAME[] = "samples.csv";
 
 static const struct {
-    int64_t more, percent;
+    int rank;
+    int64_t more, percent, most;
 } ALLOWED[] = {
-#define G(name, text, label, unit, more, percent) {more, percent},
+#define G(name, text, label, unit, rank, more, percent, most) {rank, more, percent, most},
     TORTURE_GAUGES(G)
 #undef G
 };
@@ -62,7 +63,7 @@ static void take_sample(const struct soak *soak, const struct load *load, int64_
     values[GAUGE_WORKER_RSS] = if_any(holding.worker_rss);
     values[GAUGE_WAL] = log;
     values[GAUGE_STORE] = store;
-    values[GAUGE_ROW] = load->acked == 0 ? -1 : (store + log) / load->acked;
+    values[GAUGE_ROW] = load->acked == 0 ? -1 : store / load->acked;
     values[GAUGE_OPEN] = card->open;
     values[GAUGE_SLOTS] = card->slots_used;
     values[GAUGE_SPARE] = beyond(card->slots_used, card->open);
@@ -152,15 +153,27 @@ static int64_t rank_of_tenth(const struct samples *samples, size_t tenth, int pe
 }
 
 /* The first tenth is that of warming up. */
-static void judge(const struct samples *samples, enum torture_gauge gauge, struct verdict *verdict)
+static void judge_growth(const struct samples *samples, int gauge, struct verdict *verdict)
 {
-    int64_t before = rank_of_tenth(samples, 1, 50), after = rank_of_tenth(samples, TENTHS - 1, 50);
+    int rank = ALLOWED[gauge].rank;
+    int64_t before = rank_of_tenth(samples, 1, rank), after = rank_of_tenth(samples, TENTHS - 1, rank);
     int64_t more = ALLOWED[gauge].more + before * ALLOWED[gauge].percent / 100;
-    if (samples->count >= JUDGED_MIN && ALLOWED[gauge].more >= 0 && before >= 0 && after > before + more)
+    if (ALLOWED[gauge].more >= 0 && before >= 0 && after > before + more)
         verdict_add(verdict, FAULT_GROWN,
                     "%s: %" PRId64 " in the second tenth, %" PRId64 " in the last, %" PRId64
                     " more are allowed",
                     torture_gauge_texts[gauge], before, after, more);
+}
+
+static void judge_most(int gauge, struct verdict *verdict)
+{
+    int64_t most = -1;
+    for (size_t tenth = 0; tenth < TENTHS; tenth++)
+        if (verdict->over_time[gauge][tenth] > most)
+            most = verdict->over_time[gauge][tenth];
+    if (ALLOWED[gauge].most >= 0 && most > ALLOWED[gauge].most)
+        verdict_add(verdict, FAULT_GROWN, "%s: %" PRId64 ", and at most %" PRId64 " are allowed",
+                    torture_gauge_texts[gauge], most, ALLOWED[gauge].most);
 }
 
 enum err soak_check(const char *folder, struct verdict *verdict)
@@ -172,7 +185,9 @@ enum err soak_check(const char *folder, struct verdict *verdict)
         for (size_t tenth = 0; tenth < TENTHS; tenth++)
             verdict->over_time[gauge][tenth] = rank_of_tenth(samples, tenth, 100);
         verdict->samples = samples->count;
-        judge(samples, (enum torture_gauge)gauge, verdict);
+        if (samples->count >= JUDGED_MIN)
+            judge_growth(samples, gauge, verdict);
+        judge_most(gauge, verdict);
         samples_fini(samples);
     }
     return err;
