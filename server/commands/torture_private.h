@@ -233,7 +233,8 @@ enum {
     TORTURE_AFTER_MAX = 3,
     TORTURE_KEY_BYTES = 24,
     TORTURE_KEPT = 5,
-    TENTHS = 10
+    TENTHS = 10,
+    TORTURE_SLOTS = 64
 };
 
 /* ---------------------------------------------------------------------------------------------- verdict */
