@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAGE = 500, LOOK_BACK_S = 10 };
+enum { PAGE = 500, LOOK_BACK_S = 10, LATE_MS = 50 };
 
 struct checking {
     struct evidence evidence;
@@ -76,11 +76,14 @@ static bool is_result(struct text result, const char *nonce, unsigned padding)
     return whole == bytes - 1;
 }
 
-static bool has_written(const struct checking *checking, struct id id, struct text result, unsigned padding)
+/* An attempt of it; of a job that was run again on request, one since then. */
+static bool has_written(const struct checking *checking, const struct asked *asked, struct id id,
+                        struct text result)
 {
     const struct entry *entry;
     for (size_t place = first_of(checking, id); (entry = entry_at(checking, place, id)) != NULL; place++)
-        if (strcmp(entry->what, "end") == 0 && is_result(result, entry->nonce, padding))
+        if (strcmp(entry->what, "end") == 0 && entry->at_ns > asked->retried_ns &&
+            is_result(result, entry->nonce, asked->padding))
             return true;
     return false;
 }
@@ -93,7 +96,7 @@ static enum err check_result(struct checking *checking, const struct job *bare, 
     if (err != ERR_OK)
         return err;
     struct text result = job->result.at != NULL ? job->result : (struct text){"", 0};
-    if (!has_written(checking, bare->spec.id, result, asked->padding))
+    if (!has_written(checking, asked, bare->spec.id, result))
         verdict_add(checking->verdict, FAULT_NONCE, "%s: its result %.*s", id,
                     result.bytes < 64 ? (int)result.bytes : 64, result.at);
     job_free(job);
@@ -113,6 +116,37 @@ static void check_end(struct checking *checking, const struct asked *asked, enum
                     job_state_text(asked->told), job_state_text(state));
 }
 
+/* By the server's own clock. A job that waits is not started after its time, be it for the first time or
+ * again after a death; LATE_MS are for a worker that has taken it just before. */
+static void check_expiry(struct verdict *verdict, const struct job *job, const struct asked *asked,
+                         const char *id)
+{
+    int64_t expires_ms = job->spec.expires_ms;
+    bool expired = job->state == JOB_FAILED && strcmp(job->attempt.error_code, err_code(ERR_EXPIRED)) == 0;
+    if ((expires_ms > 0) != (asked->kind == KIND_PERISHABLE))
+        verdict_add(verdict, FAULT_EXPIRY, "%s, a %s one, expires at %lld", id,
+                    torture_kind_texts[asked->kind], (long long)expires_ms);
+    else if (expired && (expires_ms == 0 || job->attempt.finished_ms < expires_ms))
+        verdict_add(verdict, FAULT_EXPIRY, "%s expired %lld ms before its time", id,
+                    (long long)(expires_ms - job->attempt.finished_ms));
+    else if (!expired && expires_ms > 0 && job->attempt.started_ms > expires_ms + LATE_MS)
+        verdict_add(verdict, FAULT_EXPIRY, "%s was started %lld ms after its time", id,
+                    (long long)(job->attempt.started_ms - expires_ms));
+}
+
+static void check_priority(struct verdict *verdict, const struct job *job, const struct asked *asked,
+                           const char *id)
+{
+    bool old = job->spec.priority == asked->priority && !asked->changed;
+    bool new = job->spec.priority == asked->new_priority && asked->may_change;
+    if (!old && !new)
+        verdict_add(verdict, FAULT_CHANGE, "%s has the priority %u: asked for was %u, a change to %u %s", id,
+                    job->spec.priority, asked->priority, asked->new_priority,
+                    asked->changed      ? "was acknowledged"
+                    : asked->may_change ? "was asked for"
+                                        : "was not asked for");
+}
+
 static enum err check_row(struct checking *checking, const struct job *job)
 {
     struct verdict *verdict = checking->verdict;
@@ -129,12 +163,14 @@ static enum err check_row(struct checking *checking, const struct job *job)
     asked->rows++;
     asked->state = job->state;
     asked->row = job->spec.id;
+    check_priority(verdict, job, asked, id);
     if (!job_is_terminal(job->state)) {
         verdict_add(verdict, FAULT_STUCK, "%s, request %u, is %s", id, asked->number,
                     job_state_text(job->state));
         return ERR_OK;
     }
     check_end(checking, asked, job->state, id);
+    check_expiry(verdict, job, asked, id);
     return job->state == JOB_SUCCEEDED ? check_result(checking, job, asked, id) : ERR_OK;
 }
 
@@ -184,11 +220,31 @@ static void check_order(struct checking *checking, const struct asked *asked)
             continue;
         bool open = before->rows > 0 && before->state == JOB_SUCCEEDED &&
                     (before->done == 0 || before->done > asked->first);
-        if (open || before->last > asked->first)
+        if (open || (before->last > asked->first && before->retries == 0)) /* it may have run again since */
             verdict_add(checking->verdict, FAULT_EARLY,
                         "request %u, while request %u, before it, had not ended", asked->number,
                         before->number);
     }
+}
+
+/* A retry that was acknowledged has changed the row, and there is a start since it was sent. */
+static void check_retries(struct checking *checking, const struct asked *asked)
+{
+    const struct entry *entry;
+    bool started = false;
+    char id[ID_TEXT_BYTES];
+    id_format(asked->row, id);
+    for (size_t place = first_of(checking, asked->row);
+         asked->retried > 0 && (entry = entry_at(checking, place, asked->row)) != NULL; place++)
+        started |= strcmp(entry->what, "start") == 0 && entry->at_ns > asked->retried_ns;
+    if (asked->retried > asked->ran_again || (asked->retried > 0 && !started))
+        verdict_add(checking->verdict, FAULT_AGAIN,
+                    "%s: of %u retries that were acknowledged %u are in the store%s", id, asked->retried,
+                    asked->ran_again, started ? "" : ", and it did not start again");
+    else if (asked->ran_again > asked->retries - asked->unretried)
+        verdict_add(checking->verdict, FAULT_CHANGED,
+                    "%s: run again %u times, asked for and not refused %u times", id, asked->ran_again,
+                    asked->retries - asked->unretried);
 }
 
 static void check_asked(struct checking *checking)
@@ -199,6 +255,7 @@ static void check_asked(struct checking *checking)
             continue;
         check_record(checking, asked);
         check_order(checking, asked);
+        check_retries(checking, asked);
     }
 }
 
@@ -221,10 +278,23 @@ static void check_entries(struct checking *checking)
     }
 }
 
+/* What was asked for of the job with that id, by the ledger: it has started. */
+static struct asked *asked_of(struct checking *checking, struct id id)
+{
+    const struct entry *entry = entry_at(checking, first_of(checking, id), id);
+    return entry == NULL ? NULL : evidence_find(&checking->evidence, entry->number);
+}
+
+/* A job that is run again on request leaves its terminal state: no more of that than was asked for. */
 static void note_change(void *context, const struct witness_note *note)
 {
     struct checking *checking = context;
+    struct asked *asked = asked_of(checking, note->id);
     char id[ID_TEXT_BYTES];
+    if (asked != NULL && asked->retries > 0 && !note->deleted && !job_is_terminal(note->after)) {
+        asked->ran_again++;
+        return;
+    }
     id_format(note->id, id);
     verdict_add(checking->verdict, FAULT_CHANGED, "%s: %s → %s", id, job_state_text(note->before),
                 note->deleted ? "deleted" : job_state_text(note->after));
@@ -408,11 +478,12 @@ enum err torture_check(const char *folder, struct verdict *verdict)
     if (err == ERR_OK)
         err = check_rows(&checking);
     if (err == ERR_OK) {
-        check_asked(&checking);
         check_entries(&checking);
         measure(&checking);
         err = witness_read(url, note_change, &checking);
     }
+    if (err == ERR_OK)
+        check_asked(&checking);
     if (err == ERR_OK)
         err = check_log(&checking, folder);
     if (err == ERR_OK)

@@ -108,7 +108,27 @@ static void take_ended(struct reading *reading, struct asked *asked, const char 
     (void)reading;
 }
 
-static void take_answer(struct reading *reading, enum torture_diary word, struct asked *asked,
+/* What was asked of a job that is there, and what came of it. */
+static void take_change(enum torture_diary word, struct asked *asked, int64_t at_ns, unsigned number)
+{
+    bool done = number == 200 || number == 202;
+    if (word == DIARY_CHANGE) {
+        asked->may_change = true;
+        asked->new_priority = number;
+    } else if (word == DIARY_CHANGED) {
+        asked->changed |= done;
+    } else if (word == DIARY_RETRY) {
+        asked->retries++;
+        asked->retry_ns = at_ns;
+    } else if (done) {
+        asked->retried++;
+        asked->retried_ns = asked->retry_ns;
+    } else {
+        asked->unretried++;
+    }
+}
+
+static void take_answer(struct reading *reading, enum torture_diary word, struct asked *asked, int64_t at_ns,
                         const char *rest)
 {
     struct verdict *verdict = reading->verdict;
@@ -138,6 +158,12 @@ static void take_answer(struct reading *reading, enum torture_diary word, struct
         break;
     case DIARY_ENDED:
         take_ended(reading, asked, rest);
+        break;
+    case DIARY_CHANGE:
+    case DIARY_CHANGED:
+    case DIARY_RETRY:
+    case DIARY_RETRIED:
+        take_change(word, asked, at_ns, (unsigned)strtoul(rest, NULL, 10));
         break;
     case DIARY_ASKED:
     case DIARY_KILLED:
@@ -190,7 +216,7 @@ static void take_line(struct reading *reading, const char *line)
     else if (diary == DIARY_ODD && number == 0)
         verdict_add(reading->verdict, FAULT_ANSWER, "GET /v1/stats: status %s", rest);
     else if (evidence_find(reading->evidence, number) != NULL)
-        take_answer(reading, diary, evidence_find(reading->evidence, number), rest);
+        take_answer(reading, diary, evidence_find(reading->evidence, number), at_ns, rest);
 }
 
 /* --- the ledger --- */

@@ -13,6 +13,7 @@
 enum {
     PATIENCE_S = 10, /* for an answer; then it is unknown */
     PAUSE_MS = 10,   /* before a request is repeated */
+    AGAIN_MS = 200,  /* before what was refused is tried again */
     CARD_MS = 15,
     TIDE_MS = 1500, /* how long one limit on open jobs holds */
     LOG_BYTES = TORTURE_PATH_BYTES + 32
@@ -23,6 +24,11 @@ static const enum torture_expect EXPECTS[] = {
     TORTURE_KINDS(K)
 #undef K
 };
+
+static const enum errand ERRANDS[KIND_COUNT] = {[KIND_CANCELLED] = ERRAND_CANCEL,
+                                                [KIND_CHANGED] = ERRAND_CHANGE,
+                                                [KIND_RERUN] = ERRAND_RETRY,
+                                                [KIND_REVIVED] = ERRAND_RETRY};
 
 /* --------------------------------------------------------------------------------------- the client's log */
 
@@ -108,12 +114,23 @@ static void send_submit(struct load *load, struct lane *lane)
                          job->kind == KIND_WAITED ? "/v1/jobs?wait=2" : "/v1/jobs", headers, body.data);
 }
 
-static void send_cancel(struct load *load, struct lane *lane)
+/* Something of a job that is there. */
+static void send_of_job(struct load *load, struct lane *lane)
 {
-    char path[64];
-    snprintf(path, sizeof path, "/v1/jobs/%s/cancel", load->jobs[lane->number].id);
-    lane->sent =
-        http_client_send(&lane->client, load->instance->port, "POST", path, "Content-Length: 0\r\n", NULL);
+    const struct planned *job = &load->jobs[lane->number];
+    char path[64], body[64];
+    bool change = lane->errand == ERRAND_CHANGE;
+    snprintf(path, sizeof path, "/v1/jobs/%s%s", job->id,
+             change                         ? ""
+             : lane->errand == ERRAND_RETRY ? "/retry"
+                                            : "/cancel");
+    snprintf(body, sizeof body, "{\"priority\":%u,\"scheduled_at\":null}", job->new_priority);
+    if (change)
+        load_note(load, DIARY_CHANGE, "%u %u", lane->number, job->new_priority);
+    else if (lane->errand == ERRAND_RETRY)
+        load_note(load, DIARY_RETRY, "%u", lane->number);
+    lane->sent = http_client_send(&lane->client, load->instance->port, change ? "PATCH" : "POST", path,
+                                  change ? "" : "Content-Length: 0\r\n", change ? body : NULL);
 }
 
 static void send_card(struct load *load, struct lane *lane)
@@ -134,10 +151,10 @@ static void send_errand(struct load *load, struct lane *lane, int64_t now)
     lane->since_ns = now;
     if (lane->errand == ERRAND_SUBMIT)
         send_submit(load, lane);
-    else if (lane->errand == ERRAND_CANCEL)
-        send_cancel(load, lane);
-    else
+    else if (lane->errand == ERRAND_CARD)
         send_card(load, lane);
+    else
+        send_of_job(load, lane);
     if (!lane->sent)
         pause_lane(lane, now, PAUSE_MS);
 }
@@ -161,26 +178,34 @@ static bool may_submit(struct load *load, int64_t now)
     return (unsigned)load->card.ready + (load->acked - load->acked_counted) + load->unsettled < load->limit;
 }
 
-/* Takes a cancel that is due from the list; 0 if there is none. */
-static unsigned take_due(struct load *load, int64_t now)
+static void add_due(struct load *load, unsigned number, enum errand errand, int64_t at_ns)
+{
+    if (errand == ERRAND_NONE || load->due_count == DUE_MAX)
+        return;
+    load->due[load->due_count].number = number;
+    load->due[load->due_count].errand = errand;
+    load->due[load->due_count++].at_ns = at_ns;
+}
+
+/* Takes one that is due from the list; false if there is none. */
+static bool take_due(struct load *load, struct lane *lane, int64_t now)
 {
     for (size_t i = 0; i < load->due_count; i++) {
-        unsigned number = load->due[i].number;
         if (load->due[i].at_ns > now)
             continue;
+        lane->number = load->due[i].number;
+        lane->errand = load->due[i].errand;
         load->due[i] = load->due[--load->due_count];
-        return number;
+        return true;
     }
-    return 0;
+    return false;
 }
 
 static void choose_errand(struct load *load, struct lane *lane, int64_t now)
 {
-    unsigned number = take_due(load, now);
-    if (number > 0) {
-        lane->errand = ERRAND_CANCEL;
-        lane->number = number;
-    } else if (may_submit(load, now)) {
+    if (take_due(load, lane, now))
+        return;
+    if (may_submit(load, now)) {
         const struct planned *job = plan_next(load);
         if (job == NULL)
             return;
@@ -244,10 +269,8 @@ static void take_document(struct load *load, struct lane *lane, int64_t now)
             job_is_terminal(told))
             load_note(load, DIARY_ENDED, "%u %s", lane->number, state);
     }
-    if (job->acked && job->kind == KIND_CANCELLED && load->due_count < DUE_MAX) {
-        load->due[load->due_count].number = lane->number;
-        load->due[load->due_count++].at_ns = now + job->cancel_ms * NS_PER_MS;
-    }
+    if (job->acked)
+        add_due(load, lane->number, ERRANDS[job->kind], now + job->errand_ms * NS_PER_MS);
     settle(load, lane);
 }
 
@@ -272,15 +295,23 @@ static void take_submit(struct load *load, struct lane *lane, int64_t now)
     settle(load, lane);
 }
 
-static void take_cancel(struct load *load, struct lane *lane, int64_t now)
+/* 409: it cannot be done with a job as it is: to run again one that has not ended, say, which is tried later.
+ */
+static void take_of_job(struct load *load, struct lane *lane, int64_t now)
 {
+    static const enum torture_diary WORDS[] = {
+        [ERRAND_CANCEL] = DIARY_CANCEL, [ERRAND_CHANGE] = DIARY_CHANGED, [ERRAND_RETRY] = DIARY_RETRIED};
     int status = http_client_status(&lane->client);
-    if (status == 503 || status == 429) {
+    bool now_not = status == 503 || status == 429;
+    if (now_not && lane->errand == ERRAND_CANCEL) {
         pause_lane(lane, now, PAUSE_MS);
         return;
     }
-    load_note(load, status == 200 || status == 202 || status == 409 ? DIARY_CANCEL : DIARY_ODD, "%u %d",
-              lane->number, status);
+    load_note(load,
+              status == 200 || status == 202 || status == 409 || now_not ? WORDS[lane->errand] : DIARY_ODD,
+              "%u %d", lane->number, status);
+    if (now_not || (lane->errand == ERRAND_RETRY && status == 409))
+        add_due(load, lane->number, lane->errand, now + AGAIN_MS * NS_PER_MS);
     lane->errand = ERRAND_NONE;
 }
 
@@ -313,10 +344,10 @@ static void take_answer(struct load *load, struct lane *lane, int64_t now)
     lane->sent = false;
     if (lane->errand == ERRAND_SUBMIT)
         take_submit(load, lane, now);
-    else if (lane->errand == ERRAND_CANCEL)
-        take_cancel(load, lane, now);
-    else
+    else if (lane->errand == ERRAND_CARD)
         take_card(load, lane);
+    else
+        take_of_job(load, lane, now);
 }
 
 /* No answer: a submission and a cancel are asked again, with the same key. */

@@ -62,7 +62,7 @@ static void choose_work(const struct load *load, struct dice *dice, struct plann
         break;
     case KIND_CANCELLED:
         order->work_ms = dice_between(dice, 20, 600);
-        job->cancel_ms = dice_between(dice, 0, 500);
+        job->errand_ms = dice_between(dice, 0, 500);
         break;
     case KIND_UNIQUE:
         order->unique = dice_between(dice, 1, KEYS);
@@ -76,6 +76,21 @@ static void choose_work(const struct load *load, struct dice *dice, struct plann
         break;
     case KIND_DELAYED:
         job->delay_ms = dice_between(dice, 20, 1500);
+        break;
+    case KIND_PERISHABLE:
+        job->expires_ms = dice_between(dice, 1, 400);
+        break;
+    case KIND_CHANGED:
+        job->delay_ms = dice_between(dice, 200, 3000);
+        job->errand_ms = dice_between(dice, 0, 1000);
+        job->new_priority = dice_below(dice, PRIORITY_COUNT);
+        break;
+    case KIND_REVIVED:
+        order->hopeless = 1;
+        job->errand_ms = dice_between(dice, 0, 500);
+        break;
+    case KIND_RERUN:
+        job->errand_ms = dice_between(dice, 0, 500);
         break;
     case KIND_QUICK:
     case KIND_WAITED:
@@ -142,6 +157,7 @@ void plan_body(const struct load *load, unsigned number, struct buf *body)
                    CONFLICTS[job->conflict]);
     put_seconds(body, "delay", job->delay_ms);
     put_seconds(body, "timeout", job->timeout_ms);
+    put_seconds(body, "expires_in", job->expires_ms);
     put_after(load, job, body);
     buf_put(body, "}");
     buf_add(body, "", 1);

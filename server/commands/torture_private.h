@@ -39,7 +39,7 @@
  * they have to end. Most are quick and in the plugin, so that a run has many; the slow ones are few, since
  * each keeps a worker, and are commands often enough that there are some to kill at any time. */
 #define TORTURE_KINDS(K)                                                                                     \
-    K(QUICK, "quick", 676, 24, SUCCEEDED)                                                                    \
+    K(QUICK, "quick", 601, 24, SUCCEEDED)                                                                    \
     K(LONG, "long", 14, 2, SUCCEEDED)                                                                        \
     K(FLAKY, "flaky", 50, 12, SUCCEEDED)    /* fails once or twice */                                        \
     K(HOPELESS, "hopeless", 25, 12, FAILED) /* fails for good */                                             \
@@ -51,7 +51,12 @@
     K(AFTER, "after", 50, 12, SUCCEEDED)    /* behind up to three others; runs whatever becomes of them */   \
     K(DEPENDENT, "dependent", 25, 12, ANY)  /* the same, but cancelled if one of them does not succeed */    \
     K(DELAYED, "delayed", 25, 12, SUCCEEDED)                                                                 \
-    K(WAITED, "waited", 20, 12, SUCCEEDED) /* the request waits for its end */
+    K(WAITED, "waited", 20, 12, SUCCEEDED)   /* the request waits for its end */                             \
+    K(PERISHABLE, "perishable", 30, 12, ANY) /* starts soon, or not at all */                                \
+    K(CHANGED, "changed", 25, 12,                                                                            \
+      SUCCEEDED)                         /* put off; later asked to run at once, with another priority */    \
+    K(RERUN, "rerun", 12, 12, SUCCEEDED) /* run again by request once it has ended */                        \
+    K(REVIVED, "revived", 8, 12, FAILED) /* the same, failing each time */
 
 enum torture_kind {
 #define K(name, ...) KIND_##name,
@@ -131,6 +136,9 @@ enum torture_mix {
     F(END, "wrong ends", "ended otherwise than it had to, or than an answer said")                           \
     F(ANSWER, "wrong answers", "a status that this request may not get")                                     \
     F(LEFT, "left behind", "slots, memory, processes or descriptors; or a pool that is not full")            \
+    F(EXPIRY, "wrong expiries", "expired too early or without need, or started after its time")              \
+    F(CHANGE, "lost changes", "acknowledged, and not in the row; or in the row, and never asked for")        \
+    F(AGAIN, "lost retries", "acknowledged, and not run again")                                              \
     F(GROWN, "grown over time", "descriptors, memory, log or slots, from the second tenth to the last")      \
     F(ENDED, "ended by itself", "the server stopped, aborted or did not start")
 
@@ -177,6 +185,10 @@ enum torture_gauge {
     D(REFUSED, "refused")   /* number: 409 duplicate_job */                                                  \
     D(ODD, "odd")           /* number status: what may not be answered */                                    \
     D(CANCEL, "cancel")     /* number status */                                                              \
+    D(CHANGE, "change")     /* number priority: asked for now */                                             \
+    D(CHANGED, "changed")   /* number status */                                                              \
+    D(RETRY, "retry")       /* number: asked to run again now */                                             \
+    D(RETRIED, "retried")   /* number status */                                                              \
     D(ENDED, "ended")       /* number state: what an answer said */                                          \
     D(KILLED, "killed")     /* victim signal pid, milliseconds of real time */
 
@@ -275,11 +287,15 @@ struct asked {
     unsigned priority, padding;
     unsigned after[TORTURE_AFTER_MAX], after_count;
     bool known, acked, refused, returned, ended;
-    struct id id;         /* if acked */
-    enum job_state told;  /* if ended */
-    size_t rows;          /* in the store */
-    struct id row;        /* of one of them */
-    enum job_state state; /* of the row */
+    bool may_change, changed;                        /* a change was asked for; it was acknowledged */
+    unsigned new_priority;                           /* of that */
+    unsigned retries, unretried, retried, ran_again; /* asked for, refused, acknowledged; by the witness */
+    int64_t retry_ns, retried_ns; /* when the last one, and when the last acknowledged one, was sent */
+    struct id id;                 /* if acked */
+    enum job_state told;          /* if ended */
+    size_t rows;                  /* in the store */
+    struct id row;                /* of one of them */
+    enum job_state state;         /* of the row */
     size_t first, last,
         done; /* its records in the ledger, from 1: the first start, the last of any, the first end */
 };
@@ -372,7 +388,7 @@ void instance_remove(const struct instance *instance);
 
 /* ---------------------------------------------------------------------------------------------- load */
 
-enum { LANES = 32, DUE_MAX = 256 };
+enum { LANES = 32, DUE_MAX = 1024 };
 
 /* What the server says of itself. */
 struct report_card {
@@ -385,14 +401,16 @@ struct planned {
     enum torture_kind kind;
     unsigned conflict; /* which on_conflict */
     unsigned after[TORTURE_AFTER_MAX], after_count;
-    unsigned delay_ms, timeout_ms, cancel_ms, priority;
+    unsigned delay_ms, timeout_ms, expires_ms, priority;
+    unsigned errand_ms,
+        new_priority; /* how long after its acknowledgement it is cancelled, changed or retried */
     bool plugin;
     bool asked, acked;
     char id[ID_TEXT_BYTES];
     struct torture_order order;
 };
 
-enum errand { ERRAND_NONE, ERRAND_SUBMIT, ERRAND_CANCEL, ERRAND_CARD };
+enum errand { ERRAND_NONE, ERRAND_SUBMIT, ERRAND_CANCEL, ERRAND_CHANGE, ERRAND_RETRY, ERRAND_CARD };
 
 struct lane {
     struct http_client client;
@@ -411,8 +429,9 @@ struct load {
     unsigned asked, acked, unsettled; /* unsettled: asked, and not answered */
     struct {
         unsigned number;
+        enum errand errand;
         int64_t at_ns;
-    } due[DUE_MAX]; /* cancels */
+    } due[DUE_MAX]; /* what is to be asked of jobs that are there */
     size_t due_count;
     unsigned most;  /* numbers up to this one may be asked; 0: all */
     unsigned limit; /* how many may be ready */

@@ -99,6 +99,7 @@ static struct job *waiting(unsigned number)
 {
     struct job *job = make_job("q", "torture");
     torture_key(number, job->spec.idempotency_key);
+    job->spec.priority = PRIORITY_COUNT - 1;
     job->spec.fingerprint = job->spec.id;
     submit(job);
     return job;
@@ -449,6 +450,172 @@ START_TEST(a_broken_invariant_is_found)
 }
 END_TEST
 
+/* A perishable job that should start by then, by a clock of which `now` is now. */
+static struct job *perishable(int64_t expires_ms)
+{
+    struct job *job = make_job("q", "torture");
+    torture_key(1, job->spec.idempotency_key);
+    job->spec.priority = PRIORITY_COUNT - 1;
+    job->spec.fingerprint = job->spec.id;
+    job->spec.expires_ms = expires_ms;
+    submit(job);
+    asked(1, "perishable", "any", "-");
+    acked(1, job->spec.id);
+    return job;
+}
+
+static void expire(struct job *job, int64_t at_ms)
+{
+    run_ended(job, JOB_FAILED, OUTCOME_ERROR);
+    attempt_expire(&job->attempt, job->spec.expires_ms);
+    job->attempt.finished_ms = at_ms;
+    ck_assert(land(job, 0));
+    job_free(job);
+}
+
+START_TEST(a_job_that_expires_when_its_time_has_come_is_in_order)
+{
+    int64_t now = clock_real_ms();
+    expire(perishable(now + 100), now + 100);
+    passes();
+}
+END_TEST
+
+START_TEST(one_that_expires_before_its_time_is_wrong)
+{
+    int64_t now = clock_real_ms();
+    expire(perishable(now + 100), now + 99);
+    is_found(FAULT_EXPIRY);
+}
+END_TEST
+
+START_TEST(one_that_expires_and_was_not_to_is_wrong)
+{
+    struct job *job = waiting(1);
+    asked(1, "hopeless", "failed", "-");
+    acked(1, job->spec.id);
+    expire(job, clock_real_ms());
+    is_found(FAULT_EXPIRY);
+}
+END_TEST
+
+START_TEST(one_that_is_started_after_its_time_is_wrong)
+{
+    struct job *job = perishable(clock_real_ms() - 1000);
+    wrote("start", job->spec.id, 1, "aa", 10);
+    wrote("end", job->spec.id, 1, "aa", 20);
+    ended(job, JOB_SUCCEEDED, "\"aa\"");
+    is_found(FAULT_EXPIRY);
+}
+END_TEST
+
+START_TEST(a_change_that_was_acknowledged_and_is_in_the_row_is_in_order)
+{
+    good(1);
+    write_line("client.log", "change 3 1 2\nunknown 4 1\nchange 5 1 2\nchanged 6 1 200\n");
+    change_file("DROP TRIGGER witness_update; UPDATE jobs SET priority = 2");
+    passes();
+}
+END_TEST
+
+START_TEST(a_change_that_was_refused_is_in_no_row)
+{
+    good(1);
+    write_line("client.log", "change 3 1 2\nchanged 6 1 409\n");
+    passes();
+}
+END_TEST
+
+START_TEST(a_change_that_was_acknowledged_and_is_not_in_the_row_is_lost)
+{
+    good(1);
+    write_line("client.log", "change 3 1 2\nchanged 6 1 200\n");
+    is_found(FAULT_CHANGE);
+}
+END_TEST
+
+START_TEST(a_change_that_nobody_asked_for_is_found)
+{
+    good(1);
+    change_file("DROP TRIGGER witness_update; UPDATE jobs SET priority = 2");
+    is_found(FAULT_CHANGE);
+}
+END_TEST
+
+/* Asked to run again at 50 ms; the row says that it was, so often; its second result. */
+static void run_again(unsigned times, const char *nonce)
+{
+    struct id id = ended(waiting(1), JOB_SUCCEEDED, "\"bb\"");
+    asked(1, "rerun", "succeeded", "-");
+    acked(1, id);
+    wrote("start", id, 1, "aa", 10);
+    wrote("end", id, 1, strcmp(nonce, "bb") == 0 ? "aa" : "bb", 20);
+    write_line("client.log", "retry 50000000 1\nretried 51000000 1 202\n");
+    wrote("start", id, 1, nonce, 60);
+    wrote("end", id, 1, nonce, 70);
+    for (unsigned i = 0; i < times; i++)
+        change_file("INSERT INTO witness (id_key, id_random, before, after) SELECT id_key, id_random, 3, 0 "
+                    "FROM jobs");
+}
+
+START_TEST(a_job_that_is_run_again_on_request_is_in_order)
+{
+    run_again(1, "bb");
+    passes();
+}
+END_TEST
+
+START_TEST(a_retry_that_was_acknowledged_and_is_not_in_the_store_is_lost)
+{
+    run_again(0, "bb");
+    is_found(FAULT_AGAIN);
+}
+END_TEST
+
+START_TEST(a_retry_that_was_acknowledged_and_never_started_is_lost)
+{
+    struct id id = ended(waiting(1), JOB_FAILED, "");
+    asked(1, "revived", "failed", "-");
+    acked(1, id);
+    wrote("start", id, 1, "aa", 10);
+    wrote("fail", id, 1, "aa", 20);
+    write_line("client.log", "retry 50000000 1\nretried 51000000 1 202\n");
+    change_file(
+        "INSERT INTO witness (id_key, id_random, before, after) SELECT id_key, id_random, 4, 0 FROM jobs");
+    is_found(FAULT_AGAIN);
+}
+END_TEST
+
+START_TEST(a_job_that_is_run_again_more_often_than_asked_for_is_a_changed_record)
+{
+    run_again(2, "bb");
+    is_found(FAULT_CHANGED);
+}
+END_TEST
+
+START_TEST(a_retry_without_an_answer_may_have_run_it_again)
+{
+    run_again(2, "bb");
+    write_line("client.log", "retry 52000000 1\n");
+    passes();
+}
+END_TEST
+
+START_TEST(a_retry_that_was_refused_may_not_run_it_again)
+{
+    run_again(2, "bb");
+    write_line("client.log", "retry 52000000 1\nretried 53000000 1 409\n");
+    is_found(FAULT_CHANGED);
+}
+END_TEST
+
+START_TEST(the_result_of_the_run_before_a_retry_is_unproved)
+{
+    run_again(1, "cc");
+    is_found(FAULT_NONCE);
+}
+END_TEST
+
 /* Two hundred samples in which one gauge is first that, later this. */
 static void sampled(enum torture_gauge grows, int64_t first, int64_t later)
 {
@@ -541,6 +708,11 @@ int main(void)
     tcase_add_test(order, what_is_flat_over_time_is_in_order);
     tcase_add_test(order, a_store_that_holds_more_jobs_may_grow);
     tcase_add_test(order, samples_of_what_was_down_count_for_nothing);
+    tcase_add_test(order, a_job_that_expires_when_its_time_has_come_is_in_order);
+    tcase_add_test(order, a_change_that_was_acknowledged_and_is_in_the_row_is_in_order);
+    tcase_add_test(order, a_change_that_was_refused_is_in_no_row);
+    tcase_add_test(order, a_job_that_is_run_again_on_request_is_in_order);
+    tcase_add_test(order, a_retry_without_an_answer_may_have_run_it_again);
     tcase_add_checked_fixture(planted, make_evidence, remove_evidence);
     tcase_add_test(planted, an_acknowledged_job_without_a_row_is_lost);
     tcase_add_test(planted, a_row_that_nobody_asked_for_is_invented);
@@ -564,6 +736,16 @@ int main(void)
     tcase_add_test(planted, one_more_by_sigsegv_than_was_brought_about_is_found);
     tcase_add_test(planted, an_abort_is_found);
     tcase_add_test(planted, a_broken_invariant_is_found);
+    tcase_add_test(planted, one_that_expires_before_its_time_is_wrong);
+    tcase_add_test(planted, one_that_expires_and_was_not_to_is_wrong);
+    tcase_add_test(planted, one_that_is_started_after_its_time_is_wrong);
+    tcase_add_test(planted, a_change_that_was_acknowledged_and_is_not_in_the_row_is_lost);
+    tcase_add_test(planted, a_change_that_nobody_asked_for_is_found);
+    tcase_add_test(planted, a_retry_that_was_acknowledged_and_is_not_in_the_store_is_lost);
+    tcase_add_test(planted, a_retry_that_was_acknowledged_and_never_started_is_lost);
+    tcase_add_test(planted, a_job_that_is_run_again_more_often_than_asked_for_is_a_changed_record);
+    tcase_add_test(planted, a_retry_that_was_refused_may_not_run_it_again);
+    tcase_add_test(planted, the_result_of_the_run_before_a_retry_is_unproved);
     tcase_add_loop_test(planted, each_gauge_that_grows_over_time_is_found, 0, 10);
     tcase_add_test(planted, a_folder_without_evidence_is_no_pass);
     tcase_add_test(planted, a_store_without_a_witness_is_no_pass);
