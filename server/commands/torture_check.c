@@ -227,6 +227,27 @@ static void check_order(struct checking *checking, const struct asked *asked)
     }
 }
 
+/* One transaction: all of its jobs or none. The last one begins behind the ends of all others, which succeed.
+ */
+static void check_batch(struct checking *checking, const struct asked *head)
+{
+    unsigned rows = 0, last = head->number + head->lines - 1;
+    const struct asked *follower = evidence_find(&checking->evidence, last);
+    for (unsigned number = head->number; number <= last; number++) {
+        const struct asked *asked = evidence_find(&checking->evidence, number);
+        if (asked == NULL || follower == NULL)
+            continue;
+        rows += asked->rows > 0;
+        if (number < last && follower->kind == KIND_FOLLOWER && follower->first > 0 &&
+            (asked->done == 0 || asked->done > follower->first))
+            verdict_add(checking->verdict, FAULT_EARLY,
+                        "request %u, behind a batch, while request %u of it had not ended", last, number);
+    }
+    if (rows != 0 && rows != head->lines)
+        verdict_add(checking->verdict, FAULT_PART, "of the %u jobs from request %u on %u are in the store",
+                    head->lines, head->number, rows);
+}
+
 /* A retry that was acknowledged has changed the row, and there is a start since it was sent. */
 static void check_retries(struct checking *checking, const struct asked *asked)
 {
@@ -256,6 +277,8 @@ static void check_asked(struct checking *checking)
         check_record(checking, asked);
         check_order(checking, asked);
         check_retries(checking, asked);
+        if (asked->lines > 0)
+            check_batch(checking, asked);
     }
 }
 

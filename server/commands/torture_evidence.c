@@ -159,6 +159,9 @@ static void take_answer(struct reading *reading, enum torture_diary word, struct
     case DIARY_ENDED:
         take_ended(reading, asked, rest);
         break;
+    case DIARY_BULK:
+        asked->lines = (unsigned)strtoul(rest, NULL, 10);
+        break;
     case DIARY_CHANGE:
     case DIARY_CHANGED:
     case DIARY_RETRY:

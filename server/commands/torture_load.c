@@ -94,24 +94,42 @@ bool load_is_done(const struct load *load)
 
 /* --------------------------------------------------------------------------------------- asking */
 
+/* How many jobs a request asks for. */
+static unsigned lines_of(const struct planned *job)
+{
+    return job->lines > 0 ? job->lines : 1;
+}
+
+static void note_submit(struct load *load, unsigned number)
+{
+    struct planned *job = &load->jobs[number];
+    if (job->asked) {
+        load_note(load, DIARY_REPEATED, "%u", number);
+        return;
+    }
+    job->asked = true;
+    for (unsigned i = 0; i < lines_of(job); i++)
+        note_asked(load, number + i);
+    if (job->lines > 0)
+        load_note(load, DIARY_BULK, "%u %u", number, job->lines);
+}
+
 static void send_submit(struct load *load, struct lane *lane)
 {
     BUF_AUTO body = {0};
-    struct planned *job = &load->jobs[lane->number];
-    char headers[64], key[TORTURE_KEY_BYTES];
+    const struct planned *job = &load->jobs[lane->number];
+    const char *path = job->lines > 0             ? "/v1/jobs/bulk"
+                       : job->kind == KIND_WAITED ? "/v1/jobs?wait=2"
+                                                  : "/v1/jobs";
+    char headers[96], key[TORTURE_KEY_BYTES];
     torture_key(lane->number, key);
-    snprintf(headers, sizeof headers, "Idempotency-Key: %s\r\n", key);
+    snprintf(headers, sizeof headers, "Idempotency-Key: %s\r\n%s", key,
+             job->lines > 0 ? "Content-Type: application/x-ndjson\r\n" : "");
     plan_body(load, lane->number, &body);
     if (body.failed)
         return; /* again in the next turn */
-    if (job->asked)
-        load_note(load, DIARY_REPEATED, "%u", lane->number);
-    else
-        note_asked(load, lane->number);
-    job->asked = true;
-    lane->sent =
-        http_client_send(&lane->client, load->instance->port, "POST",
-                         job->kind == KIND_WAITED ? "/v1/jobs?wait=2" : "/v1/jobs", headers, body.data);
+    note_submit(load, lane->number);
+    lane->sent = http_client_send(&lane->client, load->instance->port, "POST", path, headers, body.data);
 }
 
 /* Something of a job that is there. */
@@ -206,13 +224,14 @@ static void choose_errand(struct load *load, struct lane *lane, int64_t now)
     if (take_due(load, lane, now))
         return;
     if (may_submit(load, now)) {
+        unsigned number = load->job_count;
         const struct planned *job = plan_next(load);
-        if (job == NULL)
+        if (job == NULL || (job->lines > 0 && !plan_batch(load, number)))
             return;
         lane->errand = ERRAND_SUBMIT;
-        lane->number = load->job_count - 1;
-        load->asked++;
-        load->unsettled++;
+        lane->number = number;
+        load->asked += load->job_count - number;
+        load->unsettled += load->job_count - number;
     }
 }
 
@@ -250,7 +269,28 @@ static int64_t number_in(struct json_span document, const char *object, const ch
 static void settle(struct load *load, struct lane *lane)
 {
     lane->errand = ERRAND_NONE;
-    load->unsettled--;
+    load->unsettled -= lines_of(&load->jobs[lane->number]);
+}
+
+/* The ids in the order of the lines. */
+static void take_batch(struct load *load, struct lane *lane)
+{
+    const char *at = strstr(http_client_body(&lane->client), "\"ids\":[");
+    unsigned lines = load->jobs[lane->number].lines, i = 0;
+    at = at == NULL ? "" : at + strlen("\"ids\":[");
+    for (struct planned *job; i < lines && *at == '"' && strlen(at) > ID_TEXT_BYTES; i++) {
+        job = &load->jobs[lane->number + i];
+        text_copy(job->id, sizeof job->id, at + 1, ID_TEXT_BYTES - 1);
+        job->acked = true;
+        load->acked++;
+        load_note(load, DIARY_ACKED, "%u %s", lane->number + i, job->id);
+        at += ID_TEXT_BYTES + 1;
+        at += *at == ',';
+    }
+    if (i < lines)
+        load_note(load, DIARY_ODD, "%u %d with %u ids for %u lines", lane->number,
+                  http_client_status(&lane->client), i, lines);
+    settle(load, lane);
 }
 
 static void take_document(struct load *load, struct lane *lane, int64_t now)
@@ -279,6 +319,10 @@ static void take_submit(struct load *load, struct lane *lane, int64_t now)
 {
     int status = http_client_status(&lane->client);
     char code[40] = "?";
+    if (status == 202 && load->jobs[lane->number].lines > 0) {
+        take_batch(load, lane);
+        return;
+    }
     if (status == 200 || status == 202) {
         take_document(load, lane, now);
         return;

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEYS = 4, RECENT = 40, FAILS_MAX = 2, ATTEMPTS_MAX = 1000 };
+enum { LINES_MIN = 3, LINES_MAX = 30, KEYS = 4, RECENT = 40, FAILS_MAX = 2, ATTEMPTS_MAX = 1000 };
 
 static const unsigned SHARES[] = {
 #define K(name, text, share, ...) share,
@@ -92,6 +92,10 @@ static void choose_work(const struct load *load, struct dice *dice, struct plann
     case KIND_RERUN:
         job->errand_ms = dice_between(dice, 0, 500);
         break;
+    case KIND_BATCHED:
+        job->lines = dice_between(dice, LINES_MIN, LINES_MAX);
+        break;
+    case KIND_FOLLOWER:
     case KIND_QUICK:
     case KIND_WAITED:
     case KIND_COUNT:
@@ -112,26 +116,58 @@ static bool make_room(struct load *load)
     return true;
 }
 
-struct planned *plan_next(struct load *load)
+/* `first`: of its bulk request; 0: none. */
+static struct planned *plan_job(struct load *load, struct dice *dice, enum torture_kind kind, unsigned first)
 {
-    struct planned job = {.kind = KIND_QUICK, .order = {.number = load->job_count}};
-    struct dice dice = dice_of(load->instance->options->seed, load->job_count);
-    if (!make_room(load))
-        return NULL;
-    if (!load->calm)
-        job.kind = (enum torture_kind)dice_share(&dice, SHARES, KIND_COUNT);
-    choose_work(load, &dice, &job);
-    job.priority = dice_below(&dice, 2) == 0 ? PRIORITY_COUNT - 1 : dice_below(&dice, PRIORITY_COUNT);
-    job.plugin = dice_below(&dice, COMMANDS[job.kind]) > 0 && job.order.heir_ms == 0 &&
+    struct planned job = {.kind = kind, .first = first, .order = {.number = load->job_count}};
+    choose_work(load, dice, &job);
+    job.priority = dice_below(dice, 2) == 0 ? PRIORITY_COUNT - 1 : dice_below(dice, PRIORITY_COUNT);
+    job.plugin = dice_below(dice, COMMANDS[job.kind]) > 0 && job.order.heir_ms == 0 &&
                  load->instance->options->plugin != NULL;
     load->jobs[load->job_count] = job;
     return &load->jobs[load->job_count++];
 }
 
+struct planned *plan_next(struct load *load)
+{
+    struct dice dice = dice_of(load->instance->options->seed, load->job_count);
+    enum torture_kind kind = KIND_QUICK;
+    if (!make_room(load))
+        return NULL;
+    if (!load->calm)
+        kind = (enum torture_kind)dice_share(&dice, SHARES, KIND_COUNT);
+    return plan_job(load, &dice, kind, kind == KIND_BATCHED ? load->job_count : 0);
+}
+
+/* Every fourth waits for one that stands before it, the last one for all. */
+bool plan_batch(struct load *load, unsigned first)
+{
+    unsigned lines = load->jobs[first].lines;
+    for (unsigned i = 1; i < lines; i++) {
+        struct dice dice = dice_of(load->instance->options->seed, load->job_count);
+        if (!make_room(load)) {
+            load->jobs[first].lines = i;
+            return false;
+        }
+        struct planned *job = plan_job(load, &dice, i < lines - 1 ? KIND_BATCHED : KIND_FOLLOWER, first);
+        job->lines = 0;
+        if (job->kind == KIND_BATCHED && dice_below(&dice, 4) == 0)
+            job->after[job->after_count++] = dice_between(&dice, first, first + i - 1);
+    }
+    return true;
+}
+
 static void put_after(const struct load *load, const struct planned *job, struct buf *body)
 {
-    for (unsigned i = 0; i < job->after_count; i++)
-        buf_printf(body, "%s\"%s\"", i == 0 ? ",\"after\":[" : ",", load->jobs[job->after[i]].id);
+    if (job->kind == KIND_FOLLOWER)
+        buf_put(body, ",\"after\":[\"@batch\"],\"after_policy\":\"run\"");
+    for (unsigned i = 0; i < job->after_count; i++) {
+        buf_put(body, i == 0 ? ",\"after\":[" : ",");
+        if (job->first > 0)
+            buf_printf(body, "\"@%u\"", job->after[i]);
+        else
+            buf_printf(body, "\"%s\"", load->jobs[job->after[i]].id);
+    }
     if (job->after_count > 0)
         buf_printf(body, "],\"after_policy\":\"%s\"", job->kind == KIND_AFTER ? "run" : "cancel");
 }
@@ -142,7 +178,7 @@ static void put_seconds(struct buf *body, const char *name, unsigned ms)
         buf_printf(body, ",\"%s\":%u.%03u", name, ms / 1000, ms % 1000);
 }
 
-void plan_body(const struct load *load, unsigned number, struct buf *body)
+static void put_job(const struct load *load, unsigned number, struct buf *body)
 {
     static char args[ORDER_BYTES];
     const struct planned *job = &load->jobs[number];
@@ -159,6 +195,17 @@ void plan_body(const struct load *load, unsigned number, struct buf *body)
     put_seconds(body, "timeout", job->timeout_ms);
     put_seconds(body, "expires_in", job->expires_ms);
     put_after(load, job, body);
+    if (job->first > 0)
+        buf_printf(body, ",\"ref\":\"%u\"", number);
     buf_put(body, "}");
+}
+
+void plan_body(const struct load *load, unsigned number, struct buf *body)
+{
+    put_job(load, number, body);
+    for (unsigned i = 1; i < load->jobs[number].lines; i++) {
+        buf_put(body, "\n");
+        put_job(load, number + i, body);
+    }
     buf_add(body, "", 1);
 }

@@ -39,7 +39,7 @@
  * they have to end. Most are quick and in the plugin, so that a run has many; the slow ones are few, since
  * each keeps a worker, and are commands often enough that there are some to kill at any time. */
 #define TORTURE_KINDS(K)                                                                                     \
-    K(QUICK, "quick", 601, 24, SUCCEEDED)                                                                    \
+    K(QUICK, "quick", 593, 24, SUCCEEDED)                                                                    \
     K(LONG, "long", 14, 2, SUCCEEDED)                                                                        \
     K(FLAKY, "flaky", 50, 12, SUCCEEDED)    /* fails once or twice */                                        \
     K(HOPELESS, "hopeless", 25, 12, FAILED) /* fails for good */                                             \
@@ -56,7 +56,10 @@
     K(CHANGED, "changed", 25, 12,                                                                            \
       SUCCEEDED)                         /* put off; later asked to run at once, with another priority */    \
     K(RERUN, "rerun", 12, 12, SUCCEEDED) /* run again by request once it has ended */                        \
-    K(REVIVED, "revived", 8, 12, FAILED) /* the same, failing each time */
+    K(REVIVED, "revived", 8, 12, FAILED) /* the same, failing each time */                                   \
+    K(BATCHED, "batched", 8, 12,                                                                             \
+      SUCCEEDED) /* the first of a bulk request of up to 30, and those behind it */                          \
+    K(FOLLOWER, "follower", 0, 12, SUCCEEDED) /* its last line, behind all others */
 
 enum torture_kind {
 #define K(name, ...) KIND_##name,
@@ -137,6 +140,7 @@ enum torture_mix {
     F(ANSWER, "wrong answers", "a status that this request may not get")                                     \
     F(LEFT, "left behind", "slots, memory, processes or descriptors; or a pool that is not full")            \
     F(EXPIRY, "wrong expiries", "expired too early or without need, or started after its time")              \
+    F(PART, "torn batches", "some jobs of one bulk request are in the store, others not")                    \
     F(CHANGE, "lost changes", "acknowledged, and not in the row; or in the row, and never asked for")        \
     F(AGAIN, "lost retries", "acknowledged, and not run again")                                              \
     F(GROWN, "grown over time", "descriptors, memory, log or slots, from the second tenth to the last")      \
@@ -188,6 +192,7 @@ enum torture_gauge {
     D(CHANGE, "change")     /* number priority: asked for now */                                             \
     D(CHANGED, "changed")   /* number status */                                                              \
     D(RETRY, "retry")       /* number: asked to run again now */                                             \
+    D(BULK, "bulk")         /* number lines: these and those behind it came in one request */                \
     D(RETRIED, "retried")   /* number status */                                                              \
     D(ENDED, "ended")       /* number state: what an answer said */                                          \
     D(KILLED, "killed")     /* victim signal pid, milliseconds of real time */
@@ -272,7 +277,8 @@ void verdict_fini(struct verdict *verdict);
 /* Adds to the verdict what the files of that folder show. The store must not be in use. An error: they cannot
  * be read. */
 enum err torture_check(const char *folder, struct verdict *verdict) MUST_USE;
-/* What was asked under that number carries this Idempotency-Key; the reverse, 0 if it is no such key. */
+/* What was asked under that number carries this Idempotency-Key; the reverse, 0 if it is no such key. Line n
+ * of a bulk request has "#n" behind it. */
 void torture_key(unsigned number, char key[TORTURE_KEY_BYTES]);
 unsigned torture_key_number(const char *key);
 void torture_store_url(const char *folder, char url[TORTURE_PATH_BYTES]);
@@ -286,6 +292,7 @@ struct asked {
     enum torture_expect expect;
     unsigned priority, padding;
     unsigned after[TORTURE_AFTER_MAX], after_count;
+    unsigned lines; /* of a bulk request that begins with it; 0: none does */
     bool known, acked, refused, returned, ended;
     bool may_change, changed;                        /* a change was asked for; it was acknowledged */
     unsigned new_priority;                           /* of that */
@@ -404,6 +411,8 @@ struct planned {
     unsigned delay_ms, timeout_ms, expires_ms, priority;
     unsigned errand_ms,
         new_priority; /* how long after its acknowledgement it is cancelled, changed or retried */
+    unsigned lines; /* of a bulk request that begins with it; 0: it comes alone, or is another of its lines */
+    unsigned first; /* the first of its bulk request; 0: it came alone */
     bool plugin;
     bool asked, acked;
     char id[ID_TEXT_BYTES];
@@ -453,8 +462,11 @@ bool load_is_done(const struct load *load);
 void load_note(struct load *load, enum torture_diary word, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* A new job under the next number; NULL without memory. Its request body. */
+/* A new job under the next number; NULL without memory. If it has `lines`, plan_batch has to follow, which
+ * plans the others of its request; false without memory: then there are fewer lines. */
 struct planned *plan_next(struct load *load);
+bool plan_batch(struct load *load, unsigned first);
+/* Its request body, of all its lines. */
 void plan_body(const struct load *load, unsigned number, struct buf *body);
 
 /* ---------------------------------------------------------------------------------------------- killer */

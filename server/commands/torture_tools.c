@@ -139,9 +139,14 @@ void torture_key(unsigned number, char key[TORTURE_KEY_BYTES])
 
 unsigned torture_key_number(const char *key)
 {
-    unsigned number;
+    unsigned number, line;
     int bytes = 0;
-    return sscanf(key, "torture-%u%n", &number, &bytes) == 1 && key[bytes] == '\0' ? number : 0;
+    if (sscanf(key, "torture-%u%n", &number, &bytes) != 1)
+        return 0;
+    if (key[bytes] == '\0')
+        return number;
+    key += bytes;
+    return sscanf(key, "#%u%n", &line, &bytes) == 1 && key[bytes] == '\0' && line > 0 ? number + line - 1 : 0;
 }
 
 void torture_store_url(const char *folder, char url[TORTURE_PATH_BYTES])

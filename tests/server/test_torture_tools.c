@@ -159,8 +159,14 @@ START_TEST(all_kinds_of_jobs_are_asked_for_and_without_kills_only_quick_ones)
     struct load load;
     unsigned counts[KIND_COUNT] = {0};
     begin_load(&load, 6);
-    for (int i = 0; i < 10000; i++)
-        counts[plan_next(&load)->kind]++;
+    for (int i = 0; i < 10000; i++) {
+        const struct planned *job = plan_next(&load);
+        counts[job->kind]++;
+        if (job->lines > 0) {
+            ck_assert(plan_batch(&load, load.job_count - 1));
+            counts[load.jobs[load.job_count - 1].kind]++;
+        }
+    }
     for (int kind = 0; kind < KIND_COUNT; kind++)
         ck_assert_msg(counts[kind] > 20, "%s: %u", torture_kind_texts[kind], counts[kind]);
     load.calm = true;
