@@ -169,6 +169,60 @@ START_TEST(the_result_of_the_run_before_a_retry_is_unproved)
 }
 END_TEST
 
+/* A request of two lines, the second of which waits for the first, at 30 ms. */
+static void bulk(int end, int start)
+{
+    struct id first = ended(waiting(1), JOB_SUCCEEDED, "\"aa\""),
+              second = ended(waiting(2), JOB_SUCCEEDED, "\"bb\"");
+    asked(1, "batched", "succeeded", "-");
+    asked(2, "follower", "succeeded", "-");
+    write_line("client.log", "bulk 1 1 2\n");
+    acked(1, first);
+    acked(2, second);
+    wrote("start", first, 1, "aa", 10);
+    if (end < start)
+        wrote("end", first, 1, "aa", end);
+    wrote("start", second, 2, "bb", start);
+    if (end > start)
+        wrote("end", first, 1, "aa", end);
+    wrote("end", second, 2, "bb", 90);
+}
+
+START_TEST(a_bulk_request_whose_last_line_runs_behind_the_others_is_in_order)
+{
+    bulk(20, 30);
+    passes();
+}
+END_TEST
+
+START_TEST(a_follower_that_starts_before_the_end_of_its_batch_is_too_early)
+{
+    bulk(40, 30);
+    is_found(FAULT_EARLY);
+}
+END_TEST
+
+START_TEST(a_bulk_request_of_which_a_part_is_stored_is_torn)
+{
+    struct id id = ended(waiting(1), JOB_SUCCEEDED, "\"aa\"");
+    wrote("start", id, 1, "aa", 10);
+    wrote("end", id, 1, "aa", 20);
+    asked(1, "batched", "succeeded", "-");
+    asked(2, "batched", "succeeded", "-");
+    write_line("client.log", "bulk 1 1 2\nunknown 1 1\n");
+    is_found(FAULT_PART);
+}
+END_TEST
+
+START_TEST(a_bulk_request_of_which_nothing_is_stored_and_nothing_acknowledged_is_in_order)
+{
+    asked(1, "batched", "succeeded", "-");
+    asked(2, "batched", "succeeded", "-");
+    write_line("client.log", "bulk 1 1 2\nunknown 1 1\n");
+    passes();
+}
+END_TEST
+
 /* Two hundred samples in which one gauge is first that, later this. */
 static void sampled(enum torture_gauge grows, int64_t first, int64_t later)
 {
@@ -241,6 +295,8 @@ int main(void)
     tcase_add_test(order, a_change_that_was_refused_is_in_no_row);
     tcase_add_test(order, a_job_that_is_run_again_on_request_is_in_order);
     tcase_add_test(order, a_retry_without_an_answer_may_have_run_it_again);
+    tcase_add_test(order, a_bulk_request_whose_last_line_runs_behind_the_others_is_in_order);
+    tcase_add_test(order, a_bulk_request_of_which_nothing_is_stored_and_nothing_acknowledged_is_in_order);
     tcase_add_checked_fixture(planted, make_evidence, remove_evidence);
     tcase_add_test(planted, one_that_expires_before_its_time_is_wrong);
     tcase_add_test(planted, one_that_expires_and_was_not_to_is_wrong);
@@ -252,6 +308,8 @@ int main(void)
     tcase_add_test(planted, a_job_that_is_run_again_more_often_than_asked_for_is_a_changed_record);
     tcase_add_test(planted, a_retry_that_was_refused_may_not_run_it_again);
     tcase_add_test(planted, the_result_of_the_run_before_a_retry_is_unproved);
+    tcase_add_test(planted, a_follower_that_starts_before_the_end_of_its_batch_is_too_early);
+    tcase_add_test(planted, a_bulk_request_of_which_a_part_is_stored_is_torn);
     tcase_add_loop_test(planted, each_gauge_that_grows_over_time_is_found, 0, 10);
     suite_add_tcase(suite, order);
     suite_add_tcase(suite, planted);
