@@ -190,8 +190,10 @@ static bool has_settled(struct run *run)
 
 static bool storm_is_over(struct run *run)
 {
-    return interrupted != 0 ||
-           (run->load.most > 0 && run->load.job_count > run->load.most && load_is_done(&run->load));
+    bool all = run->load.most > 0 && run->load.job_count > run->load.most;
+    if (all)
+        run->load.schedules_wanted = 2 * SCHEDULE_COUNT;
+    return interrupted != 0 || (all && load_is_done(&run->load));
 }
 
 static bool was_interrupted(struct run *run)
@@ -233,12 +235,14 @@ static void storm(struct run *run)
     int64_t from_ns = clock_mono_ns();
     unsigned acked = run->load.acked;
     run->load.pouring = true;
+    run->load.schedules_wanted = SCHEDULE_COUNT;
     run->load.most = run->options.jobs == 0 ? 0 : run->load.job_count - 1 + run->options.jobs;
     turn_until(run, "killing", run->options.minutes * 60, true, storm_is_over);
     run->figures.seconds = (double)(clock_mono_ns() - from_ns) / 1e9;
     run->figures.during = (run->load.acked - acked) / run->figures.seconds;
     run->figures.kills = run->killer.kills;
     run->load.most = 0;
+    run->load.schedules_wanted = 2 * SCHEDULE_COUNT;
     settle(run);
 }
 

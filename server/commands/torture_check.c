@@ -14,6 +14,7 @@ struct checking {
     struct evidence evidence;
     struct verdict *verdict;
     struct store_reader *reader;
+    struct ticks ticks;
     size_t *by_id; /* places of entries, from 0, by id and then in order. Owned */
 };
 
@@ -147,6 +148,26 @@ static void check_priority(struct verdict *verdict, const struct job *job, const
                                         : "was not asked for");
 }
 
+/* A job that a schedule has made. */
+static enum err check_tick(struct checking *checking, const struct job *job, enum torture_schedule schedule,
+                           const char *id)
+{
+    static const struct asked NONE = {.padding = 0};
+    struct tick tick = {schedule, job->spec.scheduled_ms, 0, 0};
+    for (size_t place = first_of(checking, job->spec.id); entry_at(checking, place, job->spec.id) != NULL;
+         place++) {
+        tick.last = checking->by_id[place] + 1;
+        tick.first = tick.first == 0 ? tick.last : tick.first;
+    }
+    if (!ticks_add(&checking->ticks, tick))
+        return ERR_NO_MEMORY;
+    if (job->state == JOB_SUCCEEDED)
+        return check_result(checking, job, &NONE, id);
+    verdict_add(checking->verdict, job_is_terminal(job->state) ? FAULT_END : FAULT_STUCK,
+                "%s of schedule %s: %s", id, torture_schedule_texts[schedule], job_state_text(job->state));
+    return ERR_OK;
+}
+
 static enum err check_row(struct checking *checking, const struct job *job)
 {
     struct verdict *verdict = checking->verdict;
@@ -155,6 +176,9 @@ static enum err check_row(struct checking *checking, const struct job *job)
     id_format(job->spec.id, id);
     verdict->rows++;
     verdict->ends[job->state]++;
+    enum torture_schedule schedule = torture_schedule_of(job->spec.queue);
+    if (schedule != SCHEDULE_COUNT)
+        return check_tick(checking, job, schedule, id);
     if (asked == NULL || asked->refused || asked->returned) {
         verdict_add(verdict, FAULT_INVENTED, "%s, with the key \"%s\"%s", id, job->spec.idempotency_key,
                     asked == NULL ? "" : ", which was refused");
@@ -505,14 +529,17 @@ enum err torture_check(const char *folder, struct verdict *verdict)
         measure(&checking);
         err = witness_read(url, note_change, &checking);
     }
-    if (err == ERR_OK)
+    if (err == ERR_OK) {
         check_asked(&checking);
+        err = ticks_check(&checking.ticks, checking.reader, verdict);
+    }
     if (err == ERR_OK)
         err = check_log(&checking, folder);
     if (err == ERR_OK)
         err = soak_check(folder, verdict);
     store_reader_close(checking.reader);
     free(checking.by_id);
+    ticks_fini(&checking.ticks);
     evidence_fini(&checking.evidence);
     return err;
 }

@@ -217,7 +217,7 @@ static void take_line(struct reading *reading, const char *line)
     if (diary == DIARY_ASKED)
         take_asked(reading, number, rest);
     else if (diary == DIARY_ODD && number == 0)
-        verdict_add(reading->verdict, FAULT_ANSWER, "GET /v1/stats: status %s", rest);
+        verdict_add(reading->verdict, FAULT_ANSWER, "a request of no job: status %s", rest);
     else if (evidence_find(reading->evidence, number) != NULL)
         take_answer(reading, diary, evidence_find(reading->evidence, number), at_ns, rest);
 }

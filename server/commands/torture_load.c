@@ -88,8 +88,8 @@ bool load_is_done(const struct load *load)
     for (size_t i = 0; i < LANES; i++)
         if (load->lanes[i].errand != ERRAND_NONE)
             return false;
-    return load->unsettled == 0 && load->due_count == 0 && load->card_ns > 0 && load->card.open == 0 &&
-           load->acked_counted == load->acked;
+    return load->schedules_done == load->schedules_wanted && load->unsettled == 0 && load->due_count == 0 &&
+           load->card_ns > 0 && load->card.open == 0 && load->acked_counted == load->acked;
 }
 
 /* --------------------------------------------------------------------------------------- asking */
@@ -151,6 +151,21 @@ static void send_of_job(struct load *load, struct lane *lane)
                                   change ? "" : "Content-Length: 0\r\n", change ? body : NULL);
 }
 
+/* To make one, or to pause it: that keeps what it has counted. */
+static void send_schedule(struct load *load, struct lane *lane)
+{
+    BUF_AUTO body = {0};
+    char path[64], name[TORTURE_KEY_BYTES];
+    bool make = load->schedules_done < SCHEDULE_COUNT;
+    enum torture_schedule schedule = (enum torture_schedule)(load->schedules_done % SCHEDULE_COUNT);
+    torture_schedule_name(schedule, name);
+    snprintf(path, sizeof path, "/v1/schedules/%s%s", name, make ? "" : "/pause");
+    plan_schedule(load, schedule, &body);
+    if (!body.failed)
+        lane->sent = http_client_send(&lane->client, load->instance->port, make ? "PUT" : "POST", path,
+                                      make ? "" : "Content-Length: 0\r\n", make ? body.data : NULL);
+}
+
 static void send_card(struct load *load, struct lane *lane)
 {
     load->card_asked_ns = clock_mono_ns();
@@ -171,6 +186,8 @@ static void send_errand(struct load *load, struct lane *lane, int64_t now)
         send_submit(load, lane);
     else if (lane->errand == ERRAND_CARD)
         send_card(load, lane);
+    else if (lane->errand == ERRAND_SCHEDULE)
+        send_schedule(load, lane);
     else
         send_of_job(load, lane);
     if (!lane->sent)
@@ -221,6 +238,11 @@ static bool take_due(struct load *load, struct lane *lane, int64_t now)
 
 static void choose_errand(struct load *load, struct lane *lane, int64_t now)
 {
+    if (load->schedules_done < load->schedules_wanted && !load->scheduling) {
+        load->scheduling = true;
+        lane->errand = ERRAND_SCHEDULE;
+        return;
+    }
     if (take_due(load, lane, now))
         return;
     if (may_submit(load, now)) {
@@ -383,6 +405,20 @@ static void take_card(struct load *load, struct lane *lane)
     load->acked_counted = load->acked_then;
 }
 
+static void take_schedule(struct load *load, struct lane *lane, int64_t now)
+{
+    int status = http_client_status(&lane->client);
+    if (status != 200 && status != 201) {
+        if (status != 503 && status != 429)
+            load_note(load, DIARY_ODD, "0 %d to a schedule", status);
+        pause_lane(lane, now, PAUSE_MS);
+        return;
+    }
+    load->schedules_done++;
+    load->scheduling = false;
+    lane->errand = ERRAND_NONE;
+}
+
 static void take_answer(struct load *load, struct lane *lane, int64_t now)
 {
     lane->sent = false;
@@ -390,6 +426,8 @@ static void take_answer(struct load *load, struct lane *lane, int64_t now)
         take_submit(load, lane, now);
     else if (lane->errand == ERRAND_CARD)
         take_card(load, lane);
+    else if (lane->errand == ERRAND_SCHEDULE)
+        take_schedule(load, lane, now);
     else
         take_of_job(load, lane, now);
 }

@@ -209,3 +209,22 @@ void plan_body(const struct load *load, unsigned number, struct buf *body)
     }
     buf_add(body, "", 1);
 }
+
+void plan_schedule(const struct load *load, enum torture_schedule schedule, struct buf *body)
+{
+    static const unsigned WORK_MS[] = {
+#define S(name, text, work_ms) work_ms,
+        TORTURE_SCHEDULES(S)
+#undef S
+    };
+    char args[ORDER_BYTES], queue[TORTURE_KEY_BYTES];
+    torture_order_write(&(struct torture_order){.work_ms = WORK_MS[schedule]}, args);
+    torture_schedule_name(schedule, queue);
+    buf_printf(
+        body,
+        "{\"cron\":\"* * * * * *\",\"overlap\":\"%s\",\"job\":{\"task\":\"%s\",\"args\":%s,\"queue\":\"%s\","
+        "\"retry\":{\"max_attempts\":%d,\"initial\":0.02,\"max\":0.1}}}",
+        torture_schedule_texts[schedule],
+        load->instance->options->plugin != NULL ? "torture_plugin" : "torture", args, queue, ATTEMPTS_MAX);
+    buf_add(body, "", 1);
+}

@@ -7,6 +7,7 @@
  *     torture_kill.c      who is killed when, and how long it takes to recover
  *     torture_soak.c      what the server holds meanwhile
  *     torture_check.c     the evidence against the promises; reads files only, so tests give it doctored ones
+ *     torture_ticks.c     of the evidence, what schedules have made
  *     torture_evidence.c  reading those files
  *     torture_report.c    the page at the end
  *     torture_attempt.c   what a job does (its own header: plugins use it, too)
@@ -80,6 +81,18 @@ enum torture_expect {
         EXPECT_COUNT
 };
 
+/* Schedules that fire each second while it kills: name, its overlap policy, how long its jobs work */
+#define TORTURE_SCHEDULES(S)                                                                                 \
+    S(SKIP, "skip", 600)                                                                                    \
+    S(QUEUE, "queue", 200)
+
+enum torture_schedule {
+#define S(name, ...) SCHEDULE_##name,
+    TORTURE_SCHEDULES(S)
+#undef S
+        SCHEDULE_COUNT
+};
+
 /* Whom to kill: name, text, ms until the next kill at least and at most */
 #define TORTURE_VICTIMS(V)                                                                                   \
     V(WORKER, "worker", 5, 80)                                                                               \
@@ -143,6 +156,8 @@ enum torture_mix {
     F(PART, "torn batches", "some jobs of one bulk request are in the store, others not")                    \
     F(CHANGE, "lost changes", "acknowledged, and not in the row; or in the row, and never asked for")        \
     F(AGAIN, "lost retries", "acknowledged, and not run again")                                              \
+    F(SCHEDULE, "wrong schedules",                                                                           \
+      "a time that became two jobs or none, uncounted; or jobs of one that overlap")                         \
     F(GROWN, "grown over time", "descriptors, memory, log or slots, from the second tenth to the last")      \
     F(ENDED, "ended by itself", "the server stopped, aborted or did not start")
 
@@ -207,11 +222,13 @@ enum torture_diary {
 extern const char *const torture_kind_texts[KIND_COUNT],
     *const torture_expect_texts[EXPECT_COUNT],
         *const torture_victim_texts[VICTIM_COUNT],
-            *const torture_mix_texts[MIX_COUNT], *const torture_blow_texts[BLOW_COUNT],
-                                                     *const torture_fault_texts[FAULT_COUNT],
-                                                         *const torture_fault_meanings[FAULT_COUNT],
-                                                             *const torture_diary_texts[DIARY_COUNT],
-                                                                 *const torture_gauge_texts[GAUGE_COUNT];
+            *const torture_mix_texts[MIX_COUNT],
+                *const torture_blow_texts[BLOW_COUNT],
+                    *const torture_fault_texts[FAULT_COUNT],
+                        *const torture_fault_meanings[FAULT_COUNT],
+                            *const torture_diary_texts[DIARY_COUNT],
+                                *const torture_gauge_texts[GAUGE_COUNT],
+                                    *const torture_schedule_texts[SCHEDULE_COUNT];
 
 /* The place of a text in such a list, `count` if it is not there. */
 int torture_find(const char *const *texts, int count, const char *text);
@@ -282,6 +299,31 @@ enum err torture_check(const char *folder, struct verdict *verdict) MUST_USE;
 void torture_key(unsigned number, char key[TORTURE_KEY_BYTES]);
 unsigned torture_key_number(const char *key);
 void torture_store_url(const char *folder, char url[TORTURE_PATH_BYTES]);
+
+/* The queue of a schedule's jobs, which is also its name. */
+void torture_schedule_name(enum torture_schedule schedule, char name[TORTURE_KEY_BYTES]);
+enum torture_schedule torture_schedule_of(const char *queue); /* SCHEDULE_COUNT: of none */
+
+/* ---------------------------------------------------------------------------------------------- ticks */
+
+/* A job that a schedule has made. */
+struct tick {
+    enum torture_schedule schedule;
+    int64_t due_ms;     /* the time for which it was made */
+    size_t first, last; /* its records in the ledger, from 1; 0: none */
+};
+
+struct ticks {
+    struct tick *at; /* owned */
+    size_t count, room;
+};
+
+/* False without memory. */
+bool ticks_add(struct ticks *ticks, struct tick tick) MUST_USE;
+void ticks_fini(struct ticks *ticks);
+/* Sorts. Compares with what the store says of its schedules. */
+struct store_reader;
+enum err ticks_check(struct ticks *ticks, struct store_reader *reader, struct verdict *verdict) MUST_USE;
 
 /* ---------------------------------------------------------------------------------------------- evidence */
 
@@ -419,7 +461,15 @@ struct planned {
     struct torture_order order;
 };
 
-enum errand { ERRAND_NONE, ERRAND_SUBMIT, ERRAND_CANCEL, ERRAND_CHANGE, ERRAND_RETRY, ERRAND_CARD };
+enum errand {
+    ERRAND_NONE,
+    ERRAND_SUBMIT,
+    ERRAND_CANCEL,
+    ERRAND_CHANGE,
+    ERRAND_RETRY,
+    ERRAND_SCHEDULE,
+    ERRAND_CARD
+};
 
 struct lane {
     struct http_client client;
@@ -442,8 +492,12 @@ struct load {
         int64_t at_ns;
     } due[DUE_MAX]; /* what is to be asked of jobs that are there */
     size_t due_count;
-    unsigned most;  /* numbers up to this one may be asked; 0: all */
-    unsigned limit; /* how many may be ready */
+    /* Of the schedules, first each is to be made, then each to be paused: how many of these have been done,
+     * and are to be done now. */
+    unsigned schedules_done, schedules_wanted;
+    bool scheduling; /* a lane is at it */
+    unsigned most;   /* numbers up to this one may be asked; 0: all */
+    unsigned limit;  /* how many may be ready */
     int64_t limit_until_ns, card_due_ns;
     bool calm;                    /* quick jobs alone */
     bool pouring;                 /* new jobs are wanted */
@@ -468,6 +522,8 @@ struct planned *plan_next(struct load *load);
 bool plan_batch(struct load *load, unsigned first);
 /* Its request body, of all its lines. */
 void plan_body(const struct load *load, unsigned number, struct buf *body);
+/* The body of the request that makes a schedule. */
+void plan_schedule(const struct load *load, enum torture_schedule schedule, struct buf *body);
 
 /* ---------------------------------------------------------------------------------------------- killer */
 
