@@ -18,11 +18,11 @@ enum {
     EXIT_AGAIN = 75,
     EXIT_FOR_GOOD = 65,
     READY_S = 20,
-    IDLE_S = 10,      /* for slots, memory and processes to be given back after that */
-    SETTLE_S = 90,    /* for all jobs to end once the kills have stopped */
-    TURN_MS = 2,      /* so closely is looked at what recovers */
-    CALM_LEAST_S = 2, /* without kills, before and after */
-    CALM_MOST_S = 10,
+    IDLE_S = 10,         /* for slots, memory and processes to be given back after that */
+    SETTLE_S = 90,       /* for all jobs to end once the kills have stopped */
+    TURN_MS = 2,         /* so closely is looked at what recovers */
+    CALM_LEAST_MS = 500, /* without kills, before and after: a twelfth of the time with them */
+    CALM_MOST_MS = 10000,
     FDS_MORE = 8,       /* descriptors more than before that are no leak */
     RSS_MORE = 32 << 20 /* bytes, likewise, beyond half as much again */
 };
@@ -280,8 +280,8 @@ static void check_left(struct run *run)
 
 static bool run_phases(struct run *run)
 {
-    double calm = run->options.minutes * 60 / 12;
-    calm = calm < CALM_LEAST_S ? CALM_LEAST_S : calm > CALM_MOST_S ? CALM_MOST_S : calm;
+    double ms = run->options.minutes * 60000 / 12;
+    double calm = (ms < CALM_LEAST_MS ? CALM_LEAST_MS : ms > CALM_MOST_MS ? CALM_MOST_MS : ms) / 1000;
     if (!instance_start(&run->instance))
         return false;
     if (!turn_until(run, "starting", READY_S, false, is_up)) {

@@ -223,6 +223,95 @@ START_TEST(a_bulk_request_of_which_nothing_is_stored_and_nothing_acknowledged_is
 }
 END_TEST
 
+/* A job made for that second, which runs from one millisecond to the other. */
+static void tick(int second, int from, int to)
+{
+    struct job *job = make_job("torture-skip", "torture");
+    job->spec.scheduled_ms = second * 1000;
+    submit(job);
+    struct id id = ended(job, JOB_SUCCEEDED, "\"aa\"");
+    wrote("start", id, 0, "aa", from);
+    wrote("end", id, 0, "aa", to);
+}
+
+static void says(int64_t made, int64_t skipped)
+{
+    begin();
+    ok(store_schedule_put(store,
+                          &(struct store_schedule){
+                              .name = "torture-skip", .body = {"{}", 2}, .made = made, .skipped = skipped}));
+    ok(store_commit(store));
+}
+
+START_TEST(times_that_became_jobs_or_are_counted_as_skipped_are_in_order)
+{
+    tick(10, 10, 20);
+    tick(13, 30, 40);
+    says(2, 2);
+    passes();
+}
+END_TEST
+
+START_TEST(a_time_that_is_not_accounted_for_is_found)
+{
+    tick(10, 10, 20);
+    tick(13, 30, 40);
+    says(2, 1);
+    is_found(FAULT_SCHEDULE);
+}
+END_TEST
+
+START_TEST(a_time_that_became_a_job_that_is_not_there_is_found)
+{
+    tick(10, 10, 20);
+    says(2, 0);
+    is_found(FAULT_SCHEDULE);
+}
+END_TEST
+
+START_TEST(two_jobs_for_one_time_are_found)
+{
+    tick(10, 10, 20);
+    tick(10, 30, 40);
+    says(2, 0);
+    is_found(FAULT_SCHEDULE);
+}
+END_TEST
+
+START_TEST(a_job_of_a_schedule_that_begins_before_the_last_one_has_ended_is_found)
+{
+    struct id ids[2];
+    for (int i = 0; i < 2; i++) {
+        struct job *job = make_job("torture-skip", "torture");
+        job->spec.scheduled_ms = (i + 1) * 1000;
+        submit(job);
+        ids[i] = ended(job, JOB_SUCCEEDED, "\"aa\"");
+        wrote("start", ids[i], 0, "aa", 10 + i);
+    }
+    wrote("end", ids[0], 0, "aa", 20);
+    wrote("end", ids[1], 0, "aa", 30);
+    says(2, 0);
+    is_found(FAULT_SCHEDULE);
+}
+END_TEST
+
+START_TEST(jobs_of_a_schedule_that_is_gone_are_found)
+{
+    tick(10, 10, 20);
+    is_found(FAULT_SCHEDULE);
+}
+END_TEST
+
+START_TEST(a_job_of_a_schedule_that_did_not_succeed_has_ended_wrong)
+{
+    struct job *job = make_job("torture-skip", "torture");
+    submit(job);
+    ended(job, JOB_FAILED, "");
+    says(1, 0);
+    is_found(FAULT_END);
+}
+END_TEST
+
 /* Two hundred samples in which one gauge is first that, later this. */
 static void sampled(enum torture_gauge grows, int64_t first, int64_t later)
 {
@@ -297,6 +386,7 @@ int main(void)
     tcase_add_test(order, a_retry_without_an_answer_may_have_run_it_again);
     tcase_add_test(order, a_bulk_request_whose_last_line_runs_behind_the_others_is_in_order);
     tcase_add_test(order, a_bulk_request_of_which_nothing_is_stored_and_nothing_acknowledged_is_in_order);
+    tcase_add_test(order, times_that_became_jobs_or_are_counted_as_skipped_are_in_order);
     tcase_add_checked_fixture(planted, make_evidence, remove_evidence);
     tcase_add_test(planted, one_that_expires_before_its_time_is_wrong);
     tcase_add_test(planted, one_that_expires_and_was_not_to_is_wrong);
@@ -310,6 +400,12 @@ int main(void)
     tcase_add_test(planted, the_result_of_the_run_before_a_retry_is_unproved);
     tcase_add_test(planted, a_follower_that_starts_before_the_end_of_its_batch_is_too_early);
     tcase_add_test(planted, a_bulk_request_of_which_a_part_is_stored_is_torn);
+    tcase_add_test(planted, a_time_that_is_not_accounted_for_is_found);
+    tcase_add_test(planted, a_time_that_became_a_job_that_is_not_there_is_found);
+    tcase_add_test(planted, two_jobs_for_one_time_are_found);
+    tcase_add_test(planted, a_job_of_a_schedule_that_begins_before_the_last_one_has_ended_is_found);
+    tcase_add_test(planted, jobs_of_a_schedule_that_is_gone_are_found);
+    tcase_add_test(planted, a_job_of_a_schedule_that_did_not_succeed_has_ended_wrong);
     tcase_add_loop_test(planted, each_gauge_that_grows_over_time_is_found, 0, 10);
     suite_add_tcase(suite, order);
     suite_add_tcase(suite, planted);
