@@ -135,6 +135,17 @@ static void check_expiry(struct verdict *verdict, const struct job *job, const s
                     (long long)(job->attempt.started_ms - expires_ms));
 }
 
+/* By the server's clock again, and the last attempt of each job. What had begun goes on. */
+static void check_pauses(struct checking *checking, const struct job *job, const char *id)
+{
+    const struct evidence *evidence = &checking->evidence;
+    int64_t started_ms = job->attempt.started_ms;
+    for (size_t i = 0; i < evidence->pause_count && strcmp(job->spec.queue, TORTURE_QUEUE) == 0; i++)
+        if (started_ms > evidence->pauses[i].from_ms && started_ms < evidence->pauses[i].to_ms)
+            verdict_add(checking->verdict, FAULT_PAUSE, "%s was started %lld ms after its queue was paused",
+                        id, (long long)(started_ms - evidence->pauses[i].from_ms));
+}
+
 static void check_priority(struct verdict *verdict, const struct job *job, const struct asked *asked,
                            const char *id)
 {
@@ -195,6 +206,7 @@ static enum err check_row(struct checking *checking, const struct job *job)
     }
     check_end(checking, asked, job->state, id);
     check_expiry(verdict, job, asked, id);
+    check_pauses(checking, job, id);
     return job->state == JOB_SUCCEEDED ? check_result(checking, job, asked, id) : ERR_OK;
 }
 

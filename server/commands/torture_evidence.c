@@ -170,6 +170,8 @@ static void take_answer(struct reading *reading, enum torture_diary word, struct
         break;
     case DIARY_ASKED:
     case DIARY_KILLED:
+    case DIARY_PAUSED:
+    case DIARY_RESUME:
     case DIARY_COUNT:
         break;
     }
@@ -197,6 +199,22 @@ static void take_blow(struct reading *reading, int64_t at_ns, const char *rest)
     reading->verdict->kills[who][how]++;
 }
 
+static void take_pause(struct reading *reading, enum torture_diary word, int64_t real_ms)
+{
+    struct evidence *evidence = reading->evidence;
+    struct pause *last = evidence->pause_count == 0 ? NULL : &evidence->pauses[evidence->pause_count - 1];
+    if (word == DIARY_RESUME && last != NULL && last->to_ms == INT64_MAX)
+        last->to_ms = real_ms; /* the first try counts */
+    if (word == DIARY_RESUME)
+        return;
+    struct pause *pauses =
+        one_more(reading, evidence->pauses, &evidence->pause_count, &evidence->pause_room, sizeof *pauses);
+    if (pauses == NULL)
+        return;
+    evidence->pauses = pauses;
+    pauses[evidence->pause_count - 1] = (struct pause){real_ms, INT64_MAX};
+}
+
 static void take_line(struct reading *reading, const char *line)
 {
     char word[WORD_BYTES];
@@ -209,6 +227,10 @@ static void take_line(struct reading *reading, const char *line)
     const char *rest = line + bytes;
     if (diary == DIARY_KILLED) {
         take_blow(reading, at_ns, rest);
+        return;
+    }
+    if (diary == DIARY_PAUSED || diary == DIARY_RESUME) {
+        take_pause(reading, diary, strtoll(rest, NULL, 10));
         return;
     }
     if (sscanf(rest, "%u %n", &number, &bytes) != 1)
@@ -332,5 +354,6 @@ void evidence_fini(struct evidence *evidence)
     free(evidence->asked);
     free(evidence->entries);
     free(evidence->blows);
+    free(evidence->pauses);
     free(evidence->requeues);
 }

@@ -11,9 +11,11 @@
 #include <string.h>
 
 enum {
-    PATIENCE_S = 10, /* for an answer; then it is unknown */
-    PAUSE_MS = 10,   /* before a request is repeated */
-    AGAIN_MS = 200,  /* before what was refused is tried again */
+    PATIENCE_S = 10,        /* for an answer; then it is unknown */
+    PAUSE_MS = 10,          /* before a request is repeated */
+    PAUSED_MOST_MS = 700,   /* how long the queue is paused, */
+    RESUMED_MOST_MS = 5000, /* and is not */
+    AGAIN_MS = 200,         /* before what was refused is tried again */
     CARD_MS = 15,
     TIDE_MS = 1500, /* how long one limit on open jobs holds */
     LOG_BYTES = TORTURE_PATH_BYTES + 32
@@ -88,8 +90,9 @@ bool load_is_done(const struct load *load)
     for (size_t i = 0; i < LANES; i++)
         if (load->lanes[i].errand != ERRAND_NONE)
             return false;
-    return load->schedules_done == load->schedules_wanted && load->unsettled == 0 && load->due_count == 0 &&
-           load->card_ns > 0 && load->card.open == 0 && load->acked_counted == load->acked;
+    return load->schedules_done == load->schedules_wanted && !load->paused && !load->pausing &&
+           load->unsettled == 0 && load->due_count == 0 && load->card_ns > 0 && load->card.open == 0 &&
+           load->acked_counted == load->acked;
 }
 
 /* --------------------------------------------------------------------------------------- asking */
@@ -166,6 +169,16 @@ static void send_schedule(struct load *load, struct lane *lane)
                                       make ? "" : "Content-Length: 0\r\n", make ? body.data : NULL);
 }
 
+static void send_pause(struct load *load, struct lane *lane)
+{
+    if (load->paused)
+        load_note(load, DIARY_RESUME, "%" PRId64, clock_real_ms());
+    lane->sent = http_client_send(&lane->client, load->instance->port, "POST",
+                                  load->paused ? "/v1/queues/" TORTURE_QUEUE "/resume"
+                                               : "/v1/queues/" TORTURE_QUEUE "/pause",
+                                  "Content-Length: 0\r\n", NULL);
+}
+
 static void send_card(struct load *load, struct lane *lane)
 {
     load->card_asked_ns = clock_mono_ns();
@@ -188,6 +201,8 @@ static void send_errand(struct load *load, struct lane *lane, int64_t now)
         send_card(load, lane);
     else if (lane->errand == ERRAND_SCHEDULE)
         send_schedule(load, lane);
+    else if (lane->errand == ERRAND_PAUSE)
+        send_pause(load, lane);
     else
         send_of_job(load, lane);
     if (!lane->sent)
@@ -236,11 +251,24 @@ static bool take_due(struct load *load, struct lane *lane, int64_t now)
     return false;
 }
 
+/* While it kills; at its end nothing stays paused. */
+static bool is_pause_due(const struct load *load, int64_t now)
+{
+    bool kills = load->pouring && !load->calm;
+    return !load->pausing &&
+           (load->paused ? !kills || now >= load->pause_due_ns : kills && now >= load->pause_due_ns);
+}
+
 static void choose_errand(struct load *load, struct lane *lane, int64_t now)
 {
     if (load->schedules_done < load->schedules_wanted && !load->scheduling) {
         load->scheduling = true;
         lane->errand = ERRAND_SCHEDULE;
+        return;
+    }
+    if (is_pause_due(load, now)) {
+        load->pausing = true;
+        lane->errand = ERRAND_PAUSE;
         return;
     }
     if (take_due(load, lane, now))
@@ -419,6 +447,24 @@ static void take_schedule(struct load *load, struct lane *lane, int64_t now)
     lane->errand = ERRAND_NONE;
 }
 
+static void take_pause(struct load *load, struct lane *lane, int64_t now)
+{
+    int status = http_client_status(&lane->client);
+    if (status != 200) {
+        if (status != 503 && status != 429)
+            load_note(load, DIARY_ODD, "0 %d to a pause or resume", status);
+        pause_lane(lane, now, PAUSE_MS);
+        return;
+    }
+    load->paused = !load->paused;
+    load->pausing = false;
+    load->pause_due_ns =
+        now + dice_between(&load->dice, 1, load->paused ? PAUSED_MOST_MS : RESUMED_MOST_MS) * NS_PER_MS;
+    if (load->paused)
+        load_note(load, DIARY_PAUSED, "%" PRId64, clock_real_ms());
+    lane->errand = ERRAND_NONE;
+}
+
 static void take_answer(struct load *load, struct lane *lane, int64_t now)
 {
     lane->sent = false;
@@ -428,6 +474,8 @@ static void take_answer(struct load *load, struct lane *lane, int64_t now)
         take_card(load, lane);
     else if (lane->errand == ERRAND_SCHEDULE)
         take_schedule(load, lane, now);
+    else if (lane->errand == ERRAND_PAUSE)
+        take_pause(load, lane, now);
     else
         take_of_job(load, lane, now);
 }

@@ -95,6 +95,7 @@ static void choose_work(const struct load *load, struct dice *dice, struct plann
     case KIND_BATCHED:
         job->lines = dice_between(dice, LINES_MIN, LINES_MAX);
         break;
+    case KIND_PAUSABLE:
     case KIND_FOLLOWER:
     case KIND_QUICK:
     case KIND_WAITED:
@@ -191,6 +192,8 @@ static void put_job(const struct load *load, unsigned number, struct buf *body)
     if (job->order.unique > 0)
         buf_printf(body, ",\"unique\":{\"key\":\"torture-%u\",\"on_conflict\":\"%s\"}", job->order.unique,
                    CONFLICTS[job->conflict]);
+    if (job->kind == KIND_PAUSABLE)
+        buf_put(body, ",\"queue\":\"" TORTURE_QUEUE "\"");
     put_seconds(body, "delay", job->delay_ms);
     put_seconds(body, "timeout", job->timeout_ms);
     put_seconds(body, "expires_in", job->expires_ms);

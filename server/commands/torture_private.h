@@ -40,7 +40,7 @@
  * they have to end. Most are quick and in the plugin, so that a run has many; the slow ones are few, since
  * each keeps a worker, and are commands often enough that there are some to kill at any time. */
 #define TORTURE_KINDS(K)                                                                                     \
-    K(QUICK, "quick", 593, 24, SUCCEEDED)                                                                    \
+    K(QUICK, "quick", 573, 24, SUCCEEDED)                                                                    \
     K(LONG, "long", 14, 2, SUCCEEDED)                                                                        \
     K(FLAKY, "flaky", 50, 12, SUCCEEDED)    /* fails once or twice */                                        \
     K(HOPELESS, "hopeless", 25, 12, FAILED) /* fails for good */                                             \
@@ -58,6 +58,7 @@
       SUCCEEDED)                         /* put off; later asked to run at once, with another priority */    \
     K(RERUN, "rerun", 12, 12, SUCCEEDED) /* run again by request once it has ended */                        \
     K(REVIVED, "revived", 8, 12, FAILED) /* the same, failing each time */                                   \
+    K(PAUSABLE, "pausable", 20, 12, SUCCEEDED) /* in a queue that is paused now and then */                  \
     K(BATCHED, "batched", 8, 12,                                                                             \
       SUCCEEDED) /* the first of a bulk request of up to 30, and those behind it */                          \
     K(FOLLOWER, "follower", 0, 12, SUCCEEDED) /* its last line, behind all others */
@@ -83,7 +84,7 @@ enum torture_expect {
 
 /* Schedules that fire each second while it kills: name, its overlap policy, how long its jobs work */
 #define TORTURE_SCHEDULES(S)                                                                                 \
-    S(SKIP, "skip", 600)                                                                                    \
+    S(SKIP, "skip", 600)                                                                                     \
     S(QUEUE, "queue", 200)
 
 enum torture_schedule {
@@ -156,6 +157,7 @@ enum torture_mix {
     F(PART, "torn batches", "some jobs of one bulk request are in the store, others not")                    \
     F(CHANGE, "lost changes", "acknowledged, and not in the row; or in the row, and never asked for")        \
     F(AGAIN, "lost retries", "acknowledged, and not run again")                                              \
+    F(PAUSE, "broken pauses", "an attempt began after the pause of its queue was acknowledged")              \
     F(SCHEDULE, "wrong schedules",                                                                           \
       "a time that became two jobs or none, uncounted; or jobs of one that overlap")                         \
     F(GROWN, "grown over time", "descriptors, memory, log or slots, from the second tenth to the last")      \
@@ -208,6 +210,8 @@ enum torture_gauge {
     D(CHANGED, "changed")   /* number status */                                                              \
     D(RETRY, "retry")       /* number: asked to run again now */                                             \
     D(BULK, "bulk")         /* number lines: these and those behind it came in one request */                \
+    D(PAUSED, "paused")     /* milliseconds of real time: the queue is, as an answer says */                 \
+    D(RESUME, "resume")     /* milliseconds of real time: asked for now */                                   \
     D(RETRIED, "retried")   /* number status */                                                              \
     D(ENDED, "ended")       /* number state: what an answer said */                                          \
     D(KILLED, "killed")     /* victim signal pid, milliseconds of real time */
@@ -300,6 +304,8 @@ void torture_key(unsigned number, char key[TORTURE_KEY_BYTES]);
 unsigned torture_key_number(const char *key);
 void torture_store_url(const char *folder, char url[TORTURE_PATH_BYTES]);
 
+#define TORTURE_QUEUE "pausable" /* of jobs of that kind */
+
 /* The queue of a schedule's jobs, which is also its name. */
 void torture_schedule_name(enum torture_schedule schedule, char name[TORTURE_KEY_BYTES]);
 enum torture_schedule torture_schedule_of(const char *queue); /* SCHEDULE_COUNT: of none */
@@ -365,6 +371,11 @@ struct blow {
     int pid;
 };
 
+/* The queue was paused from the one time to the other; `to_ms` INT64_MAX: to the end. */
+struct pause {
+    int64_t from_ms, to_ms;
+};
+
 /* What the server's log says of a job whose worker died: it was charged and is to run again. */
 struct requeue {
     struct id id;
@@ -378,6 +389,8 @@ struct evidence {
     size_t entry_count, entry_room;
     struct blow *blows; /* owned */
     size_t blow_count, blow_room;
+    struct pause *pauses; /* owned */
+    size_t pause_count, pause_room;
     struct requeue *requeues; /* owned */
     size_t requeue_count, requeue_room;
 };
@@ -468,6 +481,7 @@ enum errand {
     ERRAND_CHANGE,
     ERRAND_RETRY,
     ERRAND_SCHEDULE,
+    ERRAND_PAUSE,
     ERRAND_CARD
 };
 
@@ -495,9 +509,11 @@ struct load {
     /* Of the schedules, first each is to be made, then each to be paused: how many of these have been done,
      * and are to be done now. */
     unsigned schedules_done, schedules_wanted;
-    bool scheduling; /* a lane is at it */
-    unsigned most;   /* numbers up to this one may be asked; 0: all */
-    unsigned limit;  /* how many may be ready */
+    bool scheduling;      /* a lane is at it */
+    bool paused, pausing; /* the queue is; a lane is at it, or at the resume */
+    int64_t pause_due_ns; /* when that changes */
+    unsigned most;        /* numbers up to this one may be asked; 0: all */
+    unsigned limit;       /* how many may be ready */
     int64_t limit_until_ns, card_due_ns;
     bool calm;                    /* quick jobs alone */
     bool pouring;                 /* new jobs are wanted */

@@ -223,6 +223,37 @@ START_TEST(a_bulk_request_of_which_nothing_is_stored_and_nothing_acknowledged_is
 }
 END_TEST
 
+/* A job of the queue that was paused from 1000 to 2000, which began then. */
+static void began(int64_t started_ms)
+{
+    struct job *job = make_job(TORTURE_QUEUE, "torture");
+    torture_key(1, job->spec.idempotency_key);
+    job->spec.priority = PRIORITY_COUNT - 1;
+    job->spec.fingerprint = job->spec.id;
+    submit(job);
+    asked(1, "pausable", "any", "-");
+    acked(1, job->spec.id);
+    write_line("client.log", "paused 5 1000\nresume 6 2000\nresume 7 2100\n");
+    run_ended(job, JOB_CANCELLED, OUTCOME_CANCELLED);
+    job->attempt.started_ms = started_ms;
+    ck_assert(land(job, 0));
+    job_free(job);
+}
+
+START_TEST(a_job_that_began_before_a_pause_or_after_it_is_in_order)
+{
+    began(_i == 0 ? 1000 : 2000);
+    passes();
+}
+END_TEST
+
+START_TEST(a_job_that_began_while_its_queue_was_paused_is_found)
+{
+    began(1001);
+    is_found(FAULT_PAUSE);
+}
+END_TEST
+
 /* A job made for that second, which runs from one millisecond to the other. */
 static void tick(int second, int from, int to)
 {
@@ -387,6 +418,7 @@ int main(void)
     tcase_add_test(order, a_bulk_request_whose_last_line_runs_behind_the_others_is_in_order);
     tcase_add_test(order, a_bulk_request_of_which_nothing_is_stored_and_nothing_acknowledged_is_in_order);
     tcase_add_test(order, times_that_became_jobs_or_are_counted_as_skipped_are_in_order);
+    tcase_add_loop_test(order, a_job_that_began_before_a_pause_or_after_it_is_in_order, 0, 2);
     tcase_add_checked_fixture(planted, make_evidence, remove_evidence);
     tcase_add_test(planted, one_that_expires_before_its_time_is_wrong);
     tcase_add_test(planted, one_that_expires_and_was_not_to_is_wrong);
@@ -406,6 +438,7 @@ int main(void)
     tcase_add_test(planted, a_job_of_a_schedule_that_begins_before_the_last_one_has_ended_is_found);
     tcase_add_test(planted, jobs_of_a_schedule_that_is_gone_are_found);
     tcase_add_test(planted, a_job_of_a_schedule_that_did_not_succeed_has_ended_wrong);
+    tcase_add_test(planted, a_job_that_began_while_its_queue_was_paused_is_found);
     tcase_add_loop_test(planted, each_gauge_that_grows_over_time_is_found, 0, 10);
     suite_add_tcase(suite, order);
     suite_add_tcase(suite, planted);

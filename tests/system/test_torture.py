@@ -47,7 +47,7 @@ def test_a_short_torture_violates_nothing(tmp_path):
     assert status == 0, report
     assert "Nothing was violated." in report
     found = violations(report)
-    assert len(found) == 20 and set(found.values()) == {0}, report
+    assert len(found) == 21 and set(found.values()) == {0}, report
     jobs, kills = number(r"(\d+) in the store", report), number(r"kills +(\d+) in", report)
     assert jobs > 300 and kills > 30, report
     assert re.search(r"^descriptors, front( +\d+){10}$", report, re.M), report
