@@ -51,14 +51,35 @@ START_TEST(one_that_expires_and_was_not_to_is_wrong)
 }
 END_TEST
 
+/* Its attempt of that number, after its time. */
+static void start_late(unsigned number, int64_t late_ms)
+{
+    struct job *job = perishable(clock_real_ms() - 10000);
+    run_ended(job, JOB_CANCELLED, OUTCOME_CANCELLED);
+    job->attempt.started_ms = job->spec.expires_ms + late_ms;
+    job->attempt.number = number;
+    ck_assert(land(job, job->spec.attempt - 1));
+    job_free(job);
+}
+
 START_TEST(one_that_is_started_after_its_time_is_wrong)
 {
-    struct job *job = perishable(clock_real_ms() - 1000);
-    run_ended(job, JOB_CANCELLED, OUTCOME_CANCELLED);
-    job->attempt.started_ms = job->spec.expires_ms + 900;
-    ck_assert(land(job, 0));
-    job_free(job);
+    start_late(1, 1100);
     is_found(FAULT_EXPIRY);
+}
+END_TEST
+
+START_TEST(one_that_began_in_time_may_have_further_attempts)
+{
+    start_late(2, 1100);
+    passes();
+}
+END_TEST
+
+START_TEST(one_that_was_handed_out_in_time_may_start_a_little_later)
+{
+    start_late(1, 900);
+    passes();
 }
 END_TEST
 
@@ -419,6 +440,8 @@ int main(void)
     tcase_add_test(order, a_bulk_request_of_which_nothing_is_stored_and_nothing_acknowledged_is_in_order);
     tcase_add_test(order, times_that_became_jobs_or_are_counted_as_skipped_are_in_order);
     tcase_add_loop_test(order, a_job_that_began_before_a_pause_or_after_it_is_in_order, 0, 2);
+    tcase_add_test(order, one_that_began_in_time_may_have_further_attempts);
+    tcase_add_test(order, one_that_was_handed_out_in_time_may_start_a_little_later);
     tcase_add_checked_fixture(planted, make_evidence, remove_evidence);
     tcase_add_test(planted, one_that_expires_before_its_time_is_wrong);
     tcase_add_test(planted, one_that_expires_and_was_not_to_is_wrong);
