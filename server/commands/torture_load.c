@@ -221,8 +221,9 @@ static bool may_submit(struct load *load, int64_t now)
     if (load->calm)
         load->limit = workers * 16;
     else if (now >= load->limit_until_ns) {
-        load->limit =
-            dice_between(&load->dice, 1, 4) == 1 ? workers * 60 : dice_between(&load->dice, 1, workers * 12);
+        load->limit = dice_between(&load->dice, 1, 4) == 1
+                          ? workers * 60
+                          : dice_between(&load->dice, workers / 2, workers * 16);
         load->limit_until_ns = now + TIDE_MS * NS_PER_MS;
     }
     return (unsigned)load->card.ready + (load->acked - load->acked_counted) + load->unsettled < load->limit;
@@ -424,7 +425,7 @@ static void take_card(struct load *load, struct lane *lane)
         card.jobs[state] = number_in(document, "jobs", job_state_text((enum job_state)state));
         card.open += job_is_terminal((enum job_state)state) ? 0 : card.jobs[state];
     }
-    card.ready = card.open - card.jobs[JOB_SCHEDULED] - card.jobs[JOB_BLOCKED];
+    card.ready = card.jobs[JOB_QUEUED] + card.jobs[JOB_RUNNING];
     card.slots_used = number_in(document, "slots", "used");
     card.arena_used = number_in(document, "arena", "used");
     card.workers = number_in(document, "workers", "total");

@@ -41,7 +41,7 @@ static void choose_work(const struct load *load, struct dice *dice, struct plann
     order->work_ms = dice_below(dice, 4);
     switch (job->kind) {
     case KIND_LONG:
-        order->work_ms = dice_between(dice, 60, 400);
+        order->work_ms = dice_between(dice, 50, 300);
         break;
     case KIND_FLAKY:
         order->fails = dice_between(dice, 1, FAILS_MAX);
@@ -61,8 +61,8 @@ static void choose_work(const struct load *load, struct dice *dice, struct plann
         order->heir_ms = dice_between(dice, 50, 400);
         break;
     case KIND_CANCELLED:
-        order->work_ms = dice_between(dice, 20, 600);
-        job->errand_ms = dice_between(dice, 0, 500);
+        order->work_ms = dice_between(dice, 20, 400);
+        job->errand_ms = dice_between(dice, 0, 300);
         break;
     case KIND_UNIQUE:
         order->unique = dice_between(dice, 1, KEYS);

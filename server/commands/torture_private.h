@@ -40,7 +40,7 @@
  * they have to end. Most are quick and in the plugin, so that a run has many; the slow ones are few, since
  * each keeps a worker, and are commands often enough that there are some to kill at any time. */
 #define TORTURE_KINDS(K)                                                                                     \
-    K(QUICK, "quick", 573, 24, SUCCEEDED)                                                                    \
+    K(QUICK, "quick", 565, 24, SUCCEEDED)                                                                    \
     K(LONG, "long", 14, 2, SUCCEEDED)                                                                        \
     K(FLAKY, "flaky", 50, 12, SUCCEEDED)    /* fails once or twice */                                        \
     K(HOPELESS, "hopeless", 25, 12, FAILED) /* fails for good */                                             \
@@ -455,7 +455,7 @@ enum { LANES = 32, DUE_MAX = 1024 };
 /* What the server says of itself. */
 struct report_card {
     int64_t jobs[JOB_STATE_COUNT];
-    int64_t open, ready; /* not ended; of these what is not put off and waits for no other */
+    int64_t open, ready; /* not ended; of these what waits for no time and no other job */
     int64_t slots_used, arena_used, workers;
 };
 

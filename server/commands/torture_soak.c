@@ -56,10 +56,11 @@ static void take_sample(const struct soak *soak, const struct load *load, int64_
     struct holding holding;
     int64_t store = file_bytes(soak->instance, ""), log = file_bytes(soak->instance, "-wal");
     instance_look(soak->instance, &holding);
+    bool up = holding.front_fds > 0; /* without a front the supervisor may not be more than our fork yet */
     values[GAUGE_FRONT_FDS] = if_any(holding.front_fds);
-    values[GAUGE_SUPERVISOR_FDS] = if_any(holding.supervisor_fds);
+    values[GAUGE_SUPERVISOR_FDS] = up ? holding.supervisor_fds : -1;
     values[GAUGE_FRONT_RSS] = if_any(holding.front_rss);
-    values[GAUGE_SUPERVISOR_RSS] = if_any(holding.supervisor_rss);
+    values[GAUGE_SUPERVISOR_RSS] = up ? holding.supervisor_rss : -1;
     values[GAUGE_WORKER_RSS] = if_any(holding.worker_rss);
     values[GAUGE_WAL] = log;
     values[GAUGE_STORE] = store;
