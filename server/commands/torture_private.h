@@ -96,11 +96,11 @@ enum torture_schedule {
 
 /* Whom to kill: name, text, ms until the next kill at least and at most */
 #define TORTURE_VICTIMS(V)                                                                                   \
-    V(WORKER, "worker", 5, 80)                                                                               \
-    V(CHILD, "child", 5, 60) /* of a worker: the command itself */                                           \
-    V(FRONT, "front", 30, 400)                                                                               \
-    V(SUPERVISOR, "supervisor", 60, 1200)                                                                    \
-    V(GROUP, "group", 60, 1200) /* everything at once; commands have groups of their own */
+    V(WORKER, "worker", 5, 120)                                                                              \
+    V(CHILD, "child", 5, 80) /* of a worker: the command itself */                                           \
+    V(FRONT, "front", 30, 600)                                                                               \
+    V(SUPERVISOR, "supervisor", 60, 1600)                                                                    \
+    V(GROUP, "group", 60, 1600) /* everything at once; commands have groups of their own */
 
 enum torture_victim {
 #define V(name, text, least, most) VICTIM_##name,
