@@ -85,7 +85,7 @@ def test_it_finds_results_that_no_attempt_has_worked_for(tmp_path):
 
 
 def test_it_ends_early_when_interrupted_and_checks_all_the_same(tmp_path):
-    process = start(tmp_path, "--minutes", 10, "--seed", 5)
+    process = start(tmp_path, "--minutes", 1, "--seed", 5)
     try:
         until(lambda: [path for path in tmp_path.glob("*/client.log") if b"killed" in path.read_bytes()], 40, "a kill")
     finally:
