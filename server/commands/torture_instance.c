@@ -380,6 +380,15 @@ static int count_fds(pid_t pid)
     return count;
 }
 
+/* Resident pages that are no shared memory and no file's. */
+static int64_t own_bytes(pid_t pid)
+{
+    char text[128];
+    long long all = 0, shared = 0;
+    read_proc(pid, "statm", text, sizeof text);
+    return sscanf(text, "%*d %lld %lld", &all, &shared) == 2 ? (all - shared) * sysconf(_SC_PAGESIZE) : -1;
+}
+
 void instance_look(const struct instance *instance, struct holding *holding)
 {
     struct process children[PROCESSES_MAX];
@@ -391,6 +400,7 @@ void instance_look(const struct instance *instance, struct holding *holding)
         if (children[i].role == ROLE_FRONT) {
             holding->front_fds = count_fds(children[i].pid);
             holding->front_rss = rss;
+            holding->front_own = own_bytes(children[i].pid);
         } else if (children[i].role == ROLE_WORKER && rss > holding->worker_rss) {
             holding->worker_rss = rss;
         }

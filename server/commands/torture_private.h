@@ -227,6 +227,7 @@ struct process {
 struct holding {
     int front_fds, supervisor_fds;
     int64_t front_rss, supervisor_rss, worker_rss; /* worker: the largest */
+    int64_t front_own; /* of it what it shares with nobody: no segment, no files */
 };
 
 struct instance {

@@ -60,6 +60,7 @@ static void take_sample(const struct soak *soak, const struct load *load, int64_
     values[GAUGE_FRONT_FDS] = if_any(holding.front_fds);
     values[GAUGE_SUPERVISOR_FDS] = up ? holding.supervisor_fds : -1;
     values[GAUGE_FRONT_RSS] = if_any(holding.front_rss);
+    values[GAUGE_FRONT_OWN] = if_any(holding.front_own);
     values[GAUGE_SUPERVISOR_RSS] = up ? holding.supervisor_rss : -1;
     values[GAUGE_WORKER_RSS] = if_any(holding.worker_rss);
     values[GAUGE_WAL] = log;

@@ -143,6 +143,7 @@ enum torture_fault {
     G(FRONT_FDS, "front_fds", "descriptors, front", 1, 100, 8, 0, -1)                                        \
     G(SUPERVISOR_FDS, "supervisor_fds", "descriptors, supervisor", 1, 100, 8, 0, -1)                         \
     G(FRONT_RSS, "front_rss", "MiB, front", 1 << 20, 50, 32 << 20, 50, -1)                                   \
+    G(FRONT_OWN, "front_own", "MiB, front, unshared", 1 << 20, 50, 16 << 20, 50, -1)                         \
     G(SUPERVISOR_RSS, "supervisor_rss", "MiB, supervisor", 1 << 20, 50, 32 << 20, 50, -1)                    \
     G(WORKER_RSS, "worker_rss", "MiB, largest worker", 1 << 20, 50, 32 << 20, 50, -1)                        \
     G(WAL, "wal_bytes", "MiB, log of the store", 1 << 20, 50, -1, 0, 128 << 20)                              \

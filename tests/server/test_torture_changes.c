@@ -417,6 +417,7 @@ START_TEST(each_gauge_that_grows_over_time_is_found)
                  {GAUGE_SLOTS, 64, 65},
                  {GAUGE_ROW, 600, 1500},
                  {GAUGE_SPARE, 0, 5},
+                 {GAUGE_FRONT_OWN, 8 << 20, 30 << 20},
                  {GAUGE_ASTRAY, 0, 5000}};
     sampled(GROWN[_i].gauge, GROWN[_i].first, GROWN[_i].later);
     is_found(FAULT_GROWN);
@@ -462,7 +463,7 @@ int main(void)
     tcase_add_test(planted, jobs_of_a_schedule_that_is_gone_are_found);
     tcase_add_test(planted, a_job_of_a_schedule_that_did_not_succeed_has_ended_wrong);
     tcase_add_test(planted, a_job_that_began_while_its_queue_was_paused_is_found);
-    tcase_add_loop_test(planted, each_gauge_that_grows_over_time_is_found, 0, 10);
+    tcase_add_loop_test(planted, each_gauge_that_grows_over_time_is_found, 0, 11);
     suite_add_tcase(suite, order);
     suite_add_tcase(suite, planted);
     return run_suite(suite);
