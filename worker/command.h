@@ -69,6 +69,11 @@ bool command_flooded(const struct command *command);
 /* Whether somebody else still holds one of the child's pipes: a process that it left behind. */
 bool command_has_heirs(const struct command *command);
 
+/* Writes as much of the arguments and a newline as the pipe takes. Called first before there is a child: what
+ * fits is there whole, so whoever kills the worker in between leaves no child that reads a part of it, or
+ * nothing, and takes that for the end. */
+void command_feed(struct command *command);
+
 /* Moves bytes until the child has exited; then what was left in the pipes, without waiting for other holders.
  */
 void command_pump(struct command *command);

@@ -116,8 +116,8 @@ static bool read_pipe(struct command *command, int number)
     return false;
 }
 
-/* The arguments and a newline. A child that closes its end early has decided that it read enough. */
-static void write_args(struct command *command)
+/* A child that closes its end early has decided that it read enough. */
+void command_feed(struct command *command)
 {
     const struct text *args = &command->run->args;
     while (command->args_sent <= args->bytes) {
@@ -138,7 +138,6 @@ static void write_args(struct command *command)
 
 void command_pump(struct command *command)
 {
-    write_args(command); /* they nearly always fit into the pipe at once */
     for (;;) {
         struct pollfd fds[COMMAND_PIPES + 1];
         for (int i = 0; i < COMMAND_PIPES; i++)
@@ -148,7 +147,7 @@ void command_pump(struct command *command)
         if (poll(fds, COMMAND_PIPES + 1, -1) < 0)
             continue; /* EINTR: a drain was asked for, and waits for this job */
         if (fds[COMMAND_STDIN].revents != 0)
-            write_args(command);
+            command_feed(command);
         for (int i = COMMAND_STDOUT; i < COMMAND_PIPES; i++) {
             if (fds[i].revents != 0)
                 read_pipe(command, i);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <linux/close_range.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,6 +17,8 @@
 #include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <unistd.h>
+
+enum { PIPE_BYTES = 65536 }; /* what a pipe holds */
 
 /* Everything the child needs, made before the fork. */
 struct launch {
@@ -181,6 +184,9 @@ static bool open_pipes(struct command *command, struct launch *launch)
         if (!open_pipe(&command->pipes[i], &launch->ends[i], i == COMMAND_STDIN))
             return false;
     }
+    /* If it may not be so large, the rest is written while the child reads. */
+    if (command->run->args.bytes >= PIPE_BYTES && command->run->args.bytes < INT_MAX)
+        (void)fcntl(command->pipes[COMMAND_STDIN], F_SETPIPE_SZ, (int)command->run->args.bytes + 1);
     return true;
 }
 
@@ -281,6 +287,7 @@ bool command_spawn(struct command *command)
                      "the command could not be started: its inputs (%zu bytes) found no place: %s",
                      command->run->inputs.bytes, strerror(errno));
         } else {
+            command_feed(command);
             command->pid = start(&launch);
             started = command->pid > 0;
             if (!started)

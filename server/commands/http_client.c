@@ -53,7 +53,9 @@ bool http_client_send(struct http_client *client, uint16_t port, const char *met
     client->out.bytes = client->in.bytes = client->sent = 0;
     buf_printf(&client->out, "%s %s HTTP/1.1\r\nHost: localhost\r\n%s", method, path, headers);
     if (body != NULL)
-        buf_printf(&client->out, "Content-Type: application/json\r\nContent-Length: %zu\r\n", strlen(body));
+        buf_printf(&client->out, "%sContent-Length: %zu\r\n",
+                   strstr(headers, "Content-Type:") == NULL ? "Content-Type: application/json\r\n" : "",
+                   strlen(body));
     buf_printf(&client->out, "\r\n%s", body != NULL ? body : "");
     if (client->out.failed || (client->fd < 0 && !connect_to(client, port)))
         return false;

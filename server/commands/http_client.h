@@ -31,8 +31,8 @@ void http_client_init(struct http_client *client);
 void http_client_fini(struct http_client *client);
 void http_client_close(struct http_client *client);
 
-/* method and path, and JSON as the body (NULL: none); headers: whole lines, "" for none. False: there is no
- * connection to be had, nothing was sent. */
+/* method and path, and JSON as the body (NULL: none) unless the headers have another Content-Type; headers:
+ * whole lines, "" for none. False: there is no connection to be had, nothing was sent. */
 bool http_client_send(struct http_client *client, uint16_t port, const char *method, const char *path,
                       const char *headers, const char *body);
 short http_client_events(const struct http_client *client);

@@ -18,11 +18,11 @@ enum {
     EXIT_AGAIN = 75,
     EXIT_FOR_GOOD = 65,
     READY_S = 20,
-    IDLE_S = 10,      /* for slots, memory and processes to be given back after that */
-    SETTLE_S = 90,    /* for all jobs to end once the kills have stopped */
-    TURN_MS = 2,      /* so closely is looked at what recovers */
-    CALM_LEAST_S = 2, /* without kills, before and after */
-    CALM_MOST_S = 10,
+    IDLE_S = 10,         /* for slots, memory and processes to be given back after that */
+    SETTLE_S = 90,       /* for all jobs to end once the kills have stopped */
+    TURN_MS = 2,         /* so closely is looked at what recovers */
+    CALM_LEAST_MS = 500, /* without kills, before and after: a twelfth of the time with them */
+    CALM_MOST_MS = 10000,
     FDS_MORE = 8,       /* descriptors more than before that are no leak */
     RSS_MORE = 32 << 20 /* bytes, likewise, beyond half as much again */
 };
@@ -136,6 +136,7 @@ struct run {
     struct instance instance;
     struct load load;
     struct killer killer;
+    struct soak soak;
     struct verdict verdict;
     struct figures figures;
     char program[TORTURE_PATH_BYTES]; /* the plugin's real path */
@@ -170,6 +171,8 @@ static bool turn_until(struct run *run, const char *phase, double seconds, bool 
             return true;
         load_turn(&run->load, TURN_MS);
         killer_turn(&run->killer, strike, &run->verdict);
+        if (strike)
+            soak_turn(&run->soak, &run->load);
         show(run, phase, end_ns - now);
     }
     return false;
@@ -187,8 +190,10 @@ static bool has_settled(struct run *run)
 
 static bool storm_is_over(struct run *run)
 {
-    return interrupted != 0 ||
-           (run->load.most > 0 && run->load.job_count > run->load.most && load_is_done(&run->load));
+    bool all = run->load.most > 0 && run->load.job_count > run->load.most;
+    if (all)
+        run->load.schedules_wanted = 2 * SCHEDULE_COUNT;
+    return interrupted != 0 || (all && load_is_done(&run->load));
 }
 
 static bool was_interrupted(struct run *run)
@@ -228,12 +233,16 @@ static double measure_calm(struct run *run, double seconds)
 static void storm(struct run *run)
 {
     int64_t from_ns = clock_mono_ns();
+    unsigned acked = run->load.acked;
     run->load.pouring = true;
+    run->load.schedules_wanted = SCHEDULE_COUNT;
     run->load.most = run->options.jobs == 0 ? 0 : run->load.job_count - 1 + run->options.jobs;
     turn_until(run, "killing", run->options.minutes * 60, true, storm_is_over);
     run->figures.seconds = (double)(clock_mono_ns() - from_ns) / 1e9;
+    run->figures.during = (run->load.acked - acked) / run->figures.seconds;
     run->figures.kills = run->killer.kills;
     run->load.most = 0;
+    run->load.schedules_wanted = 2 * SCHEDULE_COUNT;
     settle(run);
 }
 
@@ -271,8 +280,8 @@ static void check_left(struct run *run)
 
 static bool run_phases(struct run *run)
 {
-    double calm = run->options.minutes * 60 / 12;
-    calm = calm < CALM_LEAST_S ? CALM_LEAST_S : calm > CALM_MOST_S ? CALM_MOST_S : calm;
+    double ms = run->options.minutes * 60000 / 12;
+    double calm = (ms < CALM_LEAST_MS ? CALM_LEAST_MS : ms > CALM_MOST_MS ? CALM_MOST_MS : ms) / 1000;
     if (!instance_start(&run->instance))
         return false;
     if (!turn_until(run, "starting", READY_S, false, is_up)) {
@@ -336,7 +345,7 @@ static void set_interrupts(void)
 int torture_main(int argc, char *const *argv)
 {
     static struct run run;
-    run.options = (struct torture_options){.minutes = 1, .workers = 4, .durability = DURABILITY_PROCESS};
+    run.options = (struct torture_options){.minutes = 1, .workers = 8, .durability = DURABILITY_PROCESS};
     if (getrandom(&run.options.seed, sizeof run.options.seed, 0) < 0)
         run.options.seed = (uint64_t)clock_mono_ns();
     run.options.seed %= 1000000000; /* so that it can be typed */
@@ -348,12 +357,14 @@ int torture_main(int argc, char *const *argv)
     log_set_level(LOG_ERROR); /* the store is opened here, too */
     set_interrupts();
     status = EXIT_FAILURE;
-    if (instance_prepare(&run.instance, &run.options) && load_init(&run.load, &run.instance)) {
+    if (instance_prepare(&run.instance, &run.options) && soak_init(&run.soak, &run.instance) &&
+        load_init(&run.load, &run.instance)) {
         killer_init(&run.killer, &run.instance, &run.load);
         status = run_all(&run);
         killer_fini(&run.killer);
     }
     load_fini(&run.load);
+    soak_fini(&run.soak);
     verdict_fini(&run.verdict);
     if (status == EXIT_SUCCESS && run.options.keep == NULL)
         instance_remove(&run.instance);

@@ -4,12 +4,14 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
 enum { FILE_BYTES = 4200, RECORD_BYTES = 256, SLICE_MS = 10 };
+
+/* In the file of locks: bytes of jobs, and from here on those of uniqueness keys. */
+static const off_t KEYS_AT = (off_t)1 << 62;
 
 static void put_padding(char *at, unsigned padding)
 {
@@ -64,12 +66,12 @@ static void make_nonce(char nonce[NONCE_BYTES])
 
 /* Descriptors of one attempt; -1: not open. */
 struct hold {
-    int ledger, job, unique;
+    int ledger, locks;
 };
 
 static void let_go(struct hold *hold)
 {
-    int *all[] = {&hold->ledger, &hold->job, &hold->unique};
+    int *all[] = {&hold->ledger, &hold->locks};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         if (*all[i] >= 0)
             close(*all[i]);
@@ -84,15 +86,22 @@ static int record(const struct hold *hold, const char *what, const struct tortur
     return write(hold->ledger, text, (size_t)bytes) == bytes;
 }
 
-/* 1: locked; 0: somebody else has it; -1: it cannot be opened. */
-static int take_lock(const char *folder, const char *name, int *fd)
+/* The byte of a job: FNV-1a of its id, and a second mixing so that all bits count. The same id is always the
+ * same byte, so no overlap is missed; that two ids share one has a chance of 1 in 2^62. */
+static off_t byte_of(const char *id)
 {
-    char path[FILE_BYTES];
-    snprintf(path, sizeof path, "%s/locks/%s", folder, name);
-    *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (*fd < 0)
-        return -1;
-    return flock(*fd, LOCK_EX | LOCK_NB) == 0;
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (const char *at = id; *at != '\0'; at++)
+        hash = (hash ^ (unsigned char)*at) * 0x100000001b3u;
+    hash = (hash ^ (hash >> 32)) * 0xd6e8feb86659fd93u;
+    return (off_t)((hash ^ (hash >> 32)) % (uint64_t)KEYS_AT);
+}
+
+/* False: somebody else has it. */
+static int take_byte(int fd, off_t at)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = at, .l_len = 1};
+    return fcntl(fd, F_OFD_SETLK, &lock) == 0;
 }
 
 /* True once it was asked to stop. */
@@ -139,21 +148,27 @@ static enum torture_end run_locked(const struct hold *hold, struct torture_attem
     return finish(hold, attempt, order, order->hopeless ? TORTURE_HOPELESS : TORTURE_DONE);
 }
 
-/* The locks it needs; as take_lock. */
-static int take_locks(const char *folder, struct hold *hold, const struct torture_attempt *attempt,
+/* False: somebody else has one of them; that is in the ledger then. */
+static int take_locks(const struct hold *hold, const struct torture_attempt *attempt,
                       const struct torture_order *order)
 {
-    char key[32];
-    int taken = take_lock(folder, attempt->id, &hold->job);
-    if (taken == 0)
-        (void)!record(hold, "overlap", attempt, order, "-");
-    if (taken != 1 || order->unique == 0)
-        return taken;
-    snprintf(key, sizeof key, "unique-%u", order->unique);
-    taken = take_lock(folder, key, &hold->unique);
-    if (taken == 0)
-        (void)!record(hold, "clash", attempt, order, "-");
-    return taken;
+    const char *fault = !take_byte(hold->locks, byte_of(attempt->id))                           ? "overlap"
+                        : order->unique > 0 && !take_byte(hold->locks, KEYS_AT + order->unique) ? "clash"
+                                                                                                : NULL;
+    if (fault != NULL)
+        (void)!record(hold, fault, attempt, order, "-");
+    return fault == NULL;
+}
+
+/* Of the folder; -1: said why. */
+static int open_file(const char *folder, const char *name, int flags)
+{
+    char path[FILE_BYTES];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    int fd = open(path, flags | O_CLOEXEC);
+    if (fd < 0)
+        complain(path);
+    return fd;
 }
 
 /* order NULL: the arguments are not whole. */
@@ -161,26 +176,22 @@ static enum torture_end run_held(const char *folder, struct hold *hold, struct t
                                  const struct torture_order *order)
 {
     static const struct torture_order NONE = {.number = 0};
-    char path[FILE_BYTES];
-    snprintf(path, sizeof path, "%s/ledger", folder);
-    hold->ledger = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
-    if (hold->ledger < 0)
-        return complain(path);
+    hold->ledger = open_file(folder, "ledger", O_WRONLY | O_APPEND);
+    hold->locks = open_file(folder, "locks", O_RDWR);
+    if (hold->ledger < 0 || hold->locks < 0)
+        return TORTURE_HOPELESS;
     if (order == NULL) {
         (void)!record(hold, "garbled", attempt, &NONE, "-");
         errno = EINVAL;
         return complain("its arguments are not whole");
     }
-    int taken = take_locks(folder, hold, attempt, order);
-    if (taken < 0)
-        return complain("a lock cannot be opened");
-    return taken == 0 ? TORTURE_AGAIN : run_locked(hold, attempt, order);
+    return take_locks(hold, attempt, order) ? run_locked(hold, attempt, order) : TORTURE_AGAIN;
 }
 
 enum torture_end torture_attempt_run(const char *folder, struct torture_attempt *attempt)
 {
     struct torture_order order = {.number = 0};
-    struct hold hold = {-1, -1, -1};
+    struct hold hold = {-1, -1};
     errno = EINVAL;
     if (folder == NULL || attempt->id == NULL)
         return complain("not started by forkpool torture");

@@ -2,16 +2,16 @@
  *
  * One attempt: it takes the lock of its job (and of its uniqueness key), writes `start`, works, writes `end`
  * with a nonce, and returns that nonce. A lock that is taken is written as `overlap` or `clash`: somebody
- * else runs this job, or a job with this key, at this moment. `fail` is an attempt that was to fail. Locks
- * are flocks on files named by the id, held by an open file description that children inherit; the kernel
- * gives them up with the last of them.
+ * else runs this job, or a job with this key, at this moment. `fail` is an attempt that was to fail. A lock
+ * is one byte of a file, found by the id or the key and held by an open file description that children
+ * inherit; the kernel gives it up with the last of them.
  *
  * Uses nothing but libc, so that a plugin may be built with it (tests/crash/plugin.c). One attempt at a time
  * in a process.
  *
- * The folder has `ledger`, written by all attempts, and `locks/`. A record is one write to a file that is
- * open for appending, so their order is the order of what happened. It begins with a line break as well, and
- * ends with a full stop: one that a kill has torn spoils no other, and is seen to be torn.
+ * The folder has `ledger`, written by all attempts, and `locks`, which stays empty. A record is one write to
+ * a file that is open for appending, so their order is the order of what happened. It begins with a line
+ * break as well, and ends with a full stop: one that a kill has torn spoils no other, and is seen to be torn.
  */
 #ifndef FORKPOOL_TORTURE_ATTEMPT_H
 #define FORKPOOL_TORTURE_ATTEMPT_H

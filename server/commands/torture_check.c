@@ -8,12 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAGE = 500, LOOK_BACK_S = 10 };
+enum { PAGE = 500, LOOK_BACK_S = 10, LATE_MS = 1000 };
 
 struct checking {
     struct evidence evidence;
     struct verdict *verdict;
     struct store_reader *reader;
+    struct ticks ticks;
     size_t *by_id; /* places of entries, from 0, by id and then in order. Owned */
 };
 
@@ -76,11 +77,14 @@ static bool is_result(struct text result, const char *nonce, unsigned padding)
     return whole == bytes - 1;
 }
 
-static bool has_written(const struct checking *checking, struct id id, struct text result, unsigned padding)
+/* An attempt of it; of a job that was run again on request, one since then. */
+static bool has_written(const struct checking *checking, const struct asked *asked, struct id id,
+                        struct text result)
 {
     const struct entry *entry;
     for (size_t place = first_of(checking, id); (entry = entry_at(checking, place, id)) != NULL; place++)
-        if (strcmp(entry->what, "end") == 0 && is_result(result, entry->nonce, padding))
+        if (strcmp(entry->what, "end") == 0 && entry->at_ns > asked->retried_ns &&
+            is_result(result, entry->nonce, asked->padding))
             return true;
     return false;
 }
@@ -93,7 +97,7 @@ static enum err check_result(struct checking *checking, const struct job *bare, 
     if (err != ERR_OK)
         return err;
     struct text result = job->result.at != NULL ? job->result : (struct text){"", 0};
-    if (!has_written(checking, bare->spec.id, result, asked->padding))
+    if (!has_written(checking, asked, bare->spec.id, result))
         verdict_add(checking->verdict, FAULT_NONCE, "%s: its result %.*s", id,
                     result.bytes < 64 ? (int)result.bytes : 64, result.at);
     job_free(job);
@@ -113,6 +117,70 @@ static void check_end(struct checking *checking, const struct asked *asked, enum
                     job_state_text(asked->told), job_state_text(state));
 }
 
+/* By the server's own clock. A job that has begun once goes on, with further attempts too, so only a first
+ * one counts. LATE_MS: a job that was handed out in time may wait so long for a worker while the front is
+ * stopped. */
+static void check_expiry(struct verdict *verdict, const struct job *job, const struct asked *asked,
+                         const char *id)
+{
+    int64_t expires_ms = job->spec.expires_ms;
+    bool expired = job->state == JOB_FAILED && strcmp(job->attempt.error_code, err_code(ERR_EXPIRED)) == 0;
+    if ((expires_ms > 0) != (asked->kind == KIND_PERISHABLE))
+        verdict_add(verdict, FAULT_EXPIRY, "%s, a %s one, expires at %lld", id,
+                    torture_kind_texts[asked->kind], (long long)expires_ms);
+    else if (expired && (expires_ms == 0 || job->attempt.finished_ms < expires_ms))
+        verdict_add(verdict, FAULT_EXPIRY, "%s expired %lld ms before its time", id,
+                    (long long)(expires_ms - job->attempt.finished_ms));
+    else if (!expired && expires_ms > 0 && job->attempt.number == 1 &&
+             job->attempt.started_ms > expires_ms + LATE_MS)
+        verdict_add(verdict, FAULT_EXPIRY, "%s was started %lld ms after its time", id,
+                    (long long)(job->attempt.started_ms - expires_ms));
+}
+
+/* By the server's clock again, and the last attempt of each job. What had begun goes on. */
+static void check_pauses(struct checking *checking, const struct job *job, const char *id)
+{
+    const struct evidence *evidence = &checking->evidence;
+    int64_t started_ms = job->attempt.started_ms;
+    for (size_t i = 0; i < evidence->pause_count && strcmp(job->spec.queue, TORTURE_QUEUE) == 0; i++)
+        if (started_ms > evidence->pauses[i].from_ms && started_ms < evidence->pauses[i].to_ms)
+            verdict_add(checking->verdict, FAULT_PAUSE, "%s was started %lld ms after its queue was paused",
+                        id, (long long)(started_ms - evidence->pauses[i].from_ms));
+}
+
+static void check_priority(struct verdict *verdict, const struct job *job, const struct asked *asked,
+                           const char *id)
+{
+    bool old = job->spec.priority == asked->priority && !asked->changed;
+    bool new = job->spec.priority == asked->new_priority && asked->may_change;
+    if (!old && !new)
+        verdict_add(verdict, FAULT_CHANGE, "%s has the priority %u: asked for was %u, a change to %u %s", id,
+                    job->spec.priority, asked->priority, asked->new_priority,
+                    asked->changed      ? "was acknowledged"
+                    : asked->may_change ? "was asked for"
+                                        : "was not asked for");
+}
+
+/* A job that a schedule has made. */
+static enum err check_tick(struct checking *checking, const struct job *job, enum torture_schedule schedule,
+                           const char *id)
+{
+    static const struct asked NONE = {.padding = 0};
+    struct tick tick = {schedule, job->spec.scheduled_ms, 0, 0};
+    for (size_t place = first_of(checking, job->spec.id); entry_at(checking, place, job->spec.id) != NULL;
+         place++) {
+        tick.last = checking->by_id[place] + 1;
+        tick.first = tick.first == 0 ? tick.last : tick.first;
+    }
+    if (!ticks_add(&checking->ticks, tick))
+        return ERR_NO_MEMORY;
+    if (job->state == JOB_SUCCEEDED)
+        return check_result(checking, job, &NONE, id);
+    verdict_add(checking->verdict, job_is_terminal(job->state) ? FAULT_END : FAULT_STUCK,
+                "%s of schedule %s: %s", id, torture_schedule_texts[schedule], job_state_text(job->state));
+    return ERR_OK;
+}
+
 static enum err check_row(struct checking *checking, const struct job *job)
 {
     struct verdict *verdict = checking->verdict;
@@ -121,6 +189,9 @@ static enum err check_row(struct checking *checking, const struct job *job)
     id_format(job->spec.id, id);
     verdict->rows++;
     verdict->ends[job->state]++;
+    enum torture_schedule schedule = torture_schedule_of(job->spec.queue);
+    if (schedule != SCHEDULE_COUNT)
+        return check_tick(checking, job, schedule, id);
     if (asked == NULL || asked->refused || asked->returned) {
         verdict_add(verdict, FAULT_INVENTED, "%s, with the key \"%s\"%s", id, job->spec.idempotency_key,
                     asked == NULL ? "" : ", which was refused");
@@ -129,12 +200,15 @@ static enum err check_row(struct checking *checking, const struct job *job)
     asked->rows++;
     asked->state = job->state;
     asked->row = job->spec.id;
+    check_priority(verdict, job, asked, id);
     if (!job_is_terminal(job->state)) {
         verdict_add(verdict, FAULT_STUCK, "%s, request %u, is %s", id, asked->number,
                     job_state_text(job->state));
         return ERR_OK;
     }
     check_end(checking, asked, job->state, id);
+    check_expiry(verdict, job, asked, id);
+    check_pauses(checking, job, id);
     return job->state == JOB_SUCCEEDED ? check_result(checking, job, asked, id) : ERR_OK;
 }
 
@@ -184,11 +258,52 @@ static void check_order(struct checking *checking, const struct asked *asked)
             continue;
         bool open = before->rows > 0 && before->state == JOB_SUCCEEDED &&
                     (before->done == 0 || before->done > asked->first);
-        if (open || before->last > asked->first)
+        if (open || (before->last > asked->first && before->retries == 0)) /* it may have run again since */
             verdict_add(checking->verdict, FAULT_EARLY,
                         "request %u, while request %u, before it, had not ended", asked->number,
                         before->number);
     }
+}
+
+/* One transaction: all of its jobs or none. The last one begins behind the ends of all others, which succeed.
+ */
+static void check_batch(struct checking *checking, const struct asked *head)
+{
+    unsigned rows = 0, last = head->number + head->lines - 1;
+    const struct asked *follower = evidence_find(&checking->evidence, last);
+    for (unsigned number = head->number; number <= last; number++) {
+        const struct asked *asked = evidence_find(&checking->evidence, number);
+        if (asked == NULL || follower == NULL)
+            continue;
+        rows += asked->rows > 0;
+        if (number < last && follower->kind == KIND_FOLLOWER && follower->first > 0 &&
+            (asked->done == 0 || asked->done > follower->first))
+            verdict_add(checking->verdict, FAULT_EARLY,
+                        "request %u, behind a batch, while request %u of it had not ended", last, number);
+    }
+    if (rows != 0 && rows != head->lines)
+        verdict_add(checking->verdict, FAULT_PART, "of the %u jobs from request %u on %u are in the store",
+                    head->lines, head->number, rows);
+}
+
+/* A retry that was acknowledged has changed the row, and there is a start since it was sent. */
+static void check_retries(struct checking *checking, const struct asked *asked)
+{
+    const struct entry *entry;
+    bool started = false;
+    char id[ID_TEXT_BYTES];
+    id_format(asked->row, id);
+    for (size_t place = first_of(checking, asked->row);
+         asked->retried > 0 && (entry = entry_at(checking, place, asked->row)) != NULL; place++)
+        started |= strcmp(entry->what, "start") == 0 && entry->at_ns > asked->retried_ns;
+    if (asked->retried > asked->ran_again || (asked->retried > 0 && !started))
+        verdict_add(checking->verdict, FAULT_AGAIN,
+                    "%s: of %u retries that were acknowledged %u are in the store%s", id, asked->retried,
+                    asked->ran_again, started ? "" : ", and it did not start again");
+    else if (asked->ran_again > asked->retries - asked->unretried)
+        verdict_add(checking->verdict, FAULT_CHANGED,
+                    "%s: run again %u times, asked for and not refused %u times", id, asked->ran_again,
+                    asked->retries - asked->unretried);
 }
 
 static void check_asked(struct checking *checking)
@@ -199,6 +314,9 @@ static void check_asked(struct checking *checking)
             continue;
         check_record(checking, asked);
         check_order(checking, asked);
+        check_retries(checking, asked);
+        if (asked->lines > 0)
+            check_batch(checking, asked);
     }
 }
 
@@ -221,10 +339,23 @@ static void check_entries(struct checking *checking)
     }
 }
 
+/* What was asked for of the job with that id, by the ledger: it has started. */
+static struct asked *asked_of(struct checking *checking, struct id id)
+{
+    const struct entry *entry = entry_at(checking, first_of(checking, id), id);
+    return entry == NULL ? NULL : evidence_find(&checking->evidence, entry->number);
+}
+
+/* A job that is run again on request leaves its terminal state: no more of that than was asked for. */
 static void note_change(void *context, const struct witness_note *note)
 {
     struct checking *checking = context;
+    struct asked *asked = asked_of(checking, note->id);
     char id[ID_TEXT_BYTES];
+    if (asked != NULL && asked->retries > 0 && !note->deleted && !job_is_terminal(note->after)) {
+        asked->ran_again++;
+        return;
+    }
     id_format(note->id, id);
     verdict_add(checking->verdict, FAULT_CHANGED, "%s: %s → %s", id, job_state_text(note->before),
                 note->deleted ? "deleted" : job_state_text(note->after));
@@ -408,15 +539,21 @@ enum err torture_check(const char *folder, struct verdict *verdict)
     if (err == ERR_OK)
         err = check_rows(&checking);
     if (err == ERR_OK) {
-        check_asked(&checking);
         check_entries(&checking);
         measure(&checking);
         err = witness_read(url, note_change, &checking);
     }
+    if (err == ERR_OK) {
+        check_asked(&checking);
+        err = ticks_check(&checking.ticks, checking.reader, verdict);
+    }
     if (err == ERR_OK)
         err = check_log(&checking, folder);
+    if (err == ERR_OK)
+        err = soak_check(folder, verdict);
     store_reader_close(checking.reader);
     free(checking.by_id);
+    ticks_fini(&checking.ticks);
     evidence_fini(&checking.evidence);
     return err;
 }

@@ -108,7 +108,27 @@ static void take_ended(struct reading *reading, struct asked *asked, const char 
     (void)reading;
 }
 
-static void take_answer(struct reading *reading, enum torture_diary word, struct asked *asked,
+/* What was asked of a job that is there, and what came of it. */
+static void take_change(enum torture_diary word, struct asked *asked, int64_t at_ns, unsigned number)
+{
+    bool done = number == 200 || number == 202;
+    if (word == DIARY_CHANGE) {
+        asked->may_change = true;
+        asked->new_priority = number;
+    } else if (word == DIARY_CHANGED) {
+        asked->changed |= done;
+    } else if (word == DIARY_RETRY) {
+        asked->retries++;
+        asked->retry_ns = at_ns;
+    } else if (done) {
+        asked->retried++;
+        asked->retried_ns = asked->retry_ns;
+    } else {
+        asked->unretried++;
+    }
+}
+
+static void take_answer(struct reading *reading, enum torture_diary word, struct asked *asked, int64_t at_ns,
                         const char *rest)
 {
     struct verdict *verdict = reading->verdict;
@@ -139,8 +159,19 @@ static void take_answer(struct reading *reading, enum torture_diary word, struct
     case DIARY_ENDED:
         take_ended(reading, asked, rest);
         break;
+    case DIARY_BULK:
+        asked->lines = (unsigned)strtoul(rest, NULL, 10);
+        break;
+    case DIARY_CHANGE:
+    case DIARY_CHANGED:
+    case DIARY_RETRY:
+    case DIARY_RETRIED:
+        take_change(word, asked, at_ns, (unsigned)strtoul(rest, NULL, 10));
+        break;
     case DIARY_ASKED:
     case DIARY_KILLED:
+    case DIARY_PAUSED:
+    case DIARY_RESUME:
     case DIARY_COUNT:
         break;
     }
@@ -168,6 +199,22 @@ static void take_blow(struct reading *reading, int64_t at_ns, const char *rest)
     reading->verdict->kills[who][how]++;
 }
 
+static void take_pause(struct reading *reading, enum torture_diary word, int64_t real_ms)
+{
+    struct evidence *evidence = reading->evidence;
+    struct pause *last = evidence->pause_count == 0 ? NULL : &evidence->pauses[evidence->pause_count - 1];
+    if (word == DIARY_RESUME && last != NULL && last->to_ms == INT64_MAX)
+        last->to_ms = real_ms; /* the first try counts */
+    if (word == DIARY_RESUME)
+        return;
+    struct pause *pauses =
+        one_more(reading, evidence->pauses, &evidence->pause_count, &evidence->pause_room, sizeof *pauses);
+    if (pauses == NULL)
+        return;
+    evidence->pauses = pauses;
+    pauses[evidence->pause_count - 1] = (struct pause){real_ms, INT64_MAX};
+}
+
 static void take_line(struct reading *reading, const char *line)
 {
     char word[WORD_BYTES];
@@ -182,15 +229,19 @@ static void take_line(struct reading *reading, const char *line)
         take_blow(reading, at_ns, rest);
         return;
     }
+    if (diary == DIARY_PAUSED || diary == DIARY_RESUME) {
+        take_pause(reading, diary, strtoll(rest, NULL, 10));
+        return;
+    }
     if (sscanf(rest, "%u %n", &number, &bytes) != 1)
         return;
     rest += bytes;
     if (diary == DIARY_ASKED)
         take_asked(reading, number, rest);
     else if (diary == DIARY_ODD && number == 0)
-        verdict_add(reading->verdict, FAULT_ANSWER, "GET /v1/stats: status %s", rest);
+        verdict_add(reading->verdict, FAULT_ANSWER, "a request of no job: status %s", rest);
     else if (evidence_find(reading->evidence, number) != NULL)
-        take_answer(reading, diary, evidence_find(reading->evidence, number), rest);
+        take_answer(reading, diary, evidence_find(reading->evidence, number), at_ns, rest);
 }
 
 /* --- the ledger --- */
@@ -303,5 +354,6 @@ void evidence_fini(struct evidence *evidence)
     free(evidence->asked);
     free(evidence->entries);
     free(evidence->blows);
+    free(evidence->pauses);
     free(evidence->requeues);
 }

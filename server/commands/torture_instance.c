@@ -60,18 +60,18 @@ static void path_in(const struct instance *instance, const char *name, char path
 
 static bool make_inside(const struct instance *instance)
 {
+    static const char *const FILES[] = {"ledger", "locks"};
     char path[FILE_BYTES];
-    path_in(instance, "locks", path);
-    if (mkdir(path, 0750) != 0)
-        return complain(path);
     path_in(instance, "state", path);
     if (mkdir(path, 0750) != 0)
         return complain(path);
-    path_in(instance, "ledger", path);
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
-    if (fd < 0)
-        return complain(path);
-    close(fd);
+    for (size_t i = 0; i < sizeof FILES / sizeof FILES[0]; i++) {
+        path_in(instance, FILES[i], path);
+        int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+        if (fd < 0)
+            return complain(path);
+        close(fd);
+    }
     return true;
 }
 
@@ -113,9 +113,9 @@ static bool write_configuration(const struct instance *instance)
     put_quoted(file, url);
     fprintf(
         file,
-        "\nworkers:\n  count: %u\nmemory:\n  slots: 64\nlog:\n  format: json\njobs:\n  max_crashes: 1000\n"
+        "\nworkers:\n  count: %u\nmemory:\n  slots: %d\nlog:\n  format: json\njobs:\n  max_crashes: 1000\n"
         "  max_lost: 1000000\n  kill_after: 200ms\ntasks:\n  - name: torture\n    argv: [",
-        options->workers);
+        options->workers, TORTURE_SLOTS);
     put_quoted(file, instance->program);
     fputs(", torture-attempt]\n", file);
     if (options->plugin != NULL) {
@@ -380,6 +380,15 @@ static int count_fds(pid_t pid)
     return count;
 }
 
+/* Resident pages that are no shared memory and no file's. */
+static int64_t own_bytes(pid_t pid)
+{
+    char text[128];
+    long long all = 0, shared = 0;
+    read_proc(pid, "statm", text, sizeof text);
+    return sscanf(text, "%*d %lld %lld", &all, &shared) == 2 ? (all - shared) * sysconf(_SC_PAGESIZE) : -1;
+}
+
 void instance_look(const struct instance *instance, struct holding *holding)
 {
     struct process children[PROCESSES_MAX];
@@ -391,6 +400,7 @@ void instance_look(const struct instance *instance, struct holding *holding)
         if (children[i].role == ROLE_FRONT) {
             holding->front_fds = count_fds(children[i].pid);
             holding->front_rss = rss;
+            holding->front_own = own_bytes(children[i].pid);
         } else if (children[i].role == ROLE_WORKER && rss > holding->worker_rss) {
             holding->worker_rss = rss;
         }

@@ -1,11 +1,14 @@
 /* What the files of `forkpool torture` share. One process, one thread.
  *
+ *     torture_tables.h    what it asks for, whom it kills, what it looks for
  *     torture.c           the command line, the phases
  *     torture_instance.c  the scratch instance: start, stop, its processes, what they hold
  *     torture_load.c      requests: what is asked, repeated, acknowledged; what the server says of itself
  *     torture_plan.c      which jobs there are
  *     torture_kill.c      who is killed when, and how long it takes to recover
+ *     torture_soak.c      what the server holds meanwhile
  *     torture_check.c     the evidence against the promises; reads files only, so tests give it doctored ones
+ *     torture_ticks.c     of the evidence, what schedules have made
  *     torture_evidence.c  reading those files
  *     torture_report.c    the page at the end
  *     torture_attempt.c   what a job does (its own header: plugins use it, too)
@@ -14,9 +17,9 @@
  * are the same in each run; what the machine makes of them is not, so the evidence is kept when something was
  * found.
  *
- * The evidence, in one folder: client.log (below), ledger (torture_attempt.h), state/forkpool.db with its
- * witness (server/store/witness.h), server.log. A line of client.log is a word, nanoseconds of the monotonic
- * clock, and what DIARY has for that word.
+ * The evidence, in one folder: client.log (torture_tables.h), ledger (torture_attempt.h), state/forkpool.db
+ * with its witness (server/store/witness.h), server.log, samples.csv (TORTURE_GAUGES). A line of client.log
+ * is a word, nanoseconds of the monotonic clock, and what DIARY has for that word.
  */
 #ifndef FORKPOOL_TORTURE_PRIVATE_H
 #define FORKPOOL_TORTURE_PRIVATE_H
@@ -26,144 +29,23 @@
 #include "ids.h"
 #include "job.h"
 #include "torture_attempt.h"
+#include "torture_tables.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/types.h>
 
-/* ---------------------------------------------------------------------------------------------- tables */
-
-/* Kinds of jobs: name, text, share of all, how they have to end */
-#define TORTURE_KINDS(K)                                                                                     \
-    K(QUICK, "quick", 30, SUCCEEDED)                                                                         \
-    K(LONG, "long", 16, SUCCEEDED)                                                                           \
-    K(FLAKY, "flaky", 8, SUCCEEDED)    /* fails once or twice */                                             \
-    K(HOPELESS, "hopeless", 4, FAILED) /* fails for good */                                                  \
-    K(OVERDUE, "overdue", 3, FAILED)   /* works longer than its timeout */                                   \
-    K(LARGE, "large", 6, SUCCEEDED)    /* arguments and result of some KiB */                                \
-    K(HEIR, "heir", 8, SUCCEEDED)      /* leaves a child behind */                                           \
-    K(CANCELLED, "cancelled", 6, ANY)  /* a cancel is sent some time later */                                \
-    K(UNIQUE, "unique", 8, ANY)        /* one of few keys; refused, returned or replaced */                  \
-    K(AFTER, "after", 8, SUCCEEDED)    /* behind up to three others; runs whatever becomes of them */        \
-    K(DEPENDENT, "dependent", 4, ANY)  /* the same, but cancelled if one of them does not succeed */         \
-    K(DELAYED, "delayed", 5, SUCCEEDED)                                                                      \
-    K(WAITED, "waited", 5, SUCCEEDED) /* the request waits for its end */
-
-enum torture_kind {
-#define K(name, text, share, end) KIND_##name,
-    TORTURE_KINDS(K)
-#undef K
-        KIND_COUNT
-};
-
-#define TORTURE_EXPECTS(E)                                                                                   \
-    E(SUCCEEDED, "succeeded")                                                                                \
-    E(FAILED, "failed")                                                                                      \
-    E(ANY, "any")
-
-enum torture_expect {
-#define E(name, text) EXPECT_##name,
-    TORTURE_EXPECTS(E)
-#undef E
-        EXPECT_COUNT
-};
-
-/* Whom to kill: name, text, ms until the next kill at least and at most */
-#define TORTURE_VICTIMS(V)                                                                                   \
-    V(WORKER, "worker", 5, 120)                                                                              \
-    V(CHILD, "child", 5, 80) /* of a worker: the command itself */                                           \
-    V(FRONT, "front", 30, 700)                                                                               \
-    V(SUPERVISOR, "supervisor", 60, 2500)                                                                    \
-    V(GROUP, "group", 60, 2500) /* everything at once; commands have groups of their own */
-
-enum torture_victim {
-#define V(name, text, least, most) VICTIM_##name,
-    TORTURE_VICTIMS(V)
-#undef V
-        VICTIM_COUNT
-};
-
-/* How: signal, share for a worker, child, front, supervisor, group. A stopped process goes on later. */
-#define TORTURE_SIGNALS(S)                                                                                   \
-    S(KILL, 68, 60, 72, 60, 100)                                                                             \
-    S(STOP, 12, 20, 14, 16, 0)                                                                               \
-    S(SEGV, 10, 10, 14, 8, 0)                                                                                \
-    S(TERM, 10, 10, 0, 8, 0) /* the supervisor drains and ends */                                            \
-    S(HUP, 0, 0, 0, 8, 0)    /* the supervisor reads its configuration again and replaces the workers */
-
-enum torture_signal {
-#define S(name, ...) BLOW_##name,
-    TORTURE_SIGNALS(S)
-#undef S
-        BLOW_COUNT
-};
-
-/* Mixtures: name, text, shares of worker, child, front, supervisor, group */
-#define TORTURE_MIXES(M)                                                                                     \
-    M(ALL, "all", 60, 20, 12, 5, 3)                                                                          \
-    M(WORKERS, "workers", 75, 25, 0, 0, 0)                                                                   \
-    M(FRONT, "front", 0, 0, 100, 0, 0)                                                                       \
-    M(EVERYTHING, "everything", 0, 0, 0, 50, 50)
-
-enum torture_mix {
-#define M(name, ...) MIX_##name,
-    TORTURE_MIXES(M)
-#undef M
-        MIX_COUNT
-};
-
-/* What can be violated: name, text, what it means */
-#define TORTURE_FAULTS(F)                                                                                    \
-    F(LOST, "lost jobs", "acknowledged, and not in the store")                                               \
-    F(INVENTED, "invented jobs", "in the store, and never asked for, or refused")                            \
-    F(DOUBLED, "doubled records", "two rows or two ids for one request")                                     \
-    F(CHANGED, "changed records", "a terminal row was written again, or another one deleted")                \
-    F(OVERLAP, "overlapping attempts", "two attempts of one job at the same time")                           \
-    F(STUCK, "stuck jobs", "no terminal state at the end")                                                   \
-    F(NONCE, "unproved results", "a result that no attempt of the job has written")                          \
-    F(GARBLED, "garbled arguments", "not what was sent")                                                     \
-    F(EARLY, "started too early", "before the jobs in its `after` had ended")                                \
-    F(CLASH, "uniqueness broken", "two jobs with one uniqueness key ran at the same time")                   \
-    F(END, "wrong ends", "ended otherwise than it had to, or than an answer said")                           \
-    F(ANSWER, "wrong answers", "a status that this request may not get")                                     \
-    F(LEFT, "left behind", "slots, memory, processes or descriptors; or a pool that is not full")            \
-    F(ENDED, "ended by itself", "the server stopped, aborted or did not start")
-
-enum torture_fault {
-#define F(name, text, meaning) FAULT_##name,
-    TORTURE_FAULTS(F)
-#undef F
-        FAULT_COUNT
-};
-
-/* client.log: word, fields as scanf has them, and what it says */
-#define TORTURE_DIARY(D)                                                                                     \
-    D(ASKED, "asked")       /* number kind expect priority padding after(comma-separated numbers, or -) */   \
-    D(REPEATED, "repeated") /* number: the same request with the same key */                                 \
-    D(UNKNOWN, "unknown")   /* number: no answer */                                                          \
-    D(ACKED, "acked")       /* number id */                                                                  \
-    D(RETURNED, "returned") /* number id: of another job with its uniqueness key */                          \
-    D(REFUSED, "refused")   /* number: 409 duplicate_job */                                                  \
-    D(ODD, "odd")           /* number status: what may not be answered */                                    \
-    D(CANCEL, "cancel")     /* number status */                                                              \
-    D(ENDED, "ended")       /* number state: what an answer said */                                          \
-    D(KILLED, "killed")     /* victim signal pid, milliseconds of real time */
-
-enum torture_diary {
-#define D(name, text) DIARY_##name,
-    TORTURE_DIARY(D)
-#undef D
-        DIARY_COUNT
-};
-
 extern const char *const torture_kind_texts[KIND_COUNT],
-    *const torture_expect_texts[EXPECT_COUNT], *const torture_victim_texts[VICTIM_COUNT],
-                                                   *const torture_mix_texts[MIX_COUNT],
-                                                       *const torture_blow_texts[BLOW_COUNT],
-                                                           *const torture_fault_texts[FAULT_COUNT],
-                                                               *const torture_fault_meanings[FAULT_COUNT],
-                                                                   *const torture_diary_texts[DIARY_COUNT];
+    *const torture_expect_texts[EXPECT_COUNT],
+        *const torture_victim_texts[VICTIM_COUNT],
+            *const torture_mix_texts[MIX_COUNT],
+                *const torture_blow_texts[BLOW_COUNT],
+                    *const torture_fault_texts[FAULT_COUNT],
+                        *const torture_fault_meanings[FAULT_COUNT],
+                            *const torture_diary_texts[DIARY_COUNT],
+                                *const torture_gauge_texts[GAUGE_COUNT],
+                                    *const torture_schedule_texts[SCHEDULE_COUNT];
 
 /* The place of a text in such a list, `count` if it is not there. */
 int torture_find(const char *const *texts, int count, const char *text);
@@ -197,7 +79,14 @@ struct torture_options {
     const char *keep, *plugin; /* NULL: not said */
 };
 
-enum { TORTURE_PATH_BYTES = 512, TORTURE_AFTER_MAX = 3, TORTURE_KEY_BYTES = 24, TORTURE_KEPT = 5 };
+enum {
+    TORTURE_PATH_BYTES = 512,
+    TORTURE_AFTER_MAX = 3,
+    TORTURE_KEY_BYTES = 24,
+    TORTURE_KEPT = 5,
+    TENTHS = 10,
+    TORTURE_SLOTS = 64
+};
 
 /* ---------------------------------------------------------------------------------------------- verdict */
 
@@ -211,6 +100,8 @@ struct verdict {
     /* ns from a worker's death until its job is charged and queued again, and until its next start; the
      * latter if the job is one of the first priority */
     struct samples requeued, again;
+    size_t samples;                         /* lines of samples.csv */
+    int64_t over_time[GAUGE_COUNT][TENTHS]; /* the greatest of each tenth; -1: there was nothing to see */
 };
 void verdict_add(struct verdict *verdict, enum torture_fault fault, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -220,10 +111,38 @@ void verdict_fini(struct verdict *verdict);
 /* Adds to the verdict what the files of that folder show. The store must not be in use. An error: they cannot
  * be read. */
 enum err torture_check(const char *folder, struct verdict *verdict) MUST_USE;
-/* What was asked under that number carries this Idempotency-Key; the reverse, 0 if it is no such key. */
+/* What was asked under that number carries this Idempotency-Key; the reverse, 0 if it is no such key. Line n
+ * of a bulk request has "#n" behind it. */
 void torture_key(unsigned number, char key[TORTURE_KEY_BYTES]);
 unsigned torture_key_number(const char *key);
 void torture_store_url(const char *folder, char url[TORTURE_PATH_BYTES]);
+
+#define TORTURE_QUEUE "pausable" /* of jobs of that kind */
+
+/* The queue of a schedule's jobs, which is also its name. */
+void torture_schedule_name(enum torture_schedule schedule, char name[TORTURE_KEY_BYTES]);
+enum torture_schedule torture_schedule_of(const char *queue); /* SCHEDULE_COUNT: of none */
+
+/* ---------------------------------------------------------------------------------------------- ticks */
+
+/* A job that a schedule has made. */
+struct tick {
+    enum torture_schedule schedule;
+    int64_t due_ms;     /* the time for which it was made */
+    size_t first, last; /* its records in the ledger, from 1; 0: none */
+};
+
+struct ticks {
+    struct tick *at; /* owned */
+    size_t count, room;
+};
+
+/* False without memory. */
+bool ticks_add(struct ticks *ticks, struct tick tick) MUST_USE;
+void ticks_fini(struct ticks *ticks);
+/* Sorts. Compares with what the store says of its schedules. */
+struct store_reader;
+enum err ticks_check(struct ticks *ticks, struct store_reader *reader, struct verdict *verdict) MUST_USE;
 
 /* ---------------------------------------------------------------------------------------------- evidence */
 
@@ -234,12 +153,17 @@ struct asked {
     enum torture_expect expect;
     unsigned priority, padding;
     unsigned after[TORTURE_AFTER_MAX], after_count;
+    unsigned lines; /* of a bulk request that begins with it; 0: none does */
     bool known, acked, refused, returned, ended;
-    struct id id;         /* if acked */
-    enum job_state told;  /* if ended */
-    size_t rows;          /* in the store */
-    struct id row;        /* of one of them */
-    enum job_state state; /* of the row */
+    bool may_change, changed;                        /* a change was asked for; it was acknowledged */
+    unsigned new_priority;                           /* of that */
+    unsigned retries, unretried, retried, ran_again; /* asked for, refused, acknowledged; by the witness */
+    int64_t retry_ns, retried_ns; /* when the last one, and when the last acknowledged one, was sent */
+    struct id id;                 /* if acked */
+    enum job_state told;          /* if ended */
+    size_t rows;                  /* in the store */
+    struct id row;                /* of one of them */
+    enum job_state state;         /* of the row */
     size_t first, last,
         done; /* its records in the ledger, from 1: the first start, the last of any, the first end */
 };
@@ -260,6 +184,11 @@ struct blow {
     int pid;
 };
 
+/* The queue was paused from the one time to the other; `to_ms` INT64_MAX: to the end. */
+struct pause {
+    int64_t from_ms, to_ms;
+};
+
 /* What the server's log says of a job whose worker died: it was charged and is to run again. */
 struct requeue {
     struct id id;
@@ -273,6 +202,8 @@ struct evidence {
     size_t entry_count, entry_room;
     struct blow *blows; /* owned */
     size_t blow_count, blow_room;
+    struct pause *pauses; /* owned */
+    size_t pause_count, pause_room;
     struct requeue *requeues; /* owned */
     size_t requeue_count, requeue_room;
 };
@@ -296,6 +227,7 @@ struct process {
 struct holding {
     int front_fds, supervisor_fds;
     int64_t front_rss, supervisor_rss, worker_rss; /* worker: the largest */
+    int64_t front_own; /* of it what it shares with nobody: no segment, no files */
 };
 
 struct instance {
@@ -332,12 +264,12 @@ void instance_remove(const struct instance *instance);
 
 /* ---------------------------------------------------------------------------------------------- load */
 
-enum { LANES = 12, DUE_MAX = 256 };
+enum { LANES = 32, DUE_MAX = 1024 };
 
 /* What the server says of itself. */
 struct report_card {
     int64_t jobs[JOB_STATE_COUNT];
-    int64_t open; /* not ended */
+    int64_t open, ready; /* not ended; of these what waits for no time and no other job */
     int64_t slots_used, arena_used, workers;
 };
 
@@ -345,20 +277,33 @@ struct planned {
     enum torture_kind kind;
     unsigned conflict; /* which on_conflict */
     unsigned after[TORTURE_AFTER_MAX], after_count;
-    unsigned delay_ms, timeout_ms, cancel_ms, priority;
+    unsigned delay_ms, timeout_ms, expires_ms, priority;
+    unsigned errand_ms,
+        new_priority; /* how long after its acknowledgement it is cancelled, changed or retried */
+    unsigned lines; /* of a bulk request that begins with it; 0: it comes alone, or is another of its lines */
+    unsigned first; /* the first of its bulk request; 0: it came alone */
     bool plugin;
     bool asked, acked;
     char id[ID_TEXT_BYTES];
     struct torture_order order;
 };
 
-enum errand { ERRAND_NONE, ERRAND_SUBMIT, ERRAND_CANCEL, ERRAND_CARD };
+enum errand {
+    ERRAND_NONE,
+    ERRAND_SUBMIT,
+    ERRAND_CANCEL,
+    ERRAND_CHANGE,
+    ERRAND_RETRY,
+    ERRAND_SCHEDULE,
+    ERRAND_PAUSE,
+    ERRAND_CARD
+};
 
 struct lane {
     struct http_client client;
     enum errand errand;
     unsigned number;
-    bool sent;
+    bool sent, ready; /* sent: it waits for an answer; ready: something has come */
     int64_t since_ns, not_before_ns;
 };
 
@@ -371,11 +316,18 @@ struct load {
     unsigned asked, acked, unsettled; /* unsettled: asked, and not answered */
     struct {
         unsigned number;
+        enum errand errand;
         int64_t at_ns;
-    } due[DUE_MAX]; /* cancels */
+    } due[DUE_MAX]; /* what is to be asked of jobs that are there */
     size_t due_count;
-    unsigned most;  /* numbers up to this one may be asked; 0: all */
-    unsigned limit; /* how many may be open */
+    /* Of the schedules, first each is to be made, then each to be paused: how many of these have been done,
+     * and are to be done now. */
+    unsigned schedules_done, schedules_wanted;
+    bool scheduling;      /* a lane is at it */
+    bool paused, pausing; /* the queue is; a lane is at it, or at the resume */
+    int64_t pause_due_ns; /* when that changes */
+    unsigned most;        /* numbers up to this one may be asked; 0: all */
+    unsigned limit;       /* how many may be ready */
     int64_t limit_until_ns, card_due_ns;
     bool calm;                    /* quick jobs alone */
     bool pouring;                 /* new jobs are wanted */
@@ -394,9 +346,14 @@ bool load_is_done(const struct load *load);
 void load_note(struct load *load, enum torture_diary word, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* A new job under the next number; NULL without memory. Its request body. */
+/* A new job under the next number; NULL without memory. If it has `lines`, plan_batch has to follow, which
+ * plans the others of its request; false without memory: then there are fewer lines. */
 struct planned *plan_next(struct load *load);
+bool plan_batch(struct load *load, unsigned first);
+/* Its request body, of all its lines. */
 void plan_body(const struct load *load, unsigned number, struct buf *body);
+/* The body of the request that makes a schedule. */
+void plan_schedule(const struct load *load, enum torture_schedule schedule, struct buf *body);
 
 /* ---------------------------------------------------------------------------------------------- killer */
 
@@ -433,11 +390,26 @@ void killer_turn(struct killer *killer, bool strike, struct verdict *verdict);
 /* Nobody is stopped, everything is up again. */
 bool killer_is_quiet(const struct killer *killer);
 
+/* ---------------------------------------------------------------------------------------------- soak */
+
+struct soak {
+    const struct instance *instance;
+    FILE *file; /* owned */
+    int64_t every_ms, next_ns, since_ns;
+};
+
+bool soak_init(struct soak *soak, const struct instance *instance);
+void soak_fini(struct soak *soak);
+/* Writes a sample if it is time to. */
+void soak_turn(struct soak *soak, const struct load *load);
+/* Adds to the verdict what that folder's samples show. */
+enum err soak_check(const char *folder, struct verdict *verdict) MUST_USE;
+
 /* ---------------------------------------------------------------------------------------------- report */
 
 struct figures {
-    double seconds;       /* of the storm */
-    double before, after; /* jobs a second, without kills */
+    double seconds;               /* of the storm */
+    double before, during, after; /* jobs a second: without kills, with them, and without again */
     struct holding held_before, held_after;
     unsigned kills, lives;
     struct samples *pool, *front, *start;

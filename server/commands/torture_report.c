@@ -79,13 +79,34 @@ static void put_figures(struct buf *out, struct verdict *verdict, const struct f
     put_times(out, "front ready again", figures->front, 500);
     put_times(out, "everything ready again", figures->start, 0);
     buf_printf(out,
-               "\nthroughput without kills   %.0f jobs/s before, %.0f after\n"
+               "\njobs a second              %.0f with %.1f kills a second; %.0f without before, %.0f after\n"
                "descriptors                front %d → %d, supervisor %d → %d\n"
                "resident MiB               front %.1f → %.1f, supervisor %.1f → %.1f, a worker %.1f → %.1f\n",
-               figures->before, figures->after, before->front_fds, after->front_fds, before->supervisor_fds,
-               after->supervisor_fds, to_mib(before->front_rss), to_mib(after->front_rss),
-               to_mib(before->supervisor_rss), to_mib(after->supervisor_rss), to_mib(before->worker_rss),
-               to_mib(after->worker_rss));
+               figures->during, figures->kills / figures->seconds, figures->before, figures->after,
+               before->front_fds, after->front_fds, before->supervisor_fds, after->supervisor_fds,
+               to_mib(before->front_rss), to_mib(after->front_rss), to_mib(before->supervisor_rss),
+               to_mib(after->supervisor_rss), to_mib(before->worker_rss), to_mib(after->worker_rss));
+}
+
+static void put_over_time(struct buf *out, const struct verdict *verdict)
+{
+    static const struct {
+        const char *label;
+        int unit;
+    } GAUGES[] = {
+#define G(name, text, label, unit, ...) {label, unit},
+        TORTURE_GAUGES(G)
+#undef G
+    };
+    buf_printf(out, "\nover time: the greatest in each tenth of the kills, of %zu samples\n",
+               verdict->samples);
+    for (int gauge = 0; verdict->samples > 0 && gauge < GAUGE_COUNT; gauge++) {
+        buf_printf(out, "%-26s", GAUGES[gauge].label);
+        for (size_t tenth = 0; tenth < TENTHS; tenth++)
+            buf_printf(out, "%8.*f", GAUGES[gauge].unit == 1 ? 0 : 1,
+                       (double)verdict->over_time[gauge][tenth] / GAUGES[gauge].unit);
+        buf_put(out, "\n");
+    }
 }
 
 static void put_faults(struct buf *out, const struct verdict *verdict)
@@ -111,6 +132,7 @@ void report_write(struct buf *out, const struct torture_options *options, struct
     put_counts(out, verdict, figures);
     put_kills(out, verdict);
     put_figures(out, verdict, figures);
+    put_over_time(out, verdict);
     put_faults(out, verdict);
     buf_printf(out, "\n%s\n", total == 0 ? "Nothing was violated." : "PROMISES WERE VIOLATED.");
 }

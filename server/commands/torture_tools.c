@@ -18,6 +18,8 @@ const char *const torture_mix_texts[] = {TORTURE_MIXES(TEXT)};
 const char *const torture_fault_texts[] = {TORTURE_FAULTS(TEXT)};
 const char *const torture_fault_meanings[] = {TORTURE_FAULTS(MEANS)};
 const char *const torture_diary_texts[] = {TORTURE_DIARY(TEXT)};
+const char *const torture_schedule_texts[] = {TORTURE_SCHEDULES(TEXT)};
+const char *const torture_gauge_texts[] = {TORTURE_GAUGES(TEXT)};
 
 int torture_find(const char *const *texts, int count, const char *text)
 {
@@ -138,9 +140,28 @@ void torture_key(unsigned number, char key[TORTURE_KEY_BYTES])
 
 unsigned torture_key_number(const char *key)
 {
-    unsigned number;
+    unsigned number, line;
     int bytes = 0;
-    return sscanf(key, "torture-%u%n", &number, &bytes) == 1 && key[bytes] == '\0' ? number : 0;
+    if (sscanf(key, "torture-%u%n", &number, &bytes) != 1)
+        return 0;
+    if (key[bytes] == '\0')
+        return number;
+    key += bytes;
+    return sscanf(key, "#%u%n", &line, &bytes) == 1 && key[bytes] == '\0' && line > 0 ? number + line - 1 : 0;
+}
+
+void torture_schedule_name(enum torture_schedule schedule, char name[TORTURE_KEY_BYTES])
+{
+    snprintf(name, TORTURE_KEY_BYTES, "torture-%s", torture_schedule_texts[schedule]);
+}
+
+enum torture_schedule torture_schedule_of(const char *queue)
+{
+    static const char BEGIN[] = "torture-";
+    if (strncmp(queue, BEGIN, sizeof BEGIN - 1) != 0)
+        return SCHEDULE_COUNT;
+    return (enum torture_schedule)torture_find(torture_schedule_texts, SCHEDULE_COUNT,
+                                               queue + sizeof BEGIN - 1);
 }
 
 void torture_store_url(const char *folder, char url[TORTURE_PATH_BYTES])

@@ -73,8 +73,12 @@ static void *run(void *argument)
     struct checkpointer *checkpointer = argument;
     uint64_t seen = UINT64_MAX; /* once at the start: an earlier life's log takes room until it is copied */
     int64_t swept_ms = 0, copied_ms = 0, sleep_ms = EVERY_MS;
-    if (checkpointer->check)
+    if (checkpointer->check) {
+        /* First, since the check of a large file may outlast this life and those after it: the log would
+         * grow, and with it the time that each start takes to read it. */
+        (void)checkpoint(checkpointer);
         check_file(checkpointer);
+    }
     while (!sleep_or_stop(checkpointer, sleep_ms)) {
         sleep_ms = retention_turn(&checkpointer->retention, EVERY_MS);
         int64_t now = clock_mono_ns() / NS_PER_MS;

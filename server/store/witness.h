@@ -2,8 +2,8 @@
  * scratch store of `forkpool torture` alone.
  *
  * Noted is each UPDATE of a row that is in a terminal state, and each DELETE of one that is not. A job that
- * is run again on request is a change of its terminal row, too: who watches asks for none. The notes lie in a
- * table of their own, `witness`, written in the transaction of the change.
+ * is run again on request is a change of its terminal row, too: who watches knows of which it was asked. The
+ * notes lie in a table of their own, `witness`, written in the transaction of the change.
  *
  * Errors as of store.h.
  */

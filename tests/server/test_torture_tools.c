@@ -159,8 +159,14 @@ START_TEST(all_kinds_of_jobs_are_asked_for_and_without_kills_only_quick_ones)
     struct load load;
     unsigned counts[KIND_COUNT] = {0};
     begin_load(&load, 6);
-    for (int i = 0; i < 3000; i++)
-        counts[plan_next(&load)->kind]++;
+    for (int i = 0; i < 10000; i++) {
+        const struct planned *job = plan_next(&load);
+        counts[job->kind]++;
+        if (job->lines > 0) {
+            ck_assert(plan_batch(&load, load.job_count - 1));
+            counts[load.jobs[load.job_count - 1].kind]++;
+        }
+    }
     for (int kind = 0; kind < KIND_COUNT; kind++)
         ck_assert_msg(counts[kind] > 20, "%s: %u", torture_kind_texts[kind], counts[kind]);
     load.calm = true;
@@ -187,6 +193,20 @@ START_TEST(jobs_wait_only_for_acknowledged_ones)
     }
     ck_assert_uint_gt(edges, 50);
     end_load(&load);
+}
+END_TEST
+
+START_TEST(the_jobs_of_a_bulk_request_are_known_by_their_lines)
+{
+    char key[TORTURE_KEY_BYTES];
+    torture_key(40, key);
+    ck_assert_str_eq(key, "torture-40");
+    ck_assert_uint_eq(torture_key_number(key), 40);
+    ck_assert_uint_eq(torture_key_number("torture-40#1"), 40);
+    ck_assert_uint_eq(torture_key_number("torture-40#3"), 42);
+    ck_assert_uint_eq(torture_key_number("torture-40#0"), 0);
+    ck_assert_uint_eq(torture_key_number("torture-40x"), 0);
+    ck_assert_uint_eq(torture_key_number("mine"), 0);
 }
 END_TEST
 
@@ -234,6 +254,7 @@ int main(void)
     tcase_add_test(tests, a_report_names_seed_aims_and_each_kind_of_violation);
     tcase_add_test(tests, the_same_seed_asks_for_the_same_jobs);
     tcase_add_test(tests, all_kinds_of_jobs_are_asked_for_and_without_kills_only_quick_ones);
+    tcase_add_test(tests, the_jobs_of_a_bulk_request_are_known_by_their_lines);
     tcase_add_test(tests, jobs_wait_only_for_acknowledged_ones);
     tcase_add_test(tests, only_a_child_of_that_parent_and_role_is_signalled);
     suite_add_tcase(suite, tests);

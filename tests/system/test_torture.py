@@ -43,13 +43,14 @@ def number(pattern, report):
 
 
 def test_a_short_torture_violates_nothing(tmp_path):
-    status, report = finish(start(tmp_path, "--minutes", 0.35, "--seed", 20261125))
+    status, report = finish(start(tmp_path, "--minutes", 0.25, "--seed", 20261125))
     assert status == 0, report
     assert "Nothing was violated." in report
     found = violations(report)
-    assert len(found) == 14 and set(found.values()) == {0}, report
+    assert len(found) == 21 and set(found.values()) == {0}, report
     jobs, kills = number(r"(\d+) in the store", report), number(r"kills +(\d+) in", report)
     assert jobs > 300 and kills > 30, report
+    assert re.search(r"^descriptors, front( +\d+){10}$", report, re.M), report
     assert "--seed 20261125" in report and "--plugin" in report, "the command line, to run it again"
     assert not list(tmp_path.iterdir()), "the evidence of a success is removed"
 
@@ -72,7 +73,7 @@ def test_it_finds_what_was_done_to_the_store(tmp_path):
     assert status == 1 and "PROMISES WERE VIOLATED." in report
     assert {name: count for name, count in found.items() if count} == {"lost jobs": 1, "changed records": 1}, report
     assert f"Evidence kept in {folder}" in report
-    assert {"client.log", "ledger", "server.log", "report.txt", "state"} <= set(os.listdir(folder))
+    assert {"client.log", "ledger", "server.log", "samples.csv", "report.txt", "state"} <= set(os.listdir(folder))
 
 
 def test_it_finds_results_that_no_attempt_has_worked_for(tmp_path):
@@ -84,7 +85,7 @@ def test_it_finds_results_that_no_attempt_has_worked_for(tmp_path):
 
 
 def test_it_ends_early_when_interrupted_and_checks_all_the_same(tmp_path):
-    process = start(tmp_path, "--minutes", 10, "--seed", 5)
+    process = start(tmp_path, "--minutes", 1, "--seed", 5)
     try:
         until(lambda: [path for path in tmp_path.glob("*/client.log") if b"killed" in path.read_bytes()], 40, "a kill")
     finally:

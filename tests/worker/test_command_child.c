@@ -1,6 +1,8 @@
 /* The child of a command: its surroundings, limits and group, and how it fails to start. */
 #include "harness.h"
 
+#include "command.h"
+
 #include <errno.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -400,6 +402,32 @@ START_TEST(without_descriptors_it_fails_and_can_be_retried)
 }
 END_TEST
 
+/* As if the worker had been killed as soon as the command was there. */
+START_TEST(the_arguments_are_there_whole_before_the_command_starts)
+{
+    static const size_t SIZES[] = {20, 60000, 500000};
+    static struct command command;
+    char path[128];
+    size_t bytes;
+    int status;
+    char *args = malloc(SIZES[_i]);
+    ck_assert_ptr_nonnull(args);
+    memset(args, '7', SIZES[_i]);
+    snprintf(path, sizeof path, "%s/read", harness.dir);
+    write_file(harness.program, "#!/bin/sh\ncat >read\n", 0755);
+    harness.run.args = (struct text){args, SIZES[_i]};
+    board_begin(&harness.shared->board, 1, 0, 0);
+    command = (struct command){.run = &harness.run, .pidfd = -1, .pipes = {-1, -1, -1, -1}};
+    ck_assert(command_spawn(&command));
+    command_fini(&command);
+    ck_assert_int_eq(waitpid(command.pid, &status, 0), command.pid);
+    const char *text = read_file(path, &bytes);
+    ck_assert_uint_eq(bytes, SIZES[_i] + 1);
+    ck_assert(memcmp(text, args, SIZES[_i]) == 0 && text[SIZES[_i]] == '\n');
+    free(args);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("command_child");
@@ -430,6 +458,7 @@ int main(void)
     tcase_add_test(tcase, a_missing_interpreter_is_named);
     tcase_add_test(tcase, a_script_without_its_first_line_is_told_so);
     tcase_add_test(tcase, a_program_for_another_machine_is_told_so);
+    tcase_add_loop_test(tcase, the_arguments_are_there_whole_before_the_command_starts, 0, 3);
     tcase_add_test(tcase, a_folder_is_no_program);
     tcase_add_test(tcase, a_missing_working_folder_is_named);
     tcase_add_test(tcase, no_run_leaves_a_descriptor_or_a_child_behind);
