@@ -8,11 +8,14 @@
 struct scanner {
     const unsigned char *start, *at, *end;
     unsigned depth;
+    bool unsure;
     struct json_scan *scan;   /* or NULL */
     struct json_fault *fault; /* or NULL */
 };
 
-enum { END = -1 };
+/* Up to that many members and bytes of a number json_check needs no second opinion: a double has room for
+ * numbers of 308 digits. */
+enum { END = -1, SURE_MEMBERS = 16, SURE_BYTES = 300 };
 
 static inline int peek(const struct scanner *s)
 {
@@ -434,6 +437,13 @@ static const unsigned char *number_end(const unsigned char *at, const unsigned c
     return at;
 }
 
+static bool has_exponent(const unsigned char *at, const unsigned char *end)
+{
+    while (at < end && *at != 'e' && *at != 'E')
+        at++;
+    return at < end;
+}
+
 static enum err scan_number(struct scanner *s)
 {
     const unsigned char *after = number_end(s->at, s->end);
@@ -441,6 +451,8 @@ static enum err scan_number(struct scanner *s)
     if (after == NULL ||
         (after < s->end && (is_word(*after) || *after == '.' || *after == '+' || *after == '-')))
         return refuse_number(s);
+    if (after - s->at > SURE_BYTES || has_exponent(s->at, after))
+        s->unsure = true;
     s->at = after;
     return ERR_OK;
 }
@@ -496,17 +508,39 @@ static inline enum err scan_separator(struct scanner *s, char close, bool *more)
     return peek(s) == close ? refuse(s, comma, "the comma before %c is one too many", close) : ERR_OK;
 }
 
+/* The keys of an object so far; json_check asks jansson where the bytes alone do not tell them apart. */
+struct keys {
+    size_t count;
+    struct json_span spans[SURE_MEMBERS];
+};
+
+static void note_key(struct scanner *s, struct keys *keys, struct json_span key)
+{
+    if (keys->count == SURE_MEMBERS || memchr(key.at, '\\', key.bytes) != NULL) {
+        s->unsure = true;
+        return;
+    }
+    for (size_t i = 0; i < keys->count; i++)
+        if (keys->spans[i].bytes == key.bytes && memcmp(keys->spans[i].at, key.at, key.bytes) == 0)
+            s->unsure = true;
+    keys->spans[keys->count++] = key;
+}
+
 static enum err scan_object(struct scanner *s)
 {
     bool noting = s->depth == 1 && s->scan != NULL;
+    struct keys keys;
+    keys.count = 0;
     for (bool more = true; more;) {
         struct json_member spare;
         struct json_member *member = &spare;
         if (noting && s->scan->member_count++ < JSON_MAX_MEMBERS)
             member = &s->scan->members[s->scan->member_count - 1];
         enum err err = scan_member(s, member);
-        if (err == ERR_OK)
-            err = scan_separator(s, '}', &more);
+        if (err != ERR_OK)
+            return err;
+        note_key(s, &keys, member->key);
+        err = scan_separator(s, '}', &more);
         if (err != ERR_OK)
             return err;
     }
@@ -576,6 +610,7 @@ enum err json_scan(const char *text, size_t bytes, struct json_scan *scan, struc
         return err;
     if (scan != NULL) {
         scan->value = span_of(value, s.at);
+        scan->unsure = s.unsure;
         scan->type = *value == '-' || is_digit(*value) ? '0' : (char)*value;
     }
     skip_space(&s);
