@@ -17,7 +17,7 @@ usage: ./test.sh [PHASE…]     without a phase: all of them, in this order
   asan     unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
   tsan     the tests of shared/ under ThreadSanitizer
   lint     clang-format, shellcheck, no file over 600 lines
-  system   the server as a whole, by pytest (arguments after -- go to pytest)
+  system   the server as a whole, by pytest, two files at a time (arguments after -- go to pytest)
 
 Builds stay in build/, build-clang/, build-asan/, build-tsan/ and build-crash/; output in var/test-*.log.
 TEXT
@@ -92,7 +92,7 @@ phase_lint() {
 
 phase_system() {
     build release build && build crash build-crash forkpool crash_point_table crash_ledger crash_note &&
-        /usr/bin/python3 -m pytest -p no:cacheprovider -q --durations=10 tests/system ${pytest_flags[@]+"${pytest_flags[@]}"} \
+        /usr/bin/python3 -m pytest -p no:cacheprovider -q -n 2 --dist loadfile --durations=10 tests/system ${pytest_flags[@]+"${pytest_flags[@]}"} \
             2>&1 </dev/null | tee var/test-system.log
 }
 

@@ -13,12 +13,14 @@ declare -A PACKAGES=(
     # To run it as ./run.sh does, and what the shipped tasks call. tzdata is the database of time zones.
     [run]="tzdata curl ca-certificates jq imagemagick"
     # To run every test. libclang-rt-dev stands for that of clang's version (libFuzzer).
-    [test]="clang libclang-rt-dev clang-format shellcheck curl imagemagick sqlite3 python3-pytest python3-requests python3-jsonschema
+    [test]="clang libclang-rt-dev clang-format shellcheck curl imagemagick sqlite3 python3-pytest python3-pytest-xdist python3-requests python3-jsonschema
             python3-croniter spin"
     # Pictures for examples/thumbnails.sh; it fetches them itself where they are not installed.
     [pictures]="desktop-base"
     # To measure.
     [bench]="wrk curl python3"
+    # To compare with other job systems: tests/crash/peers/run.
+    [peers]="beanstalkd redis-server postgresql nodejs npm gcc libc6-dev util-linux python3-requests"
     # To try the README in an empty Debian root.
     [root]="mmdebstrap git curl"
     # What the program and the tasks of a container image need, by Debian 12's names: docker/Dockerfile.
@@ -26,6 +28,9 @@ declare -A PACKAGES=(
     # To build and try the container image: docker/check.sh.
     [container]="mmdebstrap buildah podman runc podman-compose git curl jq"
 )
+
+# What is started by its mere installation, and not wanted here: each test starts servers of its own.
+SERVICES=" beanstalkd redis-server postgresql "
 
 # The package with the sanitizers and libFuzzer of the default clang; nothing where they come with clang itself.
 package_of_clang_rt() {
@@ -41,6 +46,7 @@ packages_missing() {
         for package in ${PACKAGES[$group]}; do
             [[ $package != libclang-rt-dev ]] || package=$(package_of_clang_rt)
             [[ -n $package ]] || continue
+            [[ $package != npm ]] || ! command -v npm >/dev/null || continue # nodejs from elsewhere may bring it along
             [[ $(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || echo "$package"
         done
     done | sort -u
@@ -70,6 +76,10 @@ packages_ensure() {
         'apt-get update -q && apt-get install -q -y --no-install-recommends "$@"' sh "${missing[@]}" \
         >"$log" 2>&1 </dev/null; then
         rm -f "$log"
+        local package
+        for package in "${missing[@]}"; do
+            [[ $SERVICES != *" $package "* ]] || "${as_root[@]}" service "$package" stop >/dev/null 2>&1 || true
+        done
         return 0
     fi
     cat "$log" >&2

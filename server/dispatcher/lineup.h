@@ -173,8 +173,7 @@ struct lineup {
 
 static inline struct queue *lineup_first_queue(struct lineup *lineup)
 {
-    return atomic_load_explicit(&lineup->queues,
-                                memory_order_acquire); /* L2: pairs with L1 in make_queue */
+    return atomic_load_explicit(&lineup->queues, memory_order_acquire); /* L2: pairs with L1 in make_queue */
 }
 
 static inline struct queue *lineup_next_queue(struct queue *queue)

@@ -39,7 +39,7 @@ static struct queue *make_queue(struct lineup *lineup, const char *name)
     _Atomic(struct queue *) *end = lineup->last_queue != NULL ? &lineup->last_queue->next : &lineup->queues,
                             *bucket = queue_bucket(lineup, name);
     queue->next_in_bucket = atomic_load_explicit(bucket, memory_order_relaxed);
-    atomic_store_explicit(end, queue, memory_order_release); /* L1: pairs with L2 */
+    atomic_store_explicit(end, queue, memory_order_release);    /* L1: pairs with L2 */
     atomic_store_explicit(bucket, queue, memory_order_release); /* L1 */
     lineup->last_queue = queue;
     return queue;
