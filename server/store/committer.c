@@ -26,8 +26,8 @@ static void wake(struct doorbell *bell)
 void committer_init(struct committer *committer, struct store *store, struct metrics *metrics,
                     void (*deliver)(void *dispatcher, struct work *work), void *dispatcher)
 {
-    *committer =
-        (struct committer){.store = store, .metrics = metrics, .deliver = deliver, .dispatcher = dispatcher, .bell = {wake}};
+    *committer = (struct committer){
+        .store = store, .metrics = metrics, .deliver = deliver, .dispatcher = dispatcher, .bell = {wake}};
     committer->unlanded_end = &committer->unlanded;
     note_releases(committer);
     CHECK(sem_init(&committer->wake, 0, 0) == 0);
