@@ -134,6 +134,8 @@ void codec_unknown_task(struct problem *problem, enum err err, const struct cata
 
 /* The job document; without args, result and meta if not `whole`. */
 void codec_job(struct buf *out, const struct job *job, bool whole);
+/* Its id and state alone. */
+void codec_job_minimal(struct buf *out, const struct job *job);
 
 /* The answer to a cancel: the document, with the member `cancel`. now: it was cancelled at once. */
 void codec_cancelled(struct buf *out, const struct job *job, bool now);

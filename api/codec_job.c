@@ -303,6 +303,17 @@ void codec_job(struct buf *out, const struct job *job, bool whole)
     PUT(out, "}");
 }
 
+void codec_job_minimal(struct buf *out, const struct job *job)
+{
+    char id[ID_TEXT_BYTES];
+    id_format(job->spec.id, id);
+    PUT(out, "{\"id\":\"");
+    buf_put(out, id);
+    PUT(out, "\",\"state\":\"");
+    buf_put(out, job_state_text(job->state));
+    PUT(out, "\"}");
+}
+
 /* What ended a cancelled run: the signal that its record has, else the task itself, which was asked to; NULL
  * if it never began, or its worker went down with it in another way. */
 static const char *stopped_by(const struct attempt *attempt)

@@ -154,25 +154,48 @@ void handler_location(struct request *request, struct id id)
 /* -------------------------------------------------------------------------------------------------------
  * waiting */
 
-/* The N of "wait=N" among the preferences (RFC 7240): names in any case, values perhaps quoted, parameters
- * after ';'. Anything else is ignored, as the RFC asks. */
-static bool preferred_wait(const char *prefer, int64_t *seconds)
+enum { PREFERENCE_BYTES = 16 };
+
+/* What is preferred of that name (RFC 7240): names in any case, values perhaps quoted, parameters after ';'.
+ * Anything else is ignored, as the RFC asks. */
+static bool preferred(const struct request *request, const char *name, char value[PREFERENCE_BYTES])
 {
-    for (const char *at = prefer; *at != '\0'; at += strcspn(at, ",")) {
+    const char *prefer = request->headers[HEADER_PREFER];
+    size_t name_bytes = strlen(name);
+    for (const char *at = prefer != NULL ? prefer : ""; *at != '\0'; at += strcspn(at, ",")) {
         at += strspn(at, ", \t");
-        if (strncasecmp(at, "wait", 4) != 0)
+        if (strncasecmp(at, name, name_bytes) != 0)
             continue;
-        const char *value = at + 4 + strspn(at + 4, " \t");
-        if (*value++ != '=')
+        const char *from = at + name_bytes + strspn(at + name_bytes, " \t");
+        if (*from++ != '=')
             continue;
-        value += strspn(value, " \t\"");
-        size_t digits = strspn(value, "0123456789");
-        if (digits == 0 || digits > 9 || (value[digits] != '\0' && strchr("\"; \t,", value[digits]) == NULL))
+        from += strspn(from, " \t\"");
+        size_t bytes = strcspn(from, "\"; \t,");
+        if (bytes >= PREFERENCE_BYTES)
             continue;
-        *seconds = strtol(value, NULL, 10);
+        text_copy(value, PREFERENCE_BYTES, from, bytes);
         return true;
     }
     return false;
+}
+
+static bool preferred_wait(const struct request *request, int64_t *seconds)
+{
+    char value[PREFERENCE_BYTES];
+    if (!preferred(request, "wait", value))
+        return false;
+    size_t digits = strspn(value, "0123456789");
+    *seconds = strtol(value, NULL, 10);
+    return digits > 0 && digits <= 9 && value[digits] == '\0';
+}
+
+bool handler_minimal(struct request *request)
+{
+    char value[PREFERENCE_BYTES];
+    if (!preferred(request, "return", value) || strcasecmp(value, "minimal") != 0)
+        return false;
+    reply_header(request, "Preference-Applied", "return=minimal");
+    return true;
 }
 
 bool handler_wait(struct request *request, int64_t otherwise_ms)
@@ -191,8 +214,7 @@ bool handler_wait(struct request *request, int64_t otherwise_ms)
             return false;
         }
         request->wait_ms = (int64_t)(number * 1000);
-    } else if (request->headers[HEADER_PREFER] != NULL &&
-               preferred_wait(request->headers[HEADER_PREFER], &seconds)) {
+    } else if (preferred_wait(request, &seconds)) {
         request->wait_ms = seconds * 1000 < max_ms ? seconds * 1000 : max_ms;
         reply_header(request, "Preference-Applied",
                      request_printf(request, "wait=%" PRId64, request->wait_ms / 1000));

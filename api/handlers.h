@@ -42,6 +42,9 @@ handler_fn get_index, get_live, get_ready, get_version, get_openapi;
  * why. */
 bool handler_wait(struct request *request, int64_t otherwise_ms);
 
+/* Prefer: return=minimal (RFC 7240): id and state are enough of a job. Says so in the reply. */
+bool handler_minimal(struct request *request);
+
 /* The id in the path. False: the reply is 404. */
 bool handler_id(struct request *request, struct id *id);
 

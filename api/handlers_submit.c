@@ -26,7 +26,10 @@ static enum answer answer_document(struct request *request, const struct job *jo
         reply_header(request, "Retry-After", "1");
     /* One that stood already is answered as its own request was: 202, unless its end was waited for. */
     struct buf *out = reply_json(request, ended && request->wait_ms > 0 ? 200 : 202);
-    codec_job(out, job, true);
+    if (handler_minimal(request))
+        codec_job_minimal(out, job);
+    else
+        codec_job(out, job, true);
     PUT(out, "\n");
     return ANSWERED;
 }

@@ -1,6 +1,7 @@
 #include "http_private.h"
 
 #include "check.h"
+#include "title.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,12 +12,19 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+static void wake_loop(struct doorbell *bell)
+{
+    struct http_loop *loop = (void *)((char *)bell - offsetof(struct http_loop, bell));
+    uint64_t one = 1;
+    if (write(loop->event_fd, &one, sizeof one) < 0)
+        log_errno("write", "the eventfd of an HTTP loop");
+}
+
 void http_wake(struct wake *wake)
 {
     struct http_loop *loop = wake->request->loop; /* before the push: after it the request may be gone */
-    uint64_t one = 1;
-    if (inbox_push(&loop->inbox, &wake->node) && write(loop->event_fd, &one, sizeof one) < 0)
-        log_errno("write", "the eventfd of an HTTP loop");
+    if (inbox_push(&loop->inbox, &wake->node))
+        doorbell_ring(&loop->bell);
 }
 
 void http_suspend(struct request *request)
@@ -157,15 +165,18 @@ static void make_room(struct http_loop *loop)
 static void *run(void *context)
 {
     struct http_loop *loop = context;
+    title_thread("http loop");
     do {
         wait_for_events(loop);
         if (!loop->quiesced && atomic_load_explicit(&loop->stopping, memory_order_acquire))
             quiesce(loop);
+        doorbells_hold();
         take_wakes(loop);
         take_deadlines(loop);
         sweep(loop);
         loop->closed = false;
         MHD_run(loop->daemon);
+        doorbells_release();
         if (loop->starved)
             make_room(loop);
     } while (!over(loop));
@@ -216,6 +227,7 @@ enum err http_loop_open(struct http_loop *loop, struct front *front, int listen_
     memset(loop, 0, sizeof *loop);
     loop->epoll_fd = loop->event_fd = -1;
     loop->front = front;
+    loop->bell.wake = wake_loop;
     loop->metrics = front_metrics(front);
     loop->config = front_config(front);
     loop->now_ns = clock_mono_ns();
@@ -243,10 +255,8 @@ enum err http_loop_start(struct http_loop *loop)
 
 void http_loop_stop(struct http_loop *loop)
 {
-    uint64_t one = 1;
     atomic_store_explicit(&loop->stopping, true, memory_order_release);
-    if (write(loop->event_fd, &one, sizeof one) < 0)
-        log_errno("write", "the eventfd of an HTTP loop");
+    wake_loop(&loop->bell);
 }
 
 bool http_loop_join(struct http_loop *loop)

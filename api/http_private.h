@@ -7,6 +7,7 @@
 #define FORKPOOL_HTTP_PRIVATE_H
 
 #include "clock.h"
+#include "doorbell.h"
 #include "http.h"
 
 #include <microhttpd.h>
@@ -45,6 +46,7 @@ struct http_loop {
     int epoll_fd, event_fd;      /* owned */
     pthread_t thread;
     struct inbox inbox;
+    struct doorbell bell;
     _Atomic bool stopping;
 
     int64_t now_ns; /* of this turn */

@@ -172,9 +172,16 @@ bool job_name_ok(const char *name)
     return bytes > 0 && bytes < NAME_BYTES && strspn(name, ALLOWED) == bytes && name[0] != '.';
 }
 
+enum { LANE_BYTES = 1 + 2 * NAME_BYTES + KEY_BYTES };
+
 int64_t job_lane(const struct job_spec *spec)
 {
-    char text[1 + 2 * NAME_BYTES + KEY_BYTES];
+    static _Thread_local struct {
+        char text[LANE_BYTES];
+        size_t bytes;
+        int64_t lane;
+    } last; /* jobs of one kind come in crowds, and a digest is dear */
+    char text[LANE_BYTES];
     size_t bytes = 0;
     text[bytes++] = (char)('0' + spec->priority);
     for (const char *from = spec->queue; *from != '\0'; from++)
@@ -185,10 +192,13 @@ int64_t job_lane(const struct job_spec *spec)
     text[bytes++] = '/'; /* neither in names nor a first half of another name: the key is what is left */
     for (const char *from = spec->concurrency_key; *from != '\0'; from++)
         text[bytes++] = *from;
+    if (bytes == last.bytes && memcmp(text, last.text, bytes) == 0)
+        return last.lane;
     struct id print = id_fingerprint(text, bytes);
-    int64_t lane;
-    memcpy(&lane, print.bytes, sizeof lane);
-    return lane & INT64_MAX;
+    memcpy(&last.lane, print.bytes, sizeof last.lane);
+    memcpy(last.text, text, bytes);
+    last.bytes = bytes;
+    return last.lane &= INT64_MAX;
 }
 
 struct attempt attempt_blank(void)

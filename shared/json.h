@@ -1,8 +1,8 @@
 /* JSON text (RFC 8259), checked and cut without copying it.
  *
- * One scan checks grammar, UTF-8 and depth and notes where each member of the top-level object lies; jansson
- * then is the second opinion on duplicate keys and numbers. What a user sent is kept as text, so no number is
- * ever rounded. Reentrant; callable from any process. Spans borrow the scanned text.
+ * One scan checks grammar, UTF-8 and depth and notes where each member of the top-level object lies; where it
+ * cannot be sure of duplicate keys and the range of numbers, jansson is asked, too. What a user sent is kept
+ * as text, so no number is ever rounded. Reentrant; callable from any process. Spans borrow the scanned text.
  */
 #ifndef FORKPOOL_JSON_H
 #define FORKPOOL_JSON_H
@@ -30,7 +30,8 @@ struct json_member {
  * members are scanned and counted, but not noted. */
 struct json_scan {
     struct json_span value;
-    char type; /* '{' '[' '"' '0' (a number) 't' 'f' 'n' */
+    char type;   /* '{' '[' '"' '0' (a number) 't' 'f' 'n' */
+    bool unsure; /* keys that may be the same, or numbers that may be too large: see json_check */
     size_t member_count;
     struct json_member members[JSON_MAX_MEMBERS];
 };
@@ -49,7 +50,8 @@ struct json_fault {
  * a key. */
 enum err json_scan(const char *text, size_t bytes, struct json_scan *scan, struct json_fault *fault) MUST_USE;
 
-/* The scan, then jansson: also ERR_DUPLICATE_KEY (at any depth), ERR_NUMBER_RANGE and ERR_NO_MEMORY. */
+/* Also ERR_DUPLICATE_KEY (at any depth), ERR_NUMBER_RANGE and ERR_NO_MEMORY: what jansson says where the scan
+ * is unsure (escaped keys, objects with many members, numbers with exponents or hundreds of digits). */
 enum err json_check(const char *text, size_t bytes, struct json_scan *scan,
                     struct json_fault *fault) MUST_USE;
 

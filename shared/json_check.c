@@ -67,8 +67,11 @@ static enum err explain(const char *text, size_t bytes, const json_error_t *erro
 
 enum err json_check(const char *text, size_t bytes, struct json_scan *scan, struct json_fault *fault)
 {
+    struct json_scan own;
+    if (scan == NULL)
+        scan = &own;
     enum err err = json_scan(text, bytes, scan, fault);
-    if (err != ERR_OK)
+    if (err != ERR_OK || !scan->unsure)
         return err;
     json_error_t error = {.position = 0};
     errno = 0; /* jansson calls a failed allocation a syntax error; only malloc's errno tells it from one */

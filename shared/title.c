@@ -82,6 +82,11 @@ void title_set(const char *format, ...)
     text_copy(area, area_bytes, text, strlen(text));
 }
 
+void title_thread(const char *name)
+{
+    prctl(PR_SET_NAME, name);
+}
+
 void child_begin(int parent_pid)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);

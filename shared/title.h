@@ -10,6 +10,8 @@
 #include "err.h"
 
 enum err title_init(int argc, char **argv) MUST_USE;
+/* What top -H and /proc/PID/task/TID/comm show of the thread that calls; at most 15 characters. */
+void title_thread(const char *name);
 void title_set(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* In a child: SIGKILL when the parent dies, checked against a parent that died in between (then _exit);

@@ -1,5 +1,6 @@
 #include "probe_private.h"
 
+#include "clock.h"
 #include "plugin.h"
 #include "title.h"
 
@@ -14,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LOAD_LIMIT_MS = 5000 };
+enum { LOAD_LIMIT_MS = 5000, LOOK_MS = 5 };
 
 /* Shared with the child that loads. */
 struct exchange {
@@ -56,6 +57,17 @@ _Noreturn static void loader_main(const char *path, struct exchange *exchange, i
     _exit(EXIT_SUCCESS);
 }
 
+/* Where there are no pidfds: in a sandbox that does not know them, and under valgrind. */
+static bool ends_in_time(pid_t pid)
+{
+    siginfo_t info = {.si_pid = 0};
+    for (int waited_ms = 0; info.si_pid == 0 && waited_ms < LOAD_LIMIT_MS; waited_ms += LOOK_MS) {
+        clock_sleep_ms(LOOK_MS);
+        waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT);
+    }
+    return info.si_pid != 0;
+}
+
 /* True if the child ended within the limit. It is dead and reaped in any case. */
 static bool wait_for(pid_t pid, int *status)
 {
@@ -63,7 +75,7 @@ static bool wait_for(pid_t pid, int *status)
     struct pollfd fd = {.fd = pidfd, .events = POLLIN};
     int ready;
     do
-        ready = pidfd < 0 ? 0 : poll(&fd, 1, LOAD_LIMIT_MS);
+        ready = pidfd < 0 ? ends_in_time(pid) : poll(&fd, 1, LOAD_LIMIT_MS);
     while (ready < 0 && errno == EINTR);
     if (pidfd >= 0)
         close(pidfd);

@@ -8,6 +8,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+static void wake(struct doorbell *bell)
+{
+    struct dispatcher *dispatcher = (void *)((char *)bell - offsetof(struct dispatcher, bell));
+    sem_hint(&dispatcher->segment->header->done);
+}
+
 enum err dispatcher_init(struct dispatcher *dispatcher, const struct dispatcher_setup *setup)
 {
     const struct segment_shape *shape = &setup->segment->shape;
@@ -19,6 +25,7 @@ enum err dispatcher_init(struct dispatcher *dispatcher, const struct dispatcher_
                                       .committer = setup->committer,
                                       .supervisor_wake_fd = setup->supervisor_wake_fd,
                                       .compose = setup->compose,
+                                      .bell = {wake},
                                       .timetable = {.next_ms = INT64_MAX},
                                       .live = {CELL_END, CELL_END, 0, 0},
                                       .exposed = {CELL_END, CELL_END, 0, 1},
@@ -63,7 +70,7 @@ void dispatcher_give(void *argument, struct work *work)
 {
     struct dispatcher *dispatcher = argument;
     if (inbox_push(&dispatcher->inbox, &work->node))
-        sem_hint(&dispatcher->segment->header->done);
+        doorbell_ring(&dispatcher->bell);
 }
 
 static void take_in(struct dispatcher *dispatcher, struct work *work)
@@ -188,7 +195,9 @@ void dispatcher_turn(struct dispatcher *dispatcher)
     sem_hint_wait(&header->done, wait_ms(dispatcher));
     sem_hint_drain(&header->done); /* before looking: what is posted after this is seen on the next turn */
     atomic_store_explicit(&header->front_beat_ns, clock_mono_ns(), memory_order_relaxed);
+    doorbells_hold();
     dispatcher_step(dispatcher);
+    doorbells_release();
 }
 
 bool dispatcher_settled(const struct dispatcher *dispatcher)

@@ -125,6 +125,7 @@ struct dispatcher {
     int supervisor_wake_fd;
 
     struct inbox inbox;
+    struct doorbell bell;
     struct arena arena;
     struct cell *cells;   /* owned, [slots] */
     uint32_t *free_slots; /* owned, a stack */

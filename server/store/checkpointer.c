@@ -4,6 +4,7 @@
 #include "clock.h"
 #include "crash_point.h"
 #include "log.h"
+#include "title.h"
 
 #include <time.h>
 #include <unistd.h>
@@ -71,6 +72,7 @@ static bool checkpoint(struct checkpointer *checkpointer)
 static void *run(void *argument)
 {
     struct checkpointer *checkpointer = argument;
+    title_thread("checkpointer");
     uint64_t seen = UINT64_MAX; /* once at the start: an earlier life's log takes room until it is copied */
     int64_t swept_ms = 0, copied_ms = 0, sleep_ms = EVERY_MS;
     if (checkpointer->check) {

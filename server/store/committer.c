@@ -4,6 +4,7 @@
 #include "clock.h"
 #include "crash_point.h"
 #include "log.h"
+#include "title.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -16,11 +17,17 @@ static void note_releases(struct committer *committer)
     atomic_store_explicit(&committer->releases, store_releases_wait(committer->store), memory_order_relaxed);
 }
 
+static void wake(struct doorbell *bell)
+{
+    struct committer *committer = (void *)((char *)bell - offsetof(struct committer, bell));
+    sem_post(&committer->wake);
+}
+
 void committer_init(struct committer *committer, struct store *store, struct metrics *metrics,
                     void (*deliver)(void *dispatcher, struct work *work), void *dispatcher)
 {
-    *committer =
-        (struct committer){.store = store, .metrics = metrics, .deliver = deliver, .dispatcher = dispatcher};
+    *committer = (struct committer){
+        .store = store, .metrics = metrics, .deliver = deliver, .dispatcher = dispatcher, .bell = {wake}};
     committer->unlanded_end = &committer->unlanded;
     note_releases(committer);
     CHECK(sem_init(&committer->wake, 0, 0) == 0);
@@ -29,7 +36,7 @@ void committer_init(struct committer *committer, struct store *store, struct met
 void committer_give(struct committer *committer, struct work *work)
 {
     if (inbox_push(&committer->inbox, &work->node))
-        sem_post(&committer->wake);
+        doorbell_ring(&committer->bell);
 }
 
 static struct work *work_of(struct inbox_node *node)
@@ -208,12 +215,14 @@ static void commit_group(struct committer *committer, size_t count)
         err = try_group(committer, count);
     }
     CRASH_POINT(GROUP_COMMITTED);
+    doorbells_hold();
     for (size_t i = 0; i < count; i++) {
         if (err == ERR_OK)
             committer_hand_out(committer, committer->group[i]);
         else
             committer_refuse(committer, committer->group[i], err);
     }
+    doorbells_release();
     if (count > 0 && (is_full(committer) || is_lean(committer)))
         (void)settle(committer); /* the disk has little room for a log */
 }
@@ -451,6 +460,7 @@ void committer_step(struct committer *committer)
 static void *run(void *argument)
 {
     struct committer *committer = argument;
+    title_thread("committer");
     begin(committer);
     for (;;) {
         bool stop = atomic_load_explicit(&committer->stop, memory_order_acquire); /* before the last look */

@@ -19,6 +19,7 @@
 #define FORKPOOL_COMMITTER_H
 
 #include "ballast.h"
+#include "doorbell.h"
 #include "work.h"
 
 #include <pthread.h>
@@ -33,6 +34,7 @@ struct committer {
     void (*deliver)(void *dispatcher, struct work *work);
     void *dispatcher;
     struct inbox inbox;
+    struct doorbell bell;
     sem_t wake; /* private to the front */
     _Atomic bool stop;
     _Atomic uint64_t commits; /* for the checkpointer */

@@ -203,8 +203,9 @@ enum err store_connection_open(struct connection *connection, const char *path, 
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     CHECK(pthread_once(&once, configure) == 0);
+    const char *vfs = flags & SQLITE_OPEN_READWRITE ? store_writer_vfs() : NULL;
     int code =
-        sqlite3_open_v2(path, &connection->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE, NULL);
+        sqlite3_open_v2(path, &connection->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE, vfs);
     if (connection->db == NULL)
         return ERR_NO_MEMORY;
     if (code != SQLITE_OK)

@@ -324,6 +324,8 @@ enum err store_sql_ask(struct connection *connection, const char *text, int64_t 
 
 /* The path in sqlite:///absolute/path or sqlite:relative/path. */
 const char *store_path_of(const char *url);
+/* store_sqlite_wal.c: the name of a VFS for connections that write. */
+const char *store_writer_vfs(void);
 enum err store_connection_open(struct connection *connection, const char *path, int flags) MUST_USE;
 void store_connection_close(struct connection *connection);
 

@@ -511,7 +511,7 @@ static void *few_allocations(size_t bytes)
 
 START_TEST(a_check_without_memory_is_never_a_success_and_never_a_crash)
 {
-    static const char TEXT[] = "{\"a\":[1,\"two\",{\"b\":3.5}],\"long name of a member\":null}";
+    static const char TEXT[] = "{\"a\":[1,\"two\",{\"b\":3.5e1}],\"long name of a member\":null}";
     enum err err = ERR_NO_MEMORY;
     int allowed = 0;
     json_set_alloc_funcs(few_allocations, free);

@@ -65,6 +65,21 @@ def test_a_submit_that_waits_is_answered_at_the_end(client):
     assert answer.json()["state"] == "succeeded"
 
 
+def test_a_submit_may_be_answered_with_id_and_state_alone(client):
+    for prefer, status, state in (("return=minimal", 202, "queued"), ('foo, Return="minimal"; x=1', 202, "queued"),
+                                  ("return=minimal, wait=10", 200, "succeeded")):
+        answer = client.post("/v1/jobs", {"task": "echo"}, headers={"Prefer": prefer})
+        assert (answer.status_code, answer.json()) == (status, {"id": answer.json()["id"], "state": state})
+        assert answer.headers["Location"] == f"/v1/jobs/{answer.json()['id']}"
+        assert "return=minimal" in answer.headers["Preference-Applied"]
+        client.wait(answer.json()["id"])
+    for prefer in ("return=representation", "return", "returns=minimal", "return=minimalistic-as-can-be"):
+        answer = client.post("/v1/jobs", {"task": "echo"}, headers={"Prefer": prefer})
+        assert answer.json()["task"] == "echo" and "Preference-Applied" not in answer.headers
+    refused = client.post("/v1/jobs", {"task": "none"}, headers={"Prefer": "return=minimal"})
+    assert refused.status_code == 422 and refused.json()["code"] == "unknown_task"
+
+
 def test_a_submit_that_waits_too_short_is_accepted(client):
     began = time.monotonic()
     answer = client.post("/v1/jobs?wait=0.2", {"task": "sleep", "args": {"seconds": 3}})

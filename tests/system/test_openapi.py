@@ -197,6 +197,7 @@ def test_live_answers_of_every_route_match_their_schemas(document, server, clien
     job = call("POST", "/v1/jobs", 202, {"task": "echo", "args": {"n": 1}, "priority": 3, "timeout": 9, "tags": ["one", "two"],
                                          "retry": {"max_attempts": 2, "jitter": 0.5}}).json()["id"]
     call("POST", "/v1/jobs", 200, {"task": "echo"}, query="?wait=10")
+    call("POST", "/v1/jobs", 202, {"task": "echo"}, headers={"Prefer": "return=minimal"})
     call("POST", "/v1/jobs", 202, {"task": "echo"}, headers={"Idempotency-Key": "one", "Prefer": "wait=0"})
     call("POST", "/v1/jobs", 202, {"task": "echo"}, headers={"Idempotency-Key": "one", "Prefer": "wait=0"})
     call("POST", "/v1/jobs", 422, {"task": "echo", "priority": 2}, headers={"Idempotency-Key": "one"})
