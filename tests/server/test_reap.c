@@ -20,11 +20,12 @@ static struct config config;
 static struct pool_config pool_config = {.name = "default", .workers = 1, .min_workers = 1};
 static struct board *board;
 
-/* It waits for ever, with a command that does so, too. */
+/* It waits until it is killed, with a command that does so, too; and for no longer than a test. */
 static void worker(const struct worker_setup *setup)
 {
     struct board *mine = &setup->segment->boards[setup->number];
     pid_t command = fork();
+    alarm(2 * PATIENCE_S);
     if (command == 0)
         for (setpgid(0, 0);;)
             pause();
