@@ -12,9 +12,9 @@ declare -A PACKAGES=(
              libyaml-dev nettle-dev libglib2.0-dev check python3 python3-yaml"
     # To run it as ./run.sh does, and what the shipped tasks call. tzdata is the database of time zones.
     [run]="tzdata curl ca-certificates jq imagemagick"
-    # To run every test. libclang-rt-dev stands for that of clang's version (libFuzzer).
-    [test]="clang libclang-rt-dev clang-format shellcheck curl imagemagick sqlite3 python3-pytest python3-pytest-xdist python3-requests python3-jsonschema
-            python3-croniter spin"
+    # To run every test. libclang-rt-dev stands for that of clang's version (libFuzzer); patch is for tests/seeded/run.
+    [test]="clang libclang-rt-dev clang-format shellcheck curl imagemagick sqlite3 python3-pytest python3-pytest-xdist
+            python3-requests python3-jsonschema python3-croniter spin patch"
     # Pictures for examples/thumbnails.sh; it fetches them itself where they are not installed.
     [pictures]="desktop-base"
     # To measure.

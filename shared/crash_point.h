@@ -83,6 +83,10 @@
     P(CANCEL_NOTED, FRONT, "12a", "a running job is to be stopped, the board does not say so")               \
     P(CANCEL_SENT, FRONT, "12a", "the board names the job to be stopped")                                    \
     P(SETTING_KEPT, FRONT, "3", "a setting is kept, and not in force")                                       \
+    P(SCHEDULE_DUE, FRONT, "1", "a schedule's time has come, and is not with the committer")                 \
+    P(SCHEDULE_FIRED, FRONT, "3", "a schedule's time is committed, and not in force")                        \
+    P(SCHEDULE_KEPT, FRONT, "3", "a change of a schedule is kept, and not in force")                         \
+    P(SCHEDULE_TRIGGERED, FRONT, "3", "a trigger's job is committed, the client has no answer")              \
     P(PATCH_COLD, FRONT, "16", "a job to be changed has left its slot, its row is not changed")              \
     P(LOGS_UNLINKED, FRONT, "18", "the logs of a forgotten job are unlinked, its debris is still noted")     \
     P(STORE_OPENED, FRONT, "20", "the store is open, the black box not charged")                             \
@@ -134,6 +138,10 @@
     C(STORE_PRUNE, "store_prune")                                                                            \
     C(STORE_DEBRIS_GONE, "store_debris_gone")                                                                \
     C(STORE_SETTING_PUT, "store_setting_put")                                                                \
+    C(STORE_SCHEDULE_SUBMIT, "store_submit, of a schedule's job")                                            \
+    C(STORE_SCHEDULE_MADE, "store_schedule_put, together with a job or a skipped time")                      \
+    C(STORE_SCHEDULE_PUT, "store_schedule_put, of a new, changed or paused one")                             \
+    C(STORE_SCHEDULE_GONE, "store_schedule_put, of a deleted one")                                           \
     C(STORE_SWEEP_KEYS, "store_sweep_keys")                                                                  \
     C(STORE_LOAD, "store_load")                                                                              \
     C(STORE_COMMIT, "store_commit")                                                                          \

@@ -3,6 +3,7 @@
 #include "dispatcher.h"
 
 #include "clock.h"
+#include "crash_point.h"
 #include "extras.h"
 #include "log.h"
 
@@ -139,6 +140,7 @@ static void carry_out(struct dispatcher *dispatcher, struct schedule *schedule,
     if (plan->skipped > 0)
         LOG(SCHEDULE_SKIP, LOG_TEXT("schedule", schedule->name),
             LOG_TEXT("reason", "they passed while nothing ran"), LOG_INT("times", plan->skipped));
+    CRASH_POINT(SCHEDULE_DUE);
     hand_over(dispatcher, schedule, work);
 }
 
@@ -248,6 +250,7 @@ static bool is_inserted(const struct work *work)
 static void answer_trigger(struct dispatcher *dispatcher, struct work *work)
 {
     enum err err = work->err;
+    CRASH_POINT(SCHEDULE_TRIGGERED);
     if (is_inserted(work)) {
         work->errand->schedule->job = work->job->spec.id;
         arrive(dispatcher, work->job);
@@ -276,6 +279,7 @@ void fire_done(struct dispatcher *dispatcher, struct work *work)
     }
     struct schedule *schedule = schedules_find(&dispatcher->timetable.in_force, fire->name);
     schedule->busy = false;
+    CRASH_POINT(SCHEDULE_FIRED);
     if (work->err == ERR_STORE_FULL) {
         keep_refused(schedule, work->job != NULL);
     } else { /* no other change of it has been kept meanwhile */

@@ -2,6 +2,7 @@
 #include "dispatcher.h"
 
 #include "clock.h"
+#include "crash_point.h"
 #include "log.h"
 
 #include <stdlib.h>
@@ -223,6 +224,7 @@ void timetable_changed(struct dispatcher *dispatcher, struct work *work)
     timetable->changing = false;
     if (old != NULL)
         old->busy = false;
+    CRASH_POINT(SCHEDULE_KEPT);
     if (work->err == ERR_OK && work->fire->to != NULL) {
         timetable->unproven = timetable->unproven || work->fire->to->from_file;
         schedules_put(&timetable->in_force, work->fire->to);

@@ -202,18 +202,28 @@ static enum err run_set(const struct committer *committer, struct work *work)
                                                              (struct text){body.data, body.bytes}));
 }
 
+static enum err put_schedule(struct store *store, const struct store_schedule *row, bool fires)
+{
+    if (fires)
+        return CRASH_AROUND(STORE_SCHEDULE_MADE, store_schedule_put(store, row));
+    if (row->body.at == NULL)
+        return CRASH_AROUND(STORE_SCHEDULE_GONE, store_schedule_put(store, row));
+    return CRASH_AROUND(STORE_SCHEDULE_PUT, store_schedule_put(store, row));
+}
+
 /* The row of a schedule, as it is with `job` (NULL: as it is). */
-static enum err keep_schedule(const struct committer *committer, const struct fire *fire,
+static enum err keep_schedule(const struct committer *committer, const struct work *work,
                               const struct job *job)
 {
     BUF_AUTO body = {0};
+    const struct fire *fire = work->fire;
     struct schedule to = *fire->to; /* a second try after a rollback counts from the same */
     if (job != NULL)
         schedule_made(&to, fire->due_ms, job->spec.id, fire->open, fire->open_count);
     else if (fire->overlapped)
         to.skipped++;
     struct store_schedule row = schedule_row(&to, &body);
-    return body.failed ? ERR_NO_MEMORY : store_schedule_put(committer->store, &row);
+    return body.failed ? ERR_NO_MEMORY : put_schedule(committer->store, &row, work->kind == WORK_FIRE);
 }
 
 /* A blocked job has no slot, so nobody else need be asked. Else two that wait for the same job would begin
@@ -269,17 +279,17 @@ static enum err run_fire(const struct committer *committer, struct work *work)
         job->spec.after_policy = fire->open_count > 0 ? AFTER_RUN : AFTER_CANCEL;
         work->op.submit.after = fire->open;
         work->op.submit.after_count = fire->open_count;
-        err = store_submit(committer->store, &work->op.submit);
+        err = CRASH_AROUND(STORE_SCHEDULE_SUBMIT, store_submit(committer->store, &work->op.submit));
     }
-    return err != ERR_OK || fire->to == NULL ? err : keep_schedule(committer, fire, job);
+    return err != ERR_OK || fire->to == NULL ? err : keep_schedule(committer, work, job);
 }
 
 static enum err run_schedule(const struct committer *committer, struct work *work)
 {
     struct store_schedule gone = {.name = work->fire->name};
     if (work->fire->to != NULL)
-        return keep_schedule(committer, work->fire, NULL);
-    return store_schedule_put(committer->store, &gone);
+        return keep_schedule(committer, work, NULL);
+    return put_schedule(committer->store, &gone, false);
 }
 
 enum err committer_run(const struct committer *committer, struct work *work)

@@ -48,6 +48,7 @@ class Life:
         self.config.write_text(YAML.format(folder=self.folder, workers=workers))
         self.process, self.sessions, self.starts = None, [], 0
         self.connection, self.port = None, 0
+        self.asked = 0  # requests, answered or not
 
     # ── processes ──
 
@@ -119,6 +120,7 @@ class Life:
 
     def once(self, method, path, body=None, headers=None):
         """(status, document), or None if no answer came."""
+        self.asked += 1
         if isinstance(body, (dict, list)):
             body, headers = json.dumps(body), {"Content-Type": "application/json", **(headers or {})}
         try:

@@ -3,10 +3,16 @@
 import json
 import os
 import signal
+from datetime import datetime
 
 from life import Unproved
 
 TERMINAL = ("succeeded", "failed", "cancelled")
+SCHEDULE = "/v1/schedules/seconds"
+
+
+def moment(text):
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
 class Scenario:
@@ -18,11 +24,14 @@ class Scenario:
         self.ids = {}
         self.forgotten = set()
         self.batch = None
+        self.before = {}  # the schedule, as it was seen first
+        self.triggers = 0  # how often it was asked to
         self.results = {}  # id → (attempt, result)
         self.ends = {}  # id → how it ended
 
     def run(self):
         self.life.start()
+        self.schedule()
         self.submit_all()
         self.together()
         self.limits()
@@ -31,6 +40,7 @@ class Scenario:
         self.front_dies()
         self.drain_and_restart()
         self.everything_dies()
+        self.schedule_ends()
         self.check()
         self.life.stop()
 
@@ -65,6 +75,40 @@ class Scenario:
             raise Unproved(f"{method} {path}: {status} {document}")
 
     # ── the scenario ──
+
+    def schedule(self):
+        """Fires while all the rest happens."""
+        job = {"task": "note", "tags": ["scheduled"], "durability": "process"}
+        self.act("PUT", SCHEDULE, (200, 201), {"cron": "* * * * * *", "catch_up": "all", "job": job})
+        self.before = self.life.get(SCHEDULE)
+        asked = self.life.asked
+        self.act("POST", f"{SCHEDULE}/trigger", (202,))
+        self.triggers = self.life.asked - asked
+
+    def schedule_ends(self):
+        self.life.until("the schedule fires", lambda: self.life.get(SCHEDULE)["made"] > self.before["made"])
+        self.act("PATCH", SCHEDULE, (200,), {"catch_up": "one"})
+        self.check_times(self.life.get(SCHEDULE))
+        self.act("POST", f"{SCHEDULE}/pause", (200,))
+        self.check_scheduled(self.life.get(SCHEDULE))
+        self.act("DELETE", SCHEDULE, (204, 404))
+
+    def check_times(self, now):
+        """Each time since it was seen first is a job, or counted as skipped."""
+        passed = (moment(now["next_at"]) - moment(self.before["next_at"])).total_seconds()
+        counted = sum(now[count] - self.before[count] for count in ("made", "skipped"))
+        if counted != passed:
+            raise Unproved(f"{passed:g} times have come, and {counted} are counted: {self.before}, {now}")
+
+    def check_scheduled(self, paused):
+        """A job for each time that is counted as made, and only one; a job or none for each trigger that was not answered."""
+        jobs = self.life.get("/v1/jobs?limit=1000&tag=scheduled")["items"]
+        times = [job["scheduled_at"] for job in jobs if job["scheduled_at"]]
+        if len(times) != len(set(times)) or len(times) != paused["made"]:
+            raise Unproved(f"jobs for the times {sorted(times)}, and made is {paused['made']}")
+        if not 1 <= len(jobs) - len(times) <= self.triggers:
+            raise Unproved(f"{len(jobs) - len(times)} jobs by {self.triggers} triggers")
+        self.wanted.update({job["id"]: (f"scheduled for {job['scheduled_at']}", ("succeeded",)) for job in jobs})
 
     def submit_all(self):
         self.submit("plain")
