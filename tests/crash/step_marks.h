@@ -179,20 +179,29 @@ static inline void rehearse_child(pid_t pid)
 
 /* --- a walk --- */
 
-/* The mark is of no use: the one before it serves for its instructions, too. */
-static inline void forget_mark(struct place *place)
+/* It is of no use: the one before it serves for its instructions, too. */
+static inline void forget_mark(size_t number)
 {
-    struct mark gone = marks[place->mark], *next = &marks[place->mark];
+    struct mark *mark = &marks[number];
     mark_count--;
-    memmove(next, next + 1, (mark_count - place->mark) * sizeof marks[0]);
-    place->mark--;
-    place->behind = gone.at - marks[place->mark].at;
-    place->misses = 0;
-    if (place->mark + 1 == mark_count)
-        return;
-    next->times_on = 0;
-    for (size_t i = marks[place->mark].at; i < next->at; i++)
-        next->times_on += trail[i] == next->address;
+    memmove(mark, mark + 1, (mark_count - number) * sizeof marks[0]);
+    mark->times_on = 0;
+    for (size_t i = marks[number - 1].at; number < mark_count && i < mark->at; i++)
+        mark->times_on += trail[i] == mark->address;
+}
+
+static inline void forget_this_mark(struct place *place)
+{
+    size_t at = marks[place->mark].at;
+    forget_mark(place->mark);
+    *place = (struct place){.mark = place->mark - 1, .behind = at - marks[place->mark - 1].at};
+}
+
+/* The next one should have been passed by now: this run goes another way. */
+static inline bool is_late(const struct place *place)
+{
+    const struct mark *mark = &marks[place->mark];
+    return place->mark + 1 < mark_count && place->behind > 2 * (mark[1].at - mark[0].at) + MARK_EVERY;
 }
 
 static inline enum came child_ended(pid_t pid, struct place *place, bool at_the_mark)
@@ -203,7 +212,7 @@ static inline enum came child_ended(pid_t pid, struct place *place, bool at_the_
     if (at_the_mark) /* it went another way to its end: on to what the others do */
         *place = (struct place){.mark = place->mark + 1};
     else if (++place->misses == MISSES_MAX)
-        forget_mark(place);
+        forget_this_mark(place);
     return CAME_PAST;
 }
 
@@ -212,6 +221,8 @@ static inline enum came child_ended(pid_t pid, struct place *place, bool at_the_
 static inline enum came kill_at_place(pid_t pid, struct place *place)
 {
     begin_tracing(pid);
+    while (is_late(place))
+        forget_mark(place->mark + 1);
     const struct mark *mark = &marks[place->mark], *next = mark + 1;
     if (mark->times > 0 &&
         ((mark->base != 0 && !run_to(pid, mark->base, 1)) || !run_to(pid, mark->address, mark->times)))
