@@ -17,9 +17,10 @@ enum { FEW_SLOTS = 8, WATCHED_BYTES = 4096 };
 static uint32_t stride = 1;                  /* killed at each so-many-th instruction */
 static bool by_change;                       /* … of those that changed shared memory */
 static bool by_marks;                        /* each of them, by the way of step_marks.h */
+static int only;                             /* this walk; 0: all */
 static uint64_t kills, steps, path, changes; /* path, changes: of the last one that came to its end */
 
-/* [--changes] [--stride N]; --marks for who has them */
+/* [--changes] [--stride N]; --marks and --only N for who has them */
 static inline void read_options(int argc, char **argv, bool have_marks)
 {
     for (int i = 1; i < argc; i++) {
@@ -27,6 +28,8 @@ static inline void read_options(int argc, char **argv, bool have_marks)
             by_change = true;
         } else if (have_marks && strcmp(argv[i], "--marks") == 0) {
             by_marks = true;
+        } else if (have_marks && strcmp(argv[i], "--only") == 0 && i + 1 < argc && atoi(argv[i + 1]) > 0) {
+            only = atoi(argv[++i]);
         } else if (strcmp(argv[i], "--stride") == 0 && i + 1 < argc && atoi(argv[i + 1]) > 0) {
             stride = (uint32_t)atoi(argv[++i]);
         } else {
