@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every test. One phase at a time: ./test.sh unit | clang | asan | tsan | lint | system
+# Runs every test. One phase at a time: ./test.sh unit | clang | asan | tsan | lint | system; and by request: valgrind
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")" || exit 1
 # shellcheck source=scripts/packages.sh
@@ -7,10 +7,11 @@ source scripts/packages.sh
 export CC=gcc
 
 PHASES=(unit clang asan tsan lint system)
+BY_REQUEST=(valgrind) # too long for each run
 
 usage() {
     cat <<'TEXT'
-usage: ./test.sh [PHASE…]     without a phase: all of them, in this order
+usage: ./test.sh [PHASE…]     without a phase: all of them, in this order, but for valgrind
 
   unit     builds with gcc, runs the unit tests
   clang    builds the whole tree with clang
@@ -18,6 +19,7 @@ usage: ./test.sh [PHASE…]     without a phase: all of them, in this order
   tsan     the tests of shared/ under ThreadSanitizer
   lint     clang-format, shellcheck, no file over 600 lines
   system   the server as a whole, by pytest, two files at a time (arguments after -- go to pytest)
+  valgrind unit tests under Valgrind's memcheck (tests/memcheck/run --list: what is left out, and why)
 
 Builds stay in build/, build-clang/, build-asan/, build-tsan/ and build-crash/; output in var/test-*.log.
 TEXT
@@ -96,6 +98,10 @@ phase_system() {
             2>&1 </dev/null | tee var/test-system.log
 }
 
+phase_valgrind() {
+    packages_ensure valgrind && build release build && tests/memcheck/run 2>&1 </dev/null | tee var/test-valgrind.log
+}
+
 # The closing lines of ctest and pytest, last, for whoever reads only the end.
 closing_lines() {
     local name
@@ -103,8 +109,9 @@ closing_lines() {
         [[ " $* " == *" $name "* && -f var/test-$name-ctest.log ]] || continue
         sed -n "s/^\([0-9]*% tests passed.*\|No tests were found.*\)/ctest, $name: \1/p" "var/test-$name-ctest.log"
     done
-    [[ " $* " == *" system "* && -f var/test-system.log ]] || return 0
-    tail -n 1 var/test-system.log
+    for name in system valgrind; do
+        [[ " $* " != *" $name "* || ! -f var/test-$name.log ]] || tail -n 1 "var/test-$name.log"
+    done
 }
 
 phases=() pytest_flags=()
@@ -113,7 +120,7 @@ while (($# > 0)); do
     -h | --help) usage; exit 0 ;;
     --) shift; pytest_flags=("$@"); break ;;
     *)
-        [[ " ${PHASES[*]} " == *" $1 "* ]] || { echo "test.sh: no phase $1" >&2; usage >&2; exit 2; }
+        [[ " ${PHASES[*]} ${BY_REQUEST[*]} " == *" $1 "* ]] || { echo "test.sh: no phase $1" >&2; usage >&2; exit 2; }
         phases+=("$1")
         ;;
     esac

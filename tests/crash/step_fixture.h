@@ -16,18 +16,25 @@ enum { FEW_SLOTS = 8, WATCHED_BYTES = 4096 };
 
 static uint32_t stride = 1;                  /* killed at each so-many-th instruction */
 static bool by_change;                       /* … of those that changed shared memory */
+static bool by_marks;                        /* each of them, by the way of step_marks.h */
+static int only;                             /* this walk; 0: all */
 static uint64_t kills, steps, path, changes; /* path, changes: of the last one that came to its end */
 
-/* [--changes] [--stride N] */
-static inline void read_options(int argc, char **argv)
+/* [--changes] [--stride N]; --marks and --only N for who has them */
+static inline void read_options(int argc, char **argv, bool have_marks)
 {
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--changes") == 0) {
             by_change = true;
+        } else if (have_marks && strcmp(argv[i], "--marks") == 0) {
+            by_marks = true;
+        } else if (have_marks && strcmp(argv[i], "--only") == 0 && i + 1 < argc && atoi(argv[i + 1]) > 0) {
+            only = atoi(argv[++i]);
         } else if (strcmp(argv[i], "--stride") == 0 && i + 1 < argc && atoi(argv[i + 1]) > 0) {
             stride = (uint32_t)atoi(argv[++i]);
         } else {
-            fprintf(stderr, "usage: %s [--changes] [--stride N]\n", argv[0]);
+            fprintf(stderr, "usage: %s [--changes] [--stride N]%s\n", argv[0],
+                    have_marks ? " or --marks" : "");
             exit(EXIT_FAILURE);
         }
     }
@@ -94,11 +101,11 @@ static inline void be_stepped(void)
 /* One instruction. False: it was the last one, the child is about to exit. */
 static inline bool step_once(pid_t pid)
 {
-    int status;
-    ck_assert_int_eq(ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL), 0);
-    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-    ck_assert_msg(WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP, "the child stopped by itself: %x",
-                  (unsigned)status);
+    int status = 0; /* ck_assert would write twice, each time */
+    if (ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL) != 0 || waitpid(pid, &status, 0) != pid)
+        ck_abort_msg("the child cannot be stepped");
+    if (!WIFSTOPPED(status) || WSTOPSIG(status) != SIGTRAP)
+        ck_abort_msg("the child stopped by itself: %x", (unsigned)status);
     return status >> 8 != (SIGTRAP | PTRACE_EVENT_EXIT << 8);
 }
 

@@ -172,7 +172,7 @@ int main(int argc, char **argv)
 {
     Suite *suite = suite_create("step_worker");
     TCase *tests = tcase_create("worker");
-    read_options(argc, argv);
+    read_options(argc, argv, false);
     tcase_add_checked_fixture(tests, rig_supervisor, unrig_supervisor);
     tcase_set_timeout(tests, 0);
     tcase_add_test(tests, a_worker_may_die_at_each_instruction);

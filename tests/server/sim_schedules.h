@@ -26,9 +26,11 @@ static inline void draw_schedules(void)
 static inline enum err sim_compose(void *context, struct text body, struct job **made, struct buf *why)
 {
     int number;
+    char line[256]; /* the body does not end with a NUL */
     (void)context;
     *made = NULL;
-    if (sscanf(strstr(body.at, "\"meta\":") + 7, "%d", &number) != 1 || job_count == JOBS + FIRED) {
+    text_copy(line, sizeof line, body.at, body.bytes);
+    if (sscanf(strstr(line, "\"meta\":") + 7, "%d", &number) != 1 || job_count == JOBS + FIRED) {
         buf_put(why, "the simulation has no room");
         return ERR_UNKNOWN_TASK;
     }

@@ -244,7 +244,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("torture_tools");
-    TCase *tests = tcase_create("tools");
+    TCase *tests = tcase_create("tools"), *signals = tcase_create("signals");
     tcase_add_test(tests, the_same_seed_gives_the_same_throws);
     tcase_add_test(tests, both_ends_of_a_range_are_thrown);
     tcase_add_test(tests, shares_are_kept_and_a_share_of_nothing_is_never_thrown);
@@ -256,7 +256,9 @@ int main(void)
     tcase_add_test(tests, all_kinds_of_jobs_are_asked_for_and_without_kills_only_quick_ones);
     tcase_add_test(tests, the_jobs_of_a_bulk_request_are_known_by_their_lines);
     tcase_add_test(tests, jobs_wait_only_for_acknowledged_ones);
-    tcase_add_test(tests, only_a_child_of_that_parent_and_role_is_signalled);
+    tcase_set_tags(signals, "pidfd");
+    tcase_add_test(signals, only_a_child_of_that_parent_and_role_is_signalled);
     suite_add_tcase(suite, tests);
+    suite_add_tcase(suite, signals);
     return run_suite(suite);
 }

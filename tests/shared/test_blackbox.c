@@ -440,6 +440,7 @@ int main(void)
         tcase_add_test_raise_signal(file, a_worker_without_an_entry_aborts, SIGABRT);
     tcase_add_checked_fixture(left, setup, teardown);
     tcase_set_timeout(left, 30);
+    tcase_set_tags(left, "pidfd");
     tcase_add_test(left, what_a_killed_life_left_running_is_killed_and_nothing_else);
     tcase_add_test(left, what_is_killed_has_ended_before_the_new_life_begins);
     tcase_add_test(left, a_process_that_has_taken_over_the_groups_number_survives);

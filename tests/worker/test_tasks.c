@@ -246,20 +246,24 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("tasks");
-    TCase *tcase = tcase_create("tasks");
-    tcase_add_checked_fixture(tcase, harness_init, harness_fini);
-    tcase_set_timeout(tcase, 30);
-    tcase_add_test(tcase, echo_returns_its_arguments);
-    tcase_add_test(tcase, sleep_waits_as_long_as_it_is_told);
-    tcase_add_test(tcase, sleep_stops_soon_when_it_is_asked_to);
-    tcase_add_test(tcase, fail_fails_as_it_is_told);
-    tcase_add_test(tcase, crash_takes_its_worker_down);
-    tcase_add_test(tcase, sha256_is_that_of_the_file);
-    tcase_add_test(tcase, sha256_says_what_is_wrong_with_a_path);
-    tcase_add_test(tcase, wordcount_counts_text_and_files);
-    tcase_add_test(tcase, wordcount_says_what_is_wrong);
-    tcase_add_test(tcase, thumbnail_makes_a_small_copy);
-    tcase_add_test(tcase, thumbnail_says_what_is_wrong);
-    suite_add_tcase(suite, tcase);
+    TCase *plugins = tcase_create("plugins"), *commands = tcase_create("commands");
+    tcase_add_checked_fixture(plugins, harness_init, harness_fini);
+    tcase_set_timeout(plugins, 30);
+    tcase_add_test(plugins, echo_returns_its_arguments);
+    tcase_add_test(plugins, sleep_waits_as_long_as_it_is_told);
+    tcase_add_test(plugins, sleep_stops_soon_when_it_is_asked_to);
+    tcase_add_test(plugins, fail_fails_as_it_is_told);
+    tcase_add_test(plugins, crash_takes_its_worker_down);
+    tcase_add_test(plugins, sha256_is_that_of_the_file);
+    tcase_add_test(plugins, sha256_says_what_is_wrong_with_a_path);
+    tcase_add_checked_fixture(commands, harness_init, harness_fini);
+    tcase_set_timeout(commands, 30);
+    tcase_set_tags(commands, "pidfd");
+    tcase_add_test(commands, wordcount_counts_text_and_files);
+    tcase_add_test(commands, wordcount_says_what_is_wrong);
+    tcase_add_test(commands, thumbnail_makes_a_small_copy);
+    tcase_add_test(commands, thumbnail_says_what_is_wrong);
+    suite_add_tcase(suite, plugins);
+    suite_add_tcase(suite, commands);
     return run_suite(suite);
 }
