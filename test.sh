@@ -99,7 +99,7 @@ phase_system() {
 }
 
 phase_valgrind() {
-    packages_ensure valgrind && build release build && tests/memcheck/run 2>&1 </dev/null | tee var/test-valgrind.log
+    build release build && tests/memcheck/run 2>&1 </dev/null | tee var/test-valgrind.log
 }
 
 # The closing lines of ctest and pytest, last, for whoever reads only the end.

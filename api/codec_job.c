@@ -1,7 +1,6 @@
 #include "codec.h"
 #include "extras.h"
 
-#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -61,10 +60,15 @@ static int64_t between(int64_t from_ms, int64_t to_ms)
 
 static void put_cpu(struct buf *out, int64_t us)
 {
-    if (us < 0)
+    if (us < 0) {
         PUT(out, "null");
-    else
-        buf_printf(out, "%" PRId64 ".%06d", us / 1000000, (int)(us % 1000000));
+        return;
+    }
+    char digits[] = ".000000";
+    for (int64_t i = 6, rest = us % 1000000; i > 0; i--, rest /= 10)
+        digits[i] = (char)('0' + rest % 10);
+    buf_put_int(out, us / 1000000);
+    buf_put(out, digits);
 }
 
 void codec_error(struct buf *out, const struct attempt *attempt)

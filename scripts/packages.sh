@@ -14,9 +14,7 @@ declare -A PACKAGES=(
     [run]="tzdata curl ca-certificates jq imagemagick"
     # To run every test. libclang-rt-dev stands for that of clang's version (libFuzzer); patch is for tests/seeded/run.
     [test]="clang libclang-rt-dev clang-format shellcheck curl imagemagick sqlite3 python3-pytest python3-pytest-xdist
-            python3-requests python3-jsonschema python3-croniter spin relacy-dev patch"
-    # To run the unit tests under Valgrind: ./test.sh valgrind.
-    [valgrind]="valgrind"
+            python3-requests python3-jsonschema python3-croniter spin relacy-dev patch valgrind"
     # Pictures for examples/thumbnails.sh; it fetches them itself where they are not installed.
     [pictures]="desktop-base"
     # To measure.

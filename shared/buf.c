@@ -36,18 +36,13 @@ char *buf_reserve(struct buf *buf, size_t bytes)
     return buf->data + buf->bytes;
 }
 
-void buf_add(struct buf *buf, const void *data, size_t bytes)
+void buf_add_growing(struct buf *buf, const void *data, size_t bytes)
 {
     char *at = bytes > 0 ? buf_reserve(buf, bytes) : NULL;
     if (at != NULL) {
         memcpy(at, data, bytes);
         buf->bytes += bytes;
     }
-}
-
-void buf_put(struct buf *buf, const char *text)
-{
-    buf_add(buf, text, strlen(text));
 }
 
 void buf_printf(struct buf *buf, const char *format, ...)
@@ -89,11 +84,11 @@ void buf_put_seconds(struct buf *buf, int64_t ms)
     int rest = (int)(positive % 1000);
     if (rest == 0)
         return;
-    char digits[8];
-    int bytes = snprintf(digits, sizeof digits, ".%03d", rest);
-    while (bytes > 0 && digits[bytes - 1] == '0')
+    char digits[] = {'.', (char)('0' + rest / 100), (char)('0' + rest / 10 % 10), (char)('0' + rest % 10)};
+    size_t bytes = sizeof digits;
+    while (digits[bytes - 1] == '0')
         bytes--;
-    buf_add(buf, digits, (size_t)bytes);
+    buf_add(buf, digits, bytes);
 }
 
 void buf_put_time(struct buf *buf, int64_t real_ms)

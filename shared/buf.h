@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct buf {
     char *data; /* owned; not NUL-terminated */
@@ -26,8 +27,23 @@ void buf_fini(struct buf *buf);
 /* Room for `bytes` more at the end: the place to write to, or NULL (and failed). Advance buf->bytes yourself.
  */
 char *buf_reserve(struct buf *buf, size_t bytes);
-void buf_add(struct buf *buf, const void *data, size_t bytes);
-void buf_put(struct buf *buf, const char *text);
+void buf_add_growing(struct buf *buf, const void *data, size_t bytes); /* what buf_add does without room */
+
+static inline void buf_add(struct buf *buf, const void *data, size_t bytes)
+{
+    if (buf->failed || bytes > buf->room - buf->bytes) {
+        buf_add_growing(buf, data, bytes);
+    } else if (bytes > 0) {
+        memcpy(buf->data + buf->bytes, data, bytes);
+        buf->bytes += bytes;
+    }
+}
+
+static inline void buf_put(struct buf *buf, const char *text)
+{
+    buf_add(buf, text, strlen(text));
+}
+
 void buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void buf_put_int(struct buf *buf, int64_t value);
 /* Seconds from milliseconds, as a JSON number without needless zeros: 1500 → 1.5 */

@@ -32,9 +32,10 @@ static char *put_digits(char *at, int value, int digits)
     return at + digits;
 }
 
-void clock_format(int64_t real_ms, char text[CLOCK_TEXT_BYTES])
+enum { SECONDS_BYTES = sizeof "2026-01-31T23:59:59." - 1 };
+
+static void format_seconds(time_t seconds, char *text)
 {
-    time_t seconds = (time_t)(real_ms / 1000);
     struct tm tm;
     CHECK(gmtime_r(&seconds, &tm) != NULL);
     char *at = put_digits(text, tm.tm_year + 1900, 4);
@@ -48,8 +49,22 @@ void clock_format(int64_t real_ms, char text[CLOCK_TEXT_BYTES])
     at = put_digits(at, tm.tm_min, 2);
     *at++ = ':';
     at = put_digits(at, tm.tm_sec, 2);
-    *at++ = '.';
-    at = put_digits(at, (int)(real_ms % 1000), 3);
+    *at = '.';
+}
+
+void clock_format(int64_t real_ms, char text[CLOCK_TEXT_BYTES])
+{
+    static _Thread_local struct {
+        time_t seconds;
+        char text[CLOCK_TEXT_BYTES];
+    } last; /* most of the times of one document lie in one second */
+    time_t seconds = (time_t)(real_ms / 1000);
+    if (last.seconds != seconds || last.text[0] == '\0') {
+        format_seconds(seconds, last.text);
+        last.seconds = seconds;
+    }
+    memcpy(text, last.text, SECONDS_BYTES);
+    char *at = put_digits(text + SECONDS_BYTES, (int)(real_ms % 1000), 3);
     *at++ = 'Z';
     *at = '\0';
 }

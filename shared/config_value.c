@@ -189,7 +189,7 @@ static bool parse_number(const char *text, const struct scale *scale, int64_t *v
 static enum err set_number(const struct config_key *key, int64_t *member, const char *text, struct buf *why)
 {
     const struct scale *scale = scale_of(key);
-    int64_t value;
+    int64_t value = 0;
     bool parsed = parse_number(text, scale, &value);
     if (parsed && value >= key->minimum && value <= key->maximum) {
         *member = value;

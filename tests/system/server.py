@@ -52,9 +52,10 @@ class Server:
 
     env: more variables; token: what its clients send."""
 
-    def __init__(self, folder, env=None, token=None, **config):
+    def __init__(self, folder, env=None, token=None, under=(), **config):
+        """under: a command that is to run the server, as Valgrind does."""
         self.folder = Path(folder)
-        self.env, self.token = env or {}, token
+        self.env, self.token, self.under = env or {}, token, under
         self.state = self.folder / "state"
         self.state.mkdir(parents=True, exist_ok=True)
         self.log_path = self.folder / "server.log"
@@ -83,7 +84,7 @@ class Server:
         self.log_start = self.log_path.stat().st_size if self.log_path.exists() else 0
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [str(BINARY), "serve", *flags_of(self.config)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                [*self.under, str(BINARY), "serve", *flags_of(self.config)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True, preexec_fn=_die_with_the_tests,
                 env={**environment(), **self.env, **self.environment})
         self.sessions.append(self.process.pid)
