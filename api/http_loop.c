@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,21 +112,32 @@ static int patience(const struct http_loop *loop)
     return until <= loop->now_ns ? 0 : (int)((until - loop->now_ns + NS_PER_MS - 1) / NS_PER_MS);
 }
 
-static void wait_for_events(struct http_loop *loop)
+static void drain(struct http_loop *loop)
 {
     enum { EVENTS = 16 };
     struct epoll_event events[EVENTS];
-    int count = epoll_wait(loop->epoll_fd, events, EVENTS, patience(loop));
+    int count = epoll_wait(loop->epoll_fd, events, EVENTS, 0);
+    for (int i = 0; i < count; i++)
+        http_connection_drain(loop, events[i].data.ptr);
+}
+
+/* poll(2), for an epoll that lies in another one makes each connection that is added to it pass a mutex of
+ * the whole kernel (ep_insert looks for circles). */
+static void wait_for_events(struct http_loop *loop)
+{
+    enum { CONNECTIONS, WAKES, LINGERING, DESCRIPTORS };
+    uint64_t spent;
+    struct pollfd fds[DESCRIPTORS] = {[CONNECTIONS] = {.fd = loop->mhd_fd, .events = POLLIN},
+                                      [WAKES] = {.fd = loop->event_fd, .events = POLLIN},
+                                      [LINGERING] = {.fd = loop->epoll_fd, .events = POLLIN}};
+    int count = poll(fds, DESCRIPTORS, patience(loop));
     loop->now_ns = clock_mono_ns();
-    for (int i = 0; i < count; i++) {
-        uint64_t spent;
-        if (events[i].data.ptr == loop) {
-            if (read(loop->event_fd, &spent, sizeof spent) < 0 && errno != EAGAIN)
-                log_errno("read", "the eventfd of an HTTP loop");
-        } else if (events[i].data.ptr != NULL) {
-            http_connection_drain(loop, events[i].data.ptr);
-        }
-    }
+    if (count <= 0)
+        return;
+    if (fds[WAKES].revents != 0 && read(loop->event_fd, &spent, sizeof spent) < 0 && errno != EAGAIN)
+        log_errno("read", "the eventfd of an HTTP loop");
+    if (fds[LINGERING].revents != 0)
+        drain(loop);
 }
 
 /* No more connections, and whoever waits is answered with what there is. */
@@ -189,15 +201,6 @@ static void *run(void *context)
     return NULL;
 }
 
-static enum err watch(struct http_loop *loop, int fd, void *context)
-{
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = context};
-    if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0)
-        return ERR_OK;
-    log_errno("epoll_ctl", "an HTTP loop");
-    return ERR_SYSTEM;
-}
-
 static enum err open_descriptors(struct http_loop *loop, int listen_fd)
 {
     loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -218,8 +221,8 @@ static enum err open_descriptors(struct http_loop *loop, int listen_fd)
         close(own);
         return ERR_SYSTEM;
     }
-    enum err err = watch(loop, MHD_get_daemon_info(loop->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd, NULL);
-    return err != ERR_OK ? err : watch(loop, loop->event_fd, loop);
+    loop->mhd_fd = MHD_get_daemon_info(loop->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+    return ERR_OK;
 }
 
 enum err http_loop_open(struct http_loop *loop, struct front *front, int listen_fd)

@@ -43,7 +43,8 @@ struct http_loop {
     struct access_rules rules;   /* the loop's copy */
     struct store_reader *reader; /* owned */
     struct MHD_Daemon *daemon;   /* owned */
-    int epoll_fd, event_fd;      /* owned */
+    int epoll_fd, event_fd;      /* owned; the first watches connections that linger */
+    int mhd_fd;                  /* libmicrohttpd's own epoll */
     pthread_t thread;
     struct inbox inbox;
     struct doorbell bell;
