@@ -288,6 +288,7 @@ static bool run_phases(struct run *run)
         fprintf(stderr, "forkpool: torture: the instance did not start within %d s\n", READY_S);
         return false;
     }
+    load_note_start(&run->load);
     run->figures.before = measure_calm(run, calm);
     instance_look(&run->instance, &run->figures.held_before);
     storm(run);

@@ -10,6 +10,7 @@
  *     torture_check.c     the evidence against the promises; reads files only, so tests give it doctored ones
  *     torture_ticks.c     of the evidence, what schedules have made
  *     torture_evidence.c  reading those files
+ *     torture_falls.c     of them, when all memory was gone, and which jobs may be gone with it
  *     torture_report.c    the page at the end
  *     torture_attempt.c   what a job does (its own header: plugins use it, too)
  *
@@ -96,6 +97,7 @@ struct verdict {
     size_t asked, acknowledged, refused, repeated, unknown, cancels;
     size_t rows, ends[JOB_STATE_COUNT]; /* ends: rows by state */
     size_t starts, torn;
+    size_t memory, gone; /* acknowledged jobs of durability memory; of them gone with it, as they may be */
     size_t kills[VICTIM_COUNT][BLOW_COUNT];
     /* ns from a worker's death until its job is charged and queued again, and until its next start; the
      * latter if the job is one of the first priority */
@@ -155,6 +157,8 @@ struct asked {
     unsigned after[TORTURE_AFTER_MAX], after_count;
     unsigned lines; /* of a bulk request that begins with it; 0: none does */
     bool known, acked, refused, returned, ended;
+    int64_t sent_ns,
+        gone_ns; /* sent last, if acked: what was acknowledged; when it was not there, 0: never */
     bool may_change, changed;                        /* a change was asked for; it was acknowledged */
     unsigned new_priority;                           /* of that */
     unsigned retries, unretried, retried, ran_again; /* asked for, refused, acknowledged; by the witness */
@@ -189,6 +193,12 @@ struct pause {
     int64_t from_ms, to_ms;
 };
 
+/* What lay in shared memory alone was gone after that, whatever was put there meanwhile; `to_ns` INT64_MAX:
+ * to the end. */
+struct fall {
+    int64_t from_ns, to_ns;
+};
+
 /* What the server's log says of a job whose worker died: it was charged and is to run again. */
 struct requeue {
     struct id id;
@@ -206,12 +216,26 @@ struct evidence {
     size_t pause_count, pause_room;
     struct requeue *requeues; /* owned */
     size_t requeue_count, requeue_room;
+    struct fall *falls; /* owned */
+    size_t fall_count, fall_room;
+    int64_t drain_ns;     /* since when the server drains; 0: it does not */
+    int64_t real_zero_ns; /* the monotonic clock when real time was 0; 0: nobody has said */
 };
 
 /* What the lines contradict by themselves goes into the verdict. */
 enum err evidence_read(const char *folder, struct evidence *evidence, struct verdict *verdict) MUST_USE;
 void evidence_fini(struct evidence *evidence);
 struct asked *evidence_find(struct evidence *evidence, unsigned number); /* NULL: it was not asked */
+
+/* ---------------------------------------------------------------------------------------------- falls */
+
+/* While the diary is read. False without memory. */
+bool falls_blow(struct evidence *evidence, const struct blow *blow) MUST_USE;
+void falls_start(struct evidence *evidence, int64_t at_ns);
+/* While the server's log is read, after the diary. False without memory. */
+bool falls_reset(struct evidence *evidence, int64_t real_ms) MUST_USE;
+/* A job of durability memory without a row: it was there in a fall, and nobody knows of its end before. */
+bool falls_excuse(const struct evidence *evidence, const struct asked *asked);
 
 /* ---------------------------------------------------------------------------------------------- the instance
  */
@@ -279,7 +303,7 @@ struct planned {
     unsigned after[TORTURE_AFTER_MAX], after_count;
     unsigned delay_ms, timeout_ms, expires_ms, priority;
     unsigned errand_ms,
-        new_priority; /* how long after its acknowledgement it is cancelled, changed or retried */
+        new_priority; /* how long after its acknowledgement it is cancelled, changed, retried or looked at */
     unsigned lines; /* of a bulk request that begins with it; 0: it comes alone, or is another of its lines */
     unsigned first; /* the first of its bulk request; 0: it came alone */
     bool plugin;
@@ -294,6 +318,7 @@ enum errand {
     ERRAND_CANCEL,
     ERRAND_CHANGE,
     ERRAND_RETRY,
+    ERRAND_LOOK,
     ERRAND_SCHEDULE,
     ERRAND_PAUSE,
     ERRAND_CARD
@@ -345,6 +370,7 @@ void load_turn(struct load *load, int timeout_ms);
 bool load_is_done(const struct load *load);
 void load_note(struct load *load, enum torture_diary word, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+void load_note_start(struct load *load); /* of its instance, just now */
 
 /* A new job under the next number; NULL without memory. If it has `lines`, plan_batch has to follow, which
  * plans the others of its request; false without memory: then there are fewer lines. */

@@ -33,12 +33,13 @@ static void put_counts(struct buf *out, const struct verdict *verdict, const str
         "\nrequests   %zu asked, %zu acknowledged, %zu refused or returned as not unique, %zu cancels\n"
         "           %zu times no answer, %zu times repeated with the same key\n"
         "jobs       %zu in the store: %zu succeeded, %zu failed, %zu cancelled\n"
+        "           %zu of durability memory; %zu of these gone when everything died, as they may be\n"
         "attempts   %zu begun, %zu records torn by a kill\n"
         "kills      %u in %.0f s; the server was started %u times\n",
         verdict->asked, verdict->acknowledged, verdict->refused, verdict->cancels, verdict->unknown,
         verdict->repeated, verdict->rows, verdict->ends[JOB_SUCCEEDED], verdict->ends[JOB_FAILED],
-        verdict->ends[JOB_CANCELLED], verdict->starts, verdict->torn, figures->kills, figures->seconds,
-        figures->lives);
+        verdict->ends[JOB_CANCELLED], verdict->memory, verdict->gone, verdict->starts, verdict->torn,
+        figures->kills, figures->seconds, figures->lives);
 }
 
 static void put_kills(struct buf *out, const struct verdict *verdict)

@@ -7,7 +7,7 @@
  * they have to end. Most are quick and in the plugin, so that a run has many; the slow ones are few, since
  * each keeps a worker, and are commands often enough that there are some to kill at any time. */
 #define TORTURE_KINDS(K)                                                                                     \
-    K(QUICK, "quick", 565, 24, SUCCEEDED)                                                                    \
+    K(QUICK, "quick", 535, 24, SUCCEEDED)                                                                    \
     K(LONG, "long", 14, 2, SUCCEEDED)                                                                        \
     K(FLAKY, "flaky", 50, 12, SUCCEEDED)    /* fails once or twice */                                        \
     K(HOPELESS, "hopeless", 25, 12, FAILED) /* fails for good */                                             \
@@ -25,6 +25,7 @@
     K(RERUN, "rerun", 12, 12, SUCCEEDED)       /* run again by request once it has ended */                  \
     K(REVIVED, "revived", 8, 12, FAILED)       /* the same, failing each time */                             \
     K(PAUSABLE, "pausable", 20, 12, SUCCEEDED) /* in a queue that is paused now and then */                  \
+    K(MEMORY, "memory", 30, 12, SUCCEEDED)     /* of durability memory; looked at until it has ended */      \
     K(BATCHED, "batched", 16, 12, SUCCEEDED)   /* the first of a bulk request, and others of it */           \
     K(FOLLOWER, "follower", 0, 12, SUCCEEDED)  /* its last line, behind all others */
 
@@ -180,6 +181,8 @@ enum torture_gauge {
     D(RESUME, "resume")     /* milliseconds of real time: asked for now */                                   \
     D(RETRIED, "retried")   /* number status */                                                              \
     D(ENDED, "ended")       /* number state: what an answer said */                                          \
+    D(GONE, "gone")         /* number: 404, there is no such job */                                          \
+    D(STARTED, "started")   /* how often by now, milliseconds of real time */                                \
     D(KILLED, "killed")     /* victim signal pid, milliseconds of real time */
 
 enum torture_diary {
