@@ -11,6 +11,7 @@
  *     torture_ticks.c     of the evidence, what schedules have made
  *     torture_evidence.c  reading those files
  *     torture_falls.c     of them, when all memory was gone, and which jobs may be gone with it
+ *     torture_pairs.c     as many jobs a second as a fresh instance: what disturbs, what is said
  *     torture_report.c    the page at the end
  *     torture_attempt.c   what a job does (its own header: plugins use it, too)
  *
@@ -75,6 +76,7 @@ struct torture_options {
     uint64_t seed;
     unsigned jobs; /* at most, while it kills; 0: as many as there is time for */
     unsigned workers;
+    unsigned pairs; /* of rounds, on it and on a fresh instance, afterwards */
     enum torture_mix mix;
     enum durability durability;
     const char *keep, *plugin; /* NULL: not said */
@@ -262,14 +264,18 @@ struct instance {
     bool felled;      /* we have killed it */
     int64_t felled_ns, started_ns;
     unsigned lives;
+    struct instance *beside; /* another one of ours that may run, too; NULL: none. Borrowed */
 };
 
 enum { PROCESSES_MAX = 256 };
 
 /* Makes folder, configuration and store. False: said why. */
 bool instance_prepare(struct instance *instance, const struct torture_options *options);
+/* A fresh one like that one, in its folder; from then on each is beside the other. False: said why. */
+bool instance_prepare_beside(struct instance *fresh, struct instance *other);
 bool instance_start(struct instance *instance);
-/* Reaps what has ended; true while the supervisor lives. An end that we did not bring about is a fault. */
+/* Reaps what has ended, of the one beside it, too; true while the supervisor lives. An end that we did not
+ * bring about is a fault. */
 bool instance_reap(struct instance *instance, struct verdict *verdict);
 /* The children of a process; of the supervisor with their roles. */
 size_t instance_children(pid_t parent, struct process *children, size_t room);
@@ -278,6 +284,8 @@ size_t instance_children(pid_t parent, struct process *children, size_t room);
 bool instance_signal(pid_t pid, pid_t parent, enum role role, int number, int *pidfd);
 unsigned instance_workers(const struct instance *instance);
 void instance_look(const struct instance *instance, struct holding *holding);
+/* The time of processors that it has used, its dead included, in ticks of the clock. */
+int64_t instance_ticks(const struct instance *instance);
 /* Whatever of it is left apart from supervisor, front and workers, zombies included. */
 size_t instance_strays(const struct instance *instance);
 /* SIGTERM and the end of everything. */
@@ -431,6 +439,47 @@ void soak_turn(struct soak *soak, const struct load *load);
 /* Adds to the verdict what that folder's samples show. */
 enum err soak_check(const char *folder, struct verdict *verdict) MUST_USE;
 
+/* ---------------------------------------------------------------------------------------------- pairs */
+
+/* Time of all processors since the machine started, in ticks. */
+struct processors {
+    int64_t all, busy, stolen, own; /* own: of ours */
+};
+
+/* The first line of /proc/stat; `own` stays. False: it is none. */
+bool processors_parse(const char *line, struct processors *processors) MUST_USE;
+/* With what we, this instance and the one beside it have used. */
+void processors_look(const struct instance *instance, struct processors *processors);
+
+struct round {
+    double jobs;                            /* a second */
+    double disturbances[DISTURBANCE_COUNT]; /* percent of the time of all processors */
+};
+
+void round_disturb(struct round *round, const struct processors *before, const struct processors *after);
+
+struct pair {
+    struct round tortured, fresh;
+    bool fresh_first;
+};
+
+bool pair_is_disturbed(const struct pair *pair);
+
+enum { PAIRS_MAX = 1000 };
+
+struct pairs {
+    struct pair at[PAIRS_MAX];
+    size_t count, used;      /* used: not disturbed */
+    double ratio, low, high; /* tortured by fresh, and its confidence interval; if `used` is 2 or more */
+};
+
+/* Sets what follows from the pairs. A whole interval below TORTURE_PAIRS_PERCENT is a fault, if
+ * TORTURE_PAIRS_NEEDED or more are used. */
+void pairs_judge(struct pairs *pairs, struct verdict *verdict);
+/* pairs.csv in that folder. */
+void pairs_write(const struct pairs *pairs, const char *folder);
+void pairs_report(struct buf *out, const struct pairs *pairs);
+
 /* ---------------------------------------------------------------------------------------------- report */
 
 struct figures {
@@ -439,6 +488,7 @@ struct figures {
     struct holding held_before, held_after;
     unsigned kills, lives;
     struct samples *pool, *front, *start;
+    const struct pairs *pairs;
 };
 
 void report_write(struct buf *out, const struct torture_options *options, struct verdict *verdict,

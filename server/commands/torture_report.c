@@ -16,9 +16,11 @@ static double to_mib(int64_t bytes)
 
 static void put_command_line(struct buf *out, const struct torture_options *options)
 {
-    buf_printf(out, "forkpool torture --minutes %g --seed %" PRIu64 " --workers %u --mix %s --durability %s",
+    buf_printf(out,
+               "forkpool torture --minutes %g --seed %" PRIu64
+               " --workers %u --mix %s --durability %s --pairs %u",
                options->minutes, options->seed, options->workers, torture_mix_texts[options->mix],
-               durability_text(options->durability));
+               durability_text(options->durability), options->pairs);
     if (options->jobs > 0)
         buf_printf(out, " --jobs %u", options->jobs);
     if (options->plugin != NULL)
@@ -133,6 +135,7 @@ void report_write(struct buf *out, const struct torture_options *options, struct
     put_counts(out, verdict, figures);
     put_kills(out, verdict);
     put_figures(out, verdict, figures);
+    pairs_report(out, figures->pairs);
     put_over_time(out, verdict);
     put_faults(out, verdict);
     buf_printf(out, "\n%s\n", total == 0 ? "Nothing was violated." : "PROMISES WERE VIOLATED.");

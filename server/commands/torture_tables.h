@@ -126,6 +126,7 @@ enum torture_mix {
     F(PAUSE, "broken pauses", "an attempt began after the pause of its queue was acknowledged")              \
     F(SCHEDULE, "wrong schedules",                                                                           \
       "a time that became two jobs or none, uncounted; or jobs of one that overlap")                         \
+    F(SLOWER, "slower than before", "than a fresh instance, by the whole confidence interval")               \
     F(GROWN, "grown over time", "descriptors, memory, log or slots, from the second tenth to the last")      \
     F(ENDED, "ended by itself", "the server stopped, aborted or did not start")
 
@@ -161,6 +162,30 @@ enum torture_gauge {
     TORTURE_GAUGES(G)
 #undef G
         GAUGE_COUNT
+};
+
+/* What disturbs a round of the comparison with a fresh instance: name, column of pairs.csv, what it is in the
+ * report, percent of the time of all processors above which neither the round nor the other one of its pair
+ * counts. */
+#define TORTURE_DISTURBANCES(D)                                                                              \
+    D(OTHERS, "others_percent", "other processes", 10)                                                       \
+    D(STOLEN, "stolen_percent", "the host of this virtual machine", 2)
+
+enum torture_disturbance {
+#define D(name, ...) DISTURBANCE_##name,
+    TORTURE_DISTURBANCES(D)
+#undef D
+        DISTURBANCE_COUNT
+};
+
+/* How many pairs of rounds are usual, from how many minutes on; how many undisturbed ones are needed to say
+ * anything; and which percentage of the fresh one's throughput has to be within the confidence interval, or
+ * below it. */
+enum {
+    TORTURE_PAIRS_USUAL = 12,
+    TORTURE_PAIRS_FROM_MINUTES = 1,
+    TORTURE_PAIRS_NEEDED = 5,
+    TORTURE_PAIRS_PERCENT = 95
 };
 
 /* client.log: word, fields as scanf has them, and what it says */

@@ -95,7 +95,8 @@ START_TEST(a_report_names_seed_aims_and_each_kind_of_violation)
     struct torture_options options = {.minutes = 2, .seed = 99, .workers = 4};
     struct verdict verdict = {0};
     struct samples pool = {0}, front = {0}, start = {0};
-    struct figures figures = {.pool = &pool, .front = &front, .start = &start};
+    static const struct pairs PAIRS = {.count = 0};
+    struct figures figures = {.pool = &pool, .front = &front, .start = &start, .pairs = &PAIRS};
     samples_add(&pool, 5000000);
     samples_add(&front, 900000000);
     verdict_add(&verdict, FAULT_LOST, "the one");
