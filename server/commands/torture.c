@@ -337,26 +337,34 @@ static bool begin_fresh(struct run *run)
 }
 
 /* A first pair is not counted: the fresh one has to become warm. */
-static void compare_with_fresh(struct run *run)
+static void measure_pairs(struct run *run)
 {
     double seconds = seconds_within(run->options.minutes * 500, ROUND_LEAST_MS, ROUND_MOST_MS);
     struct pairs *pairs = &run->pairs;
+    measure_pair(run, false, seconds);
+    while (pairs->count < run->options.pairs && run->fresh.supervisor != 0 && interrupted == 0) {
+        pairs->at[pairs->count] = measure_pair(run, pairs->count % 2 != 0, seconds);
+        pairs->count += interrupted == 0;
+    }
+}
+
+static void compare_with_fresh(struct run *run)
+{
     if (run->options.pairs == 0 || interrupted != 0)
         return;
-    if (!instance_prepare_beside(&run->fresh, &run->instance) || !begin_fresh(run)) {
-        verdict_add(&run->verdict, FAULT_ENDED, "a fresh instance did not start within %d s", READY_S);
+    if (instance_prepare_beside(&run->fresh, &run->instance)) {
+        if (begin_fresh(run))
+            measure_pairs(run);
+        else
+            verdict_add(&run->verdict, FAULT_ENDED, "a fresh instance did not start within %d s", READY_S);
+        instance_stop(&run->fresh, &run->verdict);
+        load_fini(&run->fresh_load);
+        pairs_judge(&run->pairs, &run->verdict);
+        pairs_write(&run->pairs, run->instance.folder);
     } else {
-        measure_pair(run, false, seconds);
-        while (pairs->count < run->options.pairs && run->fresh.supervisor != 0 && interrupted == 0) {
-            pairs->at[pairs->count] = measure_pair(run, pairs->count % 2 != 0, seconds);
-            pairs->count += interrupted == 0;
-        }
+        verdict_add(&run->verdict, FAULT_ENDED, "a fresh instance could not be prepared");
     }
-    instance_stop(&run->fresh, &run->verdict);
-    load_fini(&run->fresh_load);
     run->instance.beside = NULL;
-    pairs_judge(pairs, &run->verdict);
-    pairs_write(pairs, run->instance.folder);
 }
 
 static bool run_phases(struct run *run)

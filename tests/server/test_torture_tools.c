@@ -177,7 +177,7 @@ START_TEST(all_kinds_of_jobs_are_asked_for_and_without_kills_only_quick_ones)
 }
 END_TEST
 
-START_TEST(jobs_wait_only_for_acknowledged_ones)
+START_TEST(jobs_wait_only_for_acknowledged_ones_that_are_stored)
 {
     struct load load;
     unsigned edges = 0;
@@ -186,6 +186,7 @@ START_TEST(jobs_wait_only_for_acknowledged_ones)
         const struct planned *job = plan_next(&load);
         for (unsigned j = 0; j < job->after_count; j++, edges++) {
             ck_assert_uint_eq(job->after[j] % 2, 0);
+            ck_assert_int_ne(load.jobs[job->after[j]].kind, KIND_MEMORY);
             ck_assert_uint_lt(job->after[j], i);
             for (unsigned k = 0; k < j; k++)
                 ck_assert_uint_ne(job->after[j], job->after[k]);
@@ -256,7 +257,7 @@ int main(void)
     tcase_add_test(tests, the_same_seed_asks_for_the_same_jobs);
     tcase_add_test(tests, all_kinds_of_jobs_are_asked_for_and_without_kills_only_quick_ones);
     tcase_add_test(tests, the_jobs_of_a_bulk_request_are_known_by_their_lines);
-    tcase_add_test(tests, jobs_wait_only_for_acknowledged_ones);
+    tcase_add_test(tests, jobs_wait_only_for_acknowledged_ones_that_are_stored);
     tcase_set_tags(signals, "pidfd");
     tcase_add_test(signals, only_a_child_of_that_parent_and_role_is_signalled);
     suite_add_tcase(suite, tests);
