@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +27,7 @@ enum {
     ROUND_MOST_MS = 2000,
     FLOW_PART = 10, /* so much of a round passes before it is measured */
     CARD_S = 1,     /* for an answer that says how many jobs have ended by then */
-    PAIRS_UNSAID = UINT_MAX,
+    PAIRS_UNSAID = PAIRS_MAX + 1,
     FDS_MORE = 8,       /* descriptors more than before that are no leak */
     RSS_MORE = 32 << 20 /* bytes, likewise, beyond half as much again */
 };
