@@ -23,6 +23,11 @@ enum {
     TURN_MS = 2,         /* so closely is looked at what recovers */
     CALM_LEAST_MS = 500, /* without kills, before and after: a twelfth of the time with them */
     CALM_MOST_MS = 10000,
+    ROUND_LEAST_MS = 250, /* of the comparison with a fresh instance: half a second for each minute */
+    ROUND_MOST_MS = 2000,
+    FLOW_PART = 10, /* so much of a round passes before it is measured */
+    CARD_S = 1,     /* for an answer that says how many jobs have ended by then */
+    PAIRS_UNSAID = PAIRS_MAX + 1,
     FDS_MORE = 8,       /* descriptors more than before that are no leak */
     RSS_MORE = 32 << 20 /* bytes, likewise, beyond half as much again */
 };
@@ -30,7 +35,7 @@ enum {
 static const char USAGE[] =
     "usage: forkpool torture [--minutes N] [--seed S] [--jobs N] [--workers N]\n"
     "                        [--mix all|workers|front|everything] [--durability full|process]\n"
-    "                        [--plugin FILE] [--keep FOLDER]\n";
+    "                        [--pairs N] [--plugin FILE] [--keep FOLDER]\n";
 
 /* ------------------------------------------------------------------------------------------ an attempt */
 
@@ -94,6 +99,10 @@ static int take_flag(struct torture_options *options, const char *flag, const ch
         if (!read_whole(value, 1, 64, &number))
             return refuse(flag, value, "a whole number from 1 to 64");
         options->workers = (unsigned)number;
+    } else if (strcmp(flag, "--pairs") == 0) {
+        if (!read_whole(value, 0, PAIRS_MAX, &number))
+            return refuse(flag, value, "a whole number from 0 to 1000");
+        options->pairs = (unsigned)number;
     } else if (strcmp(flag, "--mix") == 0) {
         options->mix = (enum torture_mix)torture_find(torture_mix_texts, MIX_COUNT, value);
         if (options->mix == MIX_COUNT)
@@ -133,12 +142,14 @@ static int read_flags(int argc, char *const *argv, struct torture_options *optio
 
 struct run {
     struct torture_options options;
-    struct instance instance;
-    struct load load;
+    struct instance instance, fresh;       /* fresh: for comparison, at the end */
+    struct load load, fresh_load, *loaded; /* loaded: that of these which makes requests now */
     struct killer killer;
     struct soak soak;
     struct verdict verdict;
     struct figures figures;
+    struct pairs pairs;
+    int64_t flow_ns;                  /* since when is measured */
     char program[TORTURE_PATH_BYTES]; /* the plugin's real path */
     int64_t shown_ns;
 };
@@ -169,7 +180,7 @@ static bool turn_until(struct run *run, const char *phase, double seconds, bool 
     while ((now = clock_mono_ns()) < end_ns) {
         if (over != NULL && over(run))
             return true;
-        load_turn(&run->load, TURN_MS);
+        load_turn(run->loaded, TURN_MS);
         killer_turn(&run->killer, strike, &run->verdict);
         if (strike)
             soak_turn(&run->soak, &run->load);
@@ -180,12 +191,12 @@ static bool turn_until(struct run *run, const char *phase, double seconds, bool 
 
 static bool is_up(struct run *run)
 {
-    return run->load.card_ns > 0 && run->load.card.workers >= run->options.workers;
+    return run->loaded->card_ns > 0 && run->loaded->card.workers >= run->options.workers;
 }
 
 static bool has_settled(struct run *run)
 {
-    return killer_is_quiet(&run->killer) && load_is_done(&run->load);
+    return killer_is_quiet(&run->killer) && load_is_done(run->loaded);
 }
 
 static bool storm_is_over(struct run *run)
@@ -212,22 +223,38 @@ static bool is_idle(struct run *run)
 /* No new jobs, no kills; what is there ends. */
 static void settle(struct run *run)
 {
-    run->load.pouring = false;
+    run->loaded->pouring = false;
     if (!turn_until(run, "settling", SETTLE_S, false, has_settled))
         verdict_add(&run->verdict, FAULT_STUCK, "%" PRId64 " jobs have not ended %d s after the last kill",
-                    run->load.card.open, SETTLE_S);
+                    run->loaded->card.open, SETTLE_S);
 }
 
-/* Jobs a second that end, without kills. */
-static double measure_calm(struct run *run, double seconds)
+static bool has_new_card(struct run *run)
 {
-    run->load.calm = run->load.pouring = true;
-    int64_t from = run->load.card.jobs[JOB_SUCCEEDED], from_ns = run->load.card_ns;
+    return interrupted != 0 || run->loaded->card_ns >= run->flow_ns;
+}
+
+/* Jobs a second that end, without kills, once they flow. */
+static struct round measure_calm(struct run *run, double seconds)
+{
+    struct load *load = run->loaded;
+    struct round round = {.jobs = 0};
+    struct processors before, after;
+    load->calm = load->pouring = true;
+    turn_until(run, "without kills", seconds / FLOW_PART, false, was_interrupted);
+    run->flow_ns = clock_mono_ns();
+    turn_until(run, "without kills", CARD_S, false, has_new_card);
+    processors_look(&run->instance, &before);
+    int64_t from = load->card.jobs[JOB_SUCCEEDED], from_ns = load->card_ns;
     turn_until(run, "without kills", seconds, false, was_interrupted);
-    int64_t to = run->load.card.jobs[JOB_SUCCEEDED], to_ns = run->load.card_ns;
+    int64_t to = load->card.jobs[JOB_SUCCEEDED], to_ns = load->card_ns;
+    processors_look(&run->instance, &after);
+    round_disturb(&round, &before, &after);
     settle(run);
-    run->load.calm = false;
-    return to_ns > from_ns ? (double)(to - from) * 1e9 / (double)(to_ns - from_ns) : 0;
+    load->calm = false;
+    if (to_ns > from_ns)
+        round.jobs = (double)(to - from) * 1e9 / (double)(to_ns - from_ns);
+    return round;
 }
 
 static void storm(struct run *run)
@@ -278,23 +305,85 @@ static void check_left(struct run *run)
     check_grown(verdict, "a worker", before->worker_rss, after->worker_rss);
 }
 
+static double seconds_within(double ms, double least_ms, double most_ms)
+{
+    return (ms < least_ms ? least_ms : ms > most_ms ? most_ms : ms) / 1000;
+}
+
+/* ------------------------------------------------------------------------------------------ a fresh one */
+
+/* Never both under load at a time; who is first alternates. */
+static struct pair measure_pair(struct run *run, bool fresh_first, double seconds)
+{
+    struct pair pair = {.fresh_first = fresh_first};
+    for (int i = 0; i < 2; i++) {
+        bool fresh = (i == 0) == fresh_first;
+        run->loaded = fresh ? &run->fresh_load : &run->load;
+        *(fresh ? &pair.fresh : &pair.tortured) = measure_calm(run, seconds);
+    }
+    run->loaded = &run->load;
+    return pair;
+}
+
+static bool begin_fresh(struct run *run)
+{
+    if (!load_init(&run->fresh_load, &run->fresh) || !instance_start(&run->fresh))
+        return false;
+    run->loaded = &run->fresh_load;
+    bool up = turn_until(run, "starting a fresh one", READY_S, false, is_up);
+    run->loaded = &run->load;
+    return up;
+}
+
+/* A first pair is not counted: the fresh one has to become warm. */
+static void measure_pairs(struct run *run)
+{
+    double seconds = seconds_within(run->options.minutes * 500, ROUND_LEAST_MS, ROUND_MOST_MS);
+    struct pairs *pairs = &run->pairs;
+    measure_pair(run, false, seconds);
+    while (pairs->count < run->options.pairs && run->fresh.supervisor != 0 && interrupted == 0) {
+        pairs->at[pairs->count] = measure_pair(run, pairs->count % 2 != 0, seconds);
+        pairs->count += interrupted == 0;
+    }
+}
+
+static void compare_with_fresh(struct run *run)
+{
+    if (run->options.pairs == 0 || interrupted != 0)
+        return;
+    if (instance_prepare_beside(&run->fresh, &run->instance)) {
+        if (begin_fresh(run))
+            measure_pairs(run);
+        else
+            verdict_add(&run->verdict, FAULT_ENDED, "a fresh instance did not start within %d s", READY_S);
+        instance_stop(&run->fresh, &run->verdict);
+        load_fini(&run->fresh_load);
+        pairs_judge(&run->pairs, &run->verdict);
+        pairs_write(&run->pairs, run->instance.folder);
+    } else {
+        verdict_add(&run->verdict, FAULT_ENDED, "a fresh instance could not be prepared");
+    }
+    run->instance.beside = NULL;
+}
+
 static bool run_phases(struct run *run)
 {
-    double ms = run->options.minutes * 60000 / 12;
-    double calm = (ms < CALM_LEAST_MS ? CALM_LEAST_MS : ms > CALM_MOST_MS ? CALM_MOST_MS : ms) / 1000;
+    double calm = seconds_within(run->options.minutes * 60000 / 12, CALM_LEAST_MS, CALM_MOST_MS);
     if (!instance_start(&run->instance))
         return false;
     if (!turn_until(run, "starting", READY_S, false, is_up)) {
         fprintf(stderr, "forkpool: torture: the instance did not start within %d s\n", READY_S);
         return false;
     }
-    run->figures.before = measure_calm(run, calm);
+    load_note_start(&run->load);
+    run->figures.before = measure_calm(run, calm).jobs;
     instance_look(&run->instance, &run->figures.held_before);
     storm(run);
-    run->figures.after = measure_calm(run, calm);
+    run->figures.after = measure_calm(run, calm).jobs;
     turn_until(run, "looking", IDLE_S, false, is_idle);
     instance_look(&run->instance, &run->figures.held_after);
     check_left(run);
+    compare_with_fresh(run);
     instance_stop(&run->instance, &run->verdict);
     run->figures.lives = run->instance.lives;
     return true;
@@ -307,6 +396,7 @@ static bool write_report(struct run *run)
     run->figures.pool = &run->killer.pool.samples;
     run->figures.front = &run->killer.front.samples;
     run->figures.start = &run->killer.start.samples;
+    run->figures.pairs = &run->pairs;
     report_write(&text, &run->options, &run->verdict, &run->figures);
     if (isatty(STDERR_FILENO))
         fputs("\r\033[K", stderr);
@@ -345,13 +435,17 @@ static void set_interrupts(void)
 int torture_main(int argc, char *const *argv)
 {
     static struct run run;
-    run.options = (struct torture_options){.minutes = 1, .workers = 8, .durability = DURABILITY_PROCESS};
+    run.options = (struct torture_options){
+        .minutes = 1, .workers = 8, .pairs = PAIRS_UNSAID, .durability = DURABILITY_PROCESS};
+    run.loaded = &run.load;
     if (getrandom(&run.options.seed, sizeof run.options.seed, 0) < 0)
         run.options.seed = (uint64_t)clock_mono_ns();
     run.options.seed %= 1000000000; /* so that it can be typed */
     int status = read_flags(argc, argv, &run.options);
     if (status != EXIT_SUCCESS)
         return status;
+    if (run.options.pairs == PAIRS_UNSAID)
+        run.options.pairs = run.options.minutes >= TORTURE_PAIRS_FROM_MINUTES ? TORTURE_PAIRS_USUAL : 0;
     if (run.options.plugin != NULL && realpath(run.options.plugin, run.program) != NULL)
         run.options.plugin = run.program;
     log_set_level(LOG_ERROR); /* the store is opened here, too */

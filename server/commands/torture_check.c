@@ -233,12 +233,30 @@ static enum err check_rows(struct checking *checking)
 
 /* --- the requests --- */
 
+/* The first attempt on record puts a job of durability memory into the store: where a second one has begun,
+ * it has to be. */
+static bool is_gone_with_memory(const struct checking *checking, const struct asked *asked)
+{
+    const struct entry *entry;
+    if (!asked->acked || asked->rows > 0 || !falls_excuse(&checking->evidence, asked))
+        return false;
+    for (size_t place = first_of(checking, asked->id); (entry = entry_at(checking, place, asked->id)) != NULL;
+         place++)
+        if (entry->attempt > 1)
+            return false;
+    return true;
+}
+
 static void check_record(struct checking *checking, const struct asked *asked)
 {
     char id[ID_TEXT_BYTES], row[ID_TEXT_BYTES];
     id_format(asked->id, id);
     id_format(asked->row, row);
-    if (asked->acked && asked->rows == 0)
+    if (asked->gone_ns != 0 && asked->rows > 0)
+        verdict_add(checking->verdict, FAULT_ANSWER, "%s was said not to be there, and it is", row);
+    if (is_gone_with_memory(checking, asked))
+        checking->verdict->gone++;
+    else if (asked->acked && asked->rows == 0)
         verdict_add(checking->verdict, FAULT_LOST, "%s, request %u", id, asked->number);
     else if (asked->rows > 1)
         verdict_add(checking->verdict, FAULT_DOUBLED, "request %u has %zu rows, %s is one of them",

@@ -68,7 +68,7 @@ static void read_after(struct asked *asked, const char *list)
         asked->after[asked->after_count++] = (unsigned)strtoul(at, &end, 10);
 }
 
-static void take_asked(struct reading *reading, unsigned number, const char *rest)
+static void take_asked(struct reading *reading, int64_t at_ns, unsigned number, const char *rest)
 {
     char kind[WORD_BYTES], expect[WORD_BYTES], after[LISTED_BYTES];
     struct asked *asked = make_asked(reading, number);
@@ -77,6 +77,7 @@ static void take_asked(struct reading *reading, unsigned number, const char *res
         return;
     asked->known = true;
     asked->number = number;
+    asked->sent_ns = at_ns;
     asked->kind = (enum torture_kind)torture_find(torture_kind_texts, KIND_COUNT, kind);
     asked->expect = (enum torture_expect)torture_find(torture_expect_texts, EXPECT_COUNT, expect);
     read_after(asked, after);
@@ -95,6 +96,7 @@ static void take_acked(struct reading *reading, struct asked *asked, const char 
         verdict_add(reading->verdict, FAULT_DOUBLED,
                     "request %u was acknowledged with two ids, the second is %s", asked->number, text);
     reading->verdict->acknowledged += !asked->acked;
+    reading->verdict->memory += !asked->acked && asked->kind == KIND_MEMORY;
     asked->acked = true;
     asked->id = id;
 }
@@ -135,6 +137,7 @@ static void take_answer(struct reading *reading, enum torture_diary word, struct
     switch (word) {
     case DIARY_REPEATED:
         verdict->repeated++;
+        asked->sent_ns = at_ns;
         break;
     case DIARY_UNKNOWN:
         verdict->unknown++;
@@ -159,6 +162,9 @@ static void take_answer(struct reading *reading, enum torture_diary word, struct
     case DIARY_ENDED:
         take_ended(reading, asked, rest);
         break;
+    case DIARY_GONE:
+        asked->gone_ns = at_ns;
+        break;
     case DIARY_BULK:
         asked->lines = (unsigned)strtoul(rest, NULL, 10);
         break;
@@ -169,6 +175,7 @@ static void take_answer(struct reading *reading, enum torture_diary word, struct
         take_change(word, asked, at_ns, (unsigned)strtoul(rest, NULL, 10));
         break;
     case DIARY_ASKED:
+    case DIARY_STARTED:
     case DIARY_KILLED:
     case DIARY_PAUSED:
     case DIARY_RESUME:
@@ -196,7 +203,16 @@ static void take_blow(struct reading *reading, int64_t at_ns, const char *rest)
     evidence->blows = blows;
     blows[evidence->blow_count - 1] =
         (struct blow){at_ns, real_ms, (enum torture_victim)who, (enum torture_signal)how, pid};
+    reading->failed |= !falls_blow(evidence, &blows[evidence->blow_count - 1]);
     reading->verdict->kills[who][how]++;
+}
+
+static void take_start(struct reading *reading, int64_t at_ns, const char *rest)
+{
+    int64_t real_ms;
+    falls_start(reading->evidence, at_ns);
+    if (sscanf(rest, "%*u %" SCNd64, &real_ms) == 1)
+        reading->evidence->real_zero_ns = at_ns - real_ms * NS_PER_MS;
 }
 
 static void take_pause(struct reading *reading, enum torture_diary word, int64_t real_ms)
@@ -229,6 +245,10 @@ static void take_line(struct reading *reading, const char *line)
         take_blow(reading, at_ns, rest);
         return;
     }
+    if (diary == DIARY_STARTED) {
+        take_start(reading, at_ns, rest);
+        return;
+    }
     if (diary == DIARY_PAUSED || diary == DIARY_RESUME) {
         take_pause(reading, diary, strtoll(rest, NULL, 10));
         return;
@@ -237,7 +257,7 @@ static void take_line(struct reading *reading, const char *line)
         return;
     rest += bytes;
     if (diary == DIARY_ASKED)
-        take_asked(reading, number, rest);
+        take_asked(reading, at_ns, number, rest);
     else if (diary == DIARY_ODD && number == 0)
         verdict_add(reading->verdict, FAULT_ANSWER, "a request of no job: status %s", rest);
     else if (evidence_find(reading->evidence, number) != NULL)
@@ -303,9 +323,12 @@ static void take_event(struct reading *reading, const char *line)
     struct evidence *evidence = reading->evidence;
     struct requeue requeue;
     char event[WORD_BYTES], time[CLOCK_TEXT_BYTES], id[ID_TEXT_BYTES];
-    if (!text_in(line, "event", event, sizeof event) ||
-        (strcmp(event, "job.lost") != 0 && strcmp(event, "job.crash") != 0) ||
-        !text_in(line, "time", time, sizeof time) || clock_parse(time, &requeue.real_ms) != ERR_OK ||
+    if (!text_in(line, "event", event, sizeof event) || !text_in(line, "time", time, sizeof time) ||
+        clock_parse(time, &requeue.real_ms) != ERR_OK)
+        return;
+    if (strcmp(event, "server.reset") == 0)
+        reading->failed |= !falls_reset(evidence, requeue.real_ms);
+    if ((strcmp(event, "job.lost") != 0 && strcmp(event, "job.crash") != 0) ||
         !text_in(line, "job", id, sizeof id) || id_parse(id, &requeue.id) != ERR_OK)
         return;
     struct requeue *requeues = one_more(reading, evidence->requeues, &evidence->requeue_count,
@@ -356,4 +379,5 @@ void evidence_fini(struct evidence *evidence)
     free(evidence->blows);
     free(evidence->pauses);
     free(evidence->requeues);
+    free(evidence->falls);
 }

@@ -147,6 +147,18 @@ static bool can_see_children(void)
     return access(path, R_OK) == 0 || complain(path);
 }
 
+bool instance_prepare_beside(struct instance *fresh, struct instance *other)
+{
+    *fresh = (struct instance){.options = other->options, .beside = other};
+    memcpy(fresh->program, other->program, sizeof fresh->program);
+    int bytes = snprintf(fresh->folder, sizeof fresh->folder, "%.*s/fresh", TORTURE_PATH_BYTES / 2 + 64,
+                         other->folder);
+    if (bytes < 0 || mkdir(fresh->folder, 0750) != 0)
+        return complain(fresh->folder);
+    other->beside = fresh;
+    return make_inside(fresh) && find_port(fresh) && write_configuration(fresh) && make_store(fresh);
+}
+
 bool instance_prepare(struct instance *instance, const struct torture_options *options)
 {
     *instance = (struct instance){.options = options};
@@ -222,16 +234,23 @@ static void say_end(struct verdict *verdict, int status)
         verdict_add(verdict, FAULT_ENDED, "the supervisor ended with status %d", WEXITSTATUS(status));
 }
 
+static void take_end(struct instance *instance, pid_t pid, int status, struct verdict *verdict)
+{
+    if (instance == NULL || instance->supervisor != pid)
+        return;
+    if (!instance->felled)
+        say_end(verdict, status);
+    instance->supervisor = 0;
+}
+
 bool instance_reap(struct instance *instance, struct verdict *verdict)
 {
     int status;
     pid_t pid;
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-        if (pid == instance->supervisor) {
-            if (!instance->felled)
-                say_end(verdict, status);
-            instance->supervisor = 0;
-        }
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        take_end(instance, pid, status, verdict);
+        take_end(instance->beside, pid, status, verdict);
+    }
     return instance->supervisor != 0;
 }
 
@@ -243,10 +262,15 @@ void instance_fell(struct instance *instance)
     kill(instance->supervisor, SIGKILL); /* our child, not reaped yet */
 }
 
-static bool has_children(void)
+/* Children of ours that are no supervisor. */
+static size_t orphans(const struct instance *instance)
 {
-    struct process children[1];
-    return instance_children(getpid(), children, 1) > 0;
+    struct process own[PROCESSES_MAX];
+    size_t found = 0, count = instance_children(getpid(), own, PROCESSES_MAX);
+    for (size_t i = 0; i < count; i++)
+        found += own[i].pid != instance->supervisor &&
+                 (instance->beside == NULL || own[i].pid != instance->beside->supervisor);
+    return found;
 }
 
 void instance_stop(struct instance *instance, struct verdict *verdict)
@@ -267,11 +291,10 @@ void instance_stop(struct instance *instance, struct verdict *verdict)
     else if (status != 0)
         say_end(verdict, status);
     instance_fell(instance);
-    for (end_ns = clock_mono_ns() + GONE_S * NS_PER_SEC; has_children() && clock_mono_ns() < end_ns;
+    for (end_ns = clock_mono_ns() + GONE_S * NS_PER_SEC; orphans(instance) > 0 && clock_mono_ns() < end_ns;
          clock_sleep_ms(5))
-        while (waitpid(-1, NULL, WNOHANG) > 0) {
-        }
-    if (has_children())
+        (void)instance_reap(instance, verdict);
+    if (orphans(instance) > 0)
         verdict_add(verdict, FAULT_LEFT, "a process has outlived the server by %d s", GONE_S);
 }
 
@@ -357,14 +380,39 @@ unsigned instance_workers(const struct instance *instance)
 
 size_t instance_strays(const struct instance *instance)
 {
-    struct process children[PROCESSES_MAX], own[PROCESSES_MAX], inner[1];
-    size_t strays = 0, count = instance_children(getpid(), own, PROCESSES_MAX);
-    for (size_t i = 0; i < count; i++)
-        strays += own[i].pid != instance->supervisor;
-    count = instance_children(instance->supervisor, children, PROCESSES_MAX);
+    struct process children[PROCESSES_MAX], inner[1];
+    size_t strays = orphans(instance),
+           count = instance_children(instance->supervisor, children, PROCESSES_MAX);
     for (size_t i = 0; i < count; i++)
         strays += children[i].role == ROLE_OTHER || instance_children(children[i].pid, inner, 1) > 0;
     return strays;
+}
+
+/* Of a process, and of its children that it has reaped. */
+static int64_t ticks_of(pid_t pid)
+{
+    char text[1024];
+    long long user, system, dead_user, dead_system;
+    read_proc(pid, "stat", text, sizeof text);
+    const char *end = strrchr(text, ')');
+    if (end == NULL || sscanf(end + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lld %lld %lld %lld",
+                              &user, &system, &dead_user, &dead_system) != 4)
+        return 0;
+    return user + system + dead_user + dead_system;
+}
+
+int64_t instance_ticks(const struct instance *instance)
+{
+    struct process children[PROCESSES_MAX], inner[PROCESSES_MAX];
+    int64_t ticks = ticks_of(instance->supervisor);
+    size_t count = instance_children(instance->supervisor, children, PROCESSES_MAX);
+    for (size_t i = 0; i < count; i++) {
+        ticks += ticks_of(children[i].pid);
+        size_t commands = instance_children(children[i].pid, inner, PROCESSES_MAX);
+        for (size_t j = 0; j < commands; j++)
+            ticks += ticks_of(inner[j].pid);
+    }
+    return ticks;
 }
 
 static int count_fds(pid_t pid)

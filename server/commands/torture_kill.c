@@ -259,8 +259,12 @@ static void watch_front(struct killer *killer, int64_t now)
 void killer_turn(struct killer *killer, bool may_strike, struct verdict *verdict)
 {
     int64_t now = clock_mono_ns();
-    if (!instance_reap(killer->instance, verdict) && !instance_start(killer->instance))
-        verdict_add(verdict, FAULT_ENDED, "it could not be started");
+    if (!instance_reap(killer->instance, verdict)) {
+        if (instance_start(killer->instance))
+            load_note_start(killer->load);
+        else
+            verdict_add(verdict, FAULT_ENDED, "it could not be started");
+    }
     let_go_on(killer, now);
     watch_pool(killer, now);
     watch_front(killer, now);

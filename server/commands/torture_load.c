@@ -16,6 +16,7 @@ enum {
     PAUSED_MOST_MS = 700,   /* how long the queue is paused, */
     RESUMED_MOST_MS = 5000, /* and is not */
     AGAIN_MS = 200,         /* before what was refused is tried again */
+    LOOK_MS = 40,           /* before a job that has not ended is looked at again */
     CARD_MS = 15,
     TIDE_MS = 1500, /* how long one limit on open jobs holds */
     LOG_BYTES = TORTURE_PATH_BYTES + 32
@@ -30,7 +31,8 @@ static const enum torture_expect EXPECTS[] = {
 static const enum errand ERRANDS[KIND_COUNT] = {[KIND_CANCELLED] = ERRAND_CANCEL,
                                                 [KIND_CHANGED] = ERRAND_CHANGE,
                                                 [KIND_RERUN] = ERRAND_RETRY,
-                                                [KIND_REVIVED] = ERRAND_RETRY};
+                                                [KIND_REVIVED] = ERRAND_RETRY,
+                                                [KIND_MEMORY] = ERRAND_LOOK};
 
 /* --------------------------------------------------------------------------------------- the client's log */
 
@@ -44,6 +46,11 @@ void load_note(struct load *load, enum torture_diary word, const char *format, .
     va_end(list);
     fputc('\n', load->diary);
     fflush(load->diary);
+}
+
+void load_note_start(struct load *load)
+{
+    load_note(load, DIARY_STARTED, "%u %" PRId64, load->instance->lives, clock_real_ms());
 }
 
 static void note_asked(struct load *load, unsigned number)
@@ -154,6 +161,13 @@ static void send_of_job(struct load *load, struct lane *lane)
                                   change ? "" : "Content-Length: 0\r\n", change ? body : NULL);
 }
 
+static void send_look(struct load *load, struct lane *lane)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/v1/jobs/%s", load->jobs[lane->number].id);
+    lane->sent = http_client_send(&lane->client, load->instance->port, "GET", path, "", NULL);
+}
+
 /* To make one, or to pause it: that keeps what it has counted. */
 static void send_schedule(struct load *load, struct lane *lane)
 {
@@ -203,6 +217,8 @@ static void send_errand(struct load *load, struct lane *lane, int64_t now)
         send_schedule(load, lane);
     else if (lane->errand == ERRAND_PAUSE)
         send_pause(load, lane);
+    else if (lane->errand == ERRAND_LOOK)
+        send_look(load, lane);
     else
         send_of_job(load, lane);
     if (!lane->sent)
@@ -344,11 +360,22 @@ static void take_batch(struct load *load, struct lane *lane)
     settle(load, lane);
 }
 
+/* True if the answer says that the job has ended. */
+static bool take_state(struct load *load, struct lane *lane)
+{
+    char state[16] = "";
+    enum job_state told;
+    if (!text_of(lane, "state", state, sizeof state) || !job_state_parse(state, &told) ||
+        !job_is_terminal(told))
+        return false;
+    load_note(load, DIARY_ENDED, "%u %s", lane->number, state);
+    return true;
+}
+
 static void take_document(struct load *load, struct lane *lane, int64_t now)
 {
     struct planned *job = &load->jobs[lane->number];
-    char id[ID_TEXT_BYTES] = "-", state[16] = "", unique[8] = "";
-    enum job_state told;
+    char id[ID_TEXT_BYTES] = "-", unique[8] = "";
     bool returned = http_client_header(&lane->client, "unique-returned", unique, sizeof unique);
     (void)text_of(lane, "id", id, sizeof id);
     load_note(load, returned ? DIARY_RETURNED : DIARY_ACKED, "%u %s", lane->number, id);
@@ -356,9 +383,7 @@ static void take_document(struct load *load, struct lane *lane, int64_t now)
         memcpy(job->id, id, sizeof id);
         job->acked = true;
         load->acked++;
-        if (text_of(lane, "state", state, sizeof state) && job_state_parse(state, &told) &&
-            job_is_terminal(told))
-            load_note(load, DIARY_ENDED, "%u %s", lane->number, state);
+        (void)take_state(load, lane);
     }
     if (job->acked)
         add_due(load, lane->number, ERRANDS[job->kind], now + job->errand_ms * NS_PER_MS);
@@ -407,6 +432,20 @@ static void take_of_job(struct load *load, struct lane *lane, int64_t now)
               "%u %d", lane->number, status);
     if (now_not || (lane->errand == ERRAND_RETRY && status == 409))
         add_due(load, lane->number, lane->errand, now + AGAIN_MS * NS_PER_MS);
+    lane->errand = ERRAND_NONE;
+}
+
+/* Again until it has ended, or is not there any more: then the checker knows how long memory alone had it. */
+static void take_look(struct load *load, struct lane *lane, int64_t now)
+{
+    int status = http_client_status(&lane->client);
+    bool now_not = status == 503 || status == 429;
+    if (status == 404)
+        load_note(load, DIARY_GONE, "%u", lane->number);
+    else if (status != 200 && !now_not)
+        load_note(load, DIARY_ODD, "%u %d to a look", lane->number, status);
+    if (now_not || (status == 200 && !take_state(load, lane)))
+        add_due(load, lane->number, ERRAND_LOOK, now + LOOK_MS * NS_PER_MS);
     lane->errand = ERRAND_NONE;
 }
 
@@ -477,6 +516,8 @@ static void take_answer(struct load *load, struct lane *lane, int64_t now)
         take_schedule(load, lane, now);
     else if (lane->errand == ERRAND_PAUSE)
         take_pause(load, lane, now);
+    else if (lane->errand == ERRAND_LOOK)
+        take_look(load, lane, now);
     else
         take_of_job(load, lane, now);
 }

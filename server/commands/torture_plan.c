@@ -30,7 +30,7 @@ static void choose_after(const struct load *load, struct dice *dice, struct plan
         number -= number > 1 + RECENT ? dice_between(dice, 1, RECENT) : 1;
         if (number == 0 || number >= load->job_count)
             return;
-        if (load->jobs[number].acked)
+        if (load->jobs[number].acked && load->jobs[number].kind != KIND_MEMORY) /* that is refused */
             job->after[job->after_count++] = number;
     }
 }
@@ -91,6 +91,11 @@ static void choose_work(const struct load *load, struct dice *dice, struct plann
         break;
     case KIND_RERUN:
         job->errand_ms = dice_between(dice, 0, 500);
+        break;
+    case KIND_MEMORY:
+        order->work_ms = dice_below(dice, 80);
+        order->fails = dice_below(dice, 4) == 0;
+        job->errand_ms = dice_between(dice, 1, 100);
         break;
     case KIND_BATCHED:
         job->lines = dice_between(dice, LINES_MIN, LINES_MAX);
@@ -194,6 +199,8 @@ static void put_job(const struct load *load, unsigned number, struct buf *body)
                    CONFLICTS[job->conflict]);
     if (job->kind == KIND_PAUSABLE)
         buf_put(body, ",\"queue\":\"" TORTURE_QUEUE "\"");
+    if (job->kind == KIND_MEMORY)
+        buf_printf(body, ",\"durability\":\"%s\"", durability_text(DURABILITY_MEMORY));
     put_seconds(body, "delay", job->delay_ms);
     put_seconds(body, "timeout", job->timeout_ms);
     put_seconds(body, "expires_in", job->expires_ms);

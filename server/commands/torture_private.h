@@ -10,6 +10,8 @@
  *     torture_check.c     the evidence against the promises; reads files only, so tests give it doctored ones
  *     torture_ticks.c     of the evidence, what schedules have made
  *     torture_evidence.c  reading those files
+ *     torture_falls.c     of them, when all memory was gone, and which jobs may be gone with it
+ *     torture_pairs.c     as many jobs a second as a fresh instance: what disturbs, what is said
  *     torture_report.c    the page at the end
  *     torture_attempt.c   what a job does (its own header: plugins use it, too)
  *
@@ -74,6 +76,7 @@ struct torture_options {
     uint64_t seed;
     unsigned jobs; /* at most, while it kills; 0: as many as there is time for */
     unsigned workers;
+    unsigned pairs; /* of rounds, on it and on a fresh instance, afterwards */
     enum torture_mix mix;
     enum durability durability;
     const char *keep, *plugin; /* NULL: not said */
@@ -96,6 +99,7 @@ struct verdict {
     size_t asked, acknowledged, refused, repeated, unknown, cancels;
     size_t rows, ends[JOB_STATE_COUNT]; /* ends: rows by state */
     size_t starts, torn;
+    size_t memory, gone; /* acknowledged jobs of durability memory; of them gone with it, as they may be */
     size_t kills[VICTIM_COUNT][BLOW_COUNT];
     /* ns from a worker's death until its job is charged and queued again, and until its next start; the
      * latter if the job is one of the first priority */
@@ -155,6 +159,8 @@ struct asked {
     unsigned after[TORTURE_AFTER_MAX], after_count;
     unsigned lines; /* of a bulk request that begins with it; 0: none does */
     bool known, acked, refused, returned, ended;
+    int64_t sent_ns,
+        gone_ns; /* sent last, if acked: what was acknowledged; when it was not there, 0: never */
     bool may_change, changed;                        /* a change was asked for; it was acknowledged */
     unsigned new_priority;                           /* of that */
     unsigned retries, unretried, retried, ran_again; /* asked for, refused, acknowledged; by the witness */
@@ -189,6 +195,12 @@ struct pause {
     int64_t from_ms, to_ms;
 };
 
+/* What lay in shared memory alone was gone after that, whatever was put there meanwhile; `to_ns` INT64_MAX:
+ * to the end. */
+struct fall {
+    int64_t from_ns, to_ns;
+};
+
 /* What the server's log says of a job whose worker died: it was charged and is to run again. */
 struct requeue {
     struct id id;
@@ -206,12 +218,26 @@ struct evidence {
     size_t pause_count, pause_room;
     struct requeue *requeues; /* owned */
     size_t requeue_count, requeue_room;
+    struct fall *falls; /* owned */
+    size_t fall_count, fall_room;
+    int64_t drain_ns;     /* since when the server drains; 0: it does not */
+    int64_t real_zero_ns; /* the monotonic clock when real time was 0; 0: nobody has said */
 };
 
 /* What the lines contradict by themselves goes into the verdict. */
 enum err evidence_read(const char *folder, struct evidence *evidence, struct verdict *verdict) MUST_USE;
 void evidence_fini(struct evidence *evidence);
 struct asked *evidence_find(struct evidence *evidence, unsigned number); /* NULL: it was not asked */
+
+/* ---------------------------------------------------------------------------------------------- falls */
+
+/* While the diary is read. False without memory. */
+bool falls_blow(struct evidence *evidence, const struct blow *blow) MUST_USE;
+void falls_start(struct evidence *evidence, int64_t at_ns);
+/* While the server's log is read, after the diary. False without memory. */
+bool falls_reset(struct evidence *evidence, int64_t real_ms) MUST_USE;
+/* A job of durability memory without a row: it was there in a fall, and nobody knows of its end before. */
+bool falls_excuse(const struct evidence *evidence, const struct asked *asked);
 
 /* ---------------------------------------------------------------------------------------------- the instance
  */
@@ -238,14 +264,18 @@ struct instance {
     bool felled;      /* we have killed it */
     int64_t felled_ns, started_ns;
     unsigned lives;
+    struct instance *beside; /* another one of ours that may run, too; NULL: none. Borrowed */
 };
 
 enum { PROCESSES_MAX = 256 };
 
 /* Makes folder, configuration and store. False: said why. */
 bool instance_prepare(struct instance *instance, const struct torture_options *options);
+/* A fresh one like that one, in its folder; from then on each is beside the other. False: said why. */
+bool instance_prepare_beside(struct instance *fresh, struct instance *other);
 bool instance_start(struct instance *instance);
-/* Reaps what has ended; true while the supervisor lives. An end that we did not bring about is a fault. */
+/* Reaps what has ended, of the one beside it, too; true while the supervisor lives. An end that we did not
+ * bring about is a fault. */
 bool instance_reap(struct instance *instance, struct verdict *verdict);
 /* The children of a process; of the supervisor with their roles. */
 size_t instance_children(pid_t parent, struct process *children, size_t room);
@@ -254,6 +284,8 @@ size_t instance_children(pid_t parent, struct process *children, size_t room);
 bool instance_signal(pid_t pid, pid_t parent, enum role role, int number, int *pidfd);
 unsigned instance_workers(const struct instance *instance);
 void instance_look(const struct instance *instance, struct holding *holding);
+/* The time of processors that it has used, its dead included, in ticks of the clock. */
+int64_t instance_ticks(const struct instance *instance);
 /* Whatever of it is left apart from supervisor, front and workers, zombies included. */
 size_t instance_strays(const struct instance *instance);
 /* SIGTERM and the end of everything. */
@@ -279,7 +311,7 @@ struct planned {
     unsigned after[TORTURE_AFTER_MAX], after_count;
     unsigned delay_ms, timeout_ms, expires_ms, priority;
     unsigned errand_ms,
-        new_priority; /* how long after its acknowledgement it is cancelled, changed or retried */
+        new_priority; /* how long after its acknowledgement it is cancelled, changed, retried or looked at */
     unsigned lines; /* of a bulk request that begins with it; 0: it comes alone, or is another of its lines */
     unsigned first; /* the first of its bulk request; 0: it came alone */
     bool plugin;
@@ -294,6 +326,7 @@ enum errand {
     ERRAND_CANCEL,
     ERRAND_CHANGE,
     ERRAND_RETRY,
+    ERRAND_LOOK,
     ERRAND_SCHEDULE,
     ERRAND_PAUSE,
     ERRAND_CARD
@@ -345,6 +378,7 @@ void load_turn(struct load *load, int timeout_ms);
 bool load_is_done(const struct load *load);
 void load_note(struct load *load, enum torture_diary word, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+void load_note_start(struct load *load); /* of its instance, just now */
 
 /* A new job under the next number; NULL without memory. If it has `lines`, plan_batch has to follow, which
  * plans the others of its request; false without memory: then there are fewer lines. */
@@ -405,6 +439,47 @@ void soak_turn(struct soak *soak, const struct load *load);
 /* Adds to the verdict what that folder's samples show. */
 enum err soak_check(const char *folder, struct verdict *verdict) MUST_USE;
 
+/* ---------------------------------------------------------------------------------------------- pairs */
+
+/* Time of all processors since the machine started, in ticks. */
+struct processors {
+    int64_t all, busy, stolen, own; /* own: of ours */
+};
+
+/* The first line of /proc/stat; `own` stays. False: it is none. */
+bool processors_parse(const char *line, struct processors *processors) MUST_USE;
+/* With what we, this instance and the one beside it have used. */
+void processors_look(const struct instance *instance, struct processors *processors);
+
+struct round {
+    double jobs;                            /* a second */
+    double disturbances[DISTURBANCE_COUNT]; /* percent of the time of all processors */
+};
+
+void round_disturb(struct round *round, const struct processors *before, const struct processors *after);
+
+struct pair {
+    struct round tortured, fresh;
+    bool fresh_first;
+};
+
+bool pair_is_disturbed(const struct pair *pair);
+
+enum { PAIRS_MAX = 1000 };
+
+struct pairs {
+    struct pair at[PAIRS_MAX];
+    size_t count, used;      /* used: not disturbed */
+    double ratio, low, high; /* tortured by fresh, and its confidence interval; if `used` is 2 or more */
+};
+
+/* Sets what follows from the pairs. A whole interval below TORTURE_PAIRS_PERCENT is a fault, if
+ * TORTURE_PAIRS_NEEDED or more are used. */
+void pairs_judge(struct pairs *pairs, struct verdict *verdict);
+/* pairs.csv in that folder. */
+void pairs_write(const struct pairs *pairs, const char *folder);
+void pairs_report(struct buf *out, const struct pairs *pairs);
+
 /* ---------------------------------------------------------------------------------------------- report */
 
 struct figures {
@@ -413,6 +488,7 @@ struct figures {
     struct holding held_before, held_after;
     unsigned kills, lives;
     struct samples *pool, *front, *start;
+    const struct pairs *pairs;
 };
 
 void report_write(struct buf *out, const struct torture_options *options, struct verdict *verdict,

@@ -16,9 +16,11 @@ static double to_mib(int64_t bytes)
 
 static void put_command_line(struct buf *out, const struct torture_options *options)
 {
-    buf_printf(out, "forkpool torture --minutes %g --seed %" PRIu64 " --workers %u --mix %s --durability %s",
+    buf_printf(out,
+               "forkpool torture --minutes %g --seed %" PRIu64
+               " --workers %u --mix %s --durability %s --pairs %u",
                options->minutes, options->seed, options->workers, torture_mix_texts[options->mix],
-               durability_text(options->durability));
+               durability_text(options->durability), options->pairs);
     if (options->jobs > 0)
         buf_printf(out, " --jobs %u", options->jobs);
     if (options->plugin != NULL)
@@ -33,12 +35,13 @@ static void put_counts(struct buf *out, const struct verdict *verdict, const str
         "\nrequests   %zu asked, %zu acknowledged, %zu refused or returned as not unique, %zu cancels\n"
         "           %zu times no answer, %zu times repeated with the same key\n"
         "jobs       %zu in the store: %zu succeeded, %zu failed, %zu cancelled\n"
+        "           %zu of durability memory; %zu of these gone when everything died, as they may be\n"
         "attempts   %zu begun, %zu records torn by a kill\n"
         "kills      %u in %.0f s; the server was started %u times\n",
         verdict->asked, verdict->acknowledged, verdict->refused, verdict->cancels, verdict->unknown,
         verdict->repeated, verdict->rows, verdict->ends[JOB_SUCCEEDED], verdict->ends[JOB_FAILED],
-        verdict->ends[JOB_CANCELLED], verdict->starts, verdict->torn, figures->kills, figures->seconds,
-        figures->lives);
+        verdict->ends[JOB_CANCELLED], verdict->memory, verdict->gone, verdict->starts, verdict->torn,
+        figures->kills, figures->seconds, figures->lives);
 }
 
 static void put_kills(struct buf *out, const struct verdict *verdict)
@@ -132,6 +135,7 @@ void report_write(struct buf *out, const struct torture_options *options, struct
     put_counts(out, verdict, figures);
     put_kills(out, verdict);
     put_figures(out, verdict, figures);
+    pairs_report(out, figures->pairs);
     put_over_time(out, verdict);
     put_faults(out, verdict);
     buf_printf(out, "\n%s\n", total == 0 ? "Nothing was violated." : "PROMISES WERE VIOLATED.");

@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 enum {
@@ -50,6 +51,19 @@ static int64_t beyond(int64_t value, int64_t bound)
     return value > bound ? value - bound : 0;
 }
 
+/* Connections of the load that the front still has: how many it needs depends on the tide, not on time. */
+static int connections(const struct load *load)
+{
+    int count = 0;
+    for (size_t i = 0; i <= LANES; i++) {
+        char byte;
+        int fd = load->lanes[i].client.fd;
+        ssize_t bytes = fd < 0 ? 0 : recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+        count += bytes > 0 || (fd >= 0 && bytes < 0 && errno == EAGAIN);
+    }
+    return count;
+}
+
 static void take_sample(const struct soak *soak, const struct load *load, int64_t values[GAUGE_COUNT])
 {
     const struct report_card *card = &load->card;
@@ -57,7 +71,7 @@ static void take_sample(const struct soak *soak, const struct load *load, int64_
     int64_t store = file_bytes(soak->instance, ""), log = file_bytes(soak->instance, "-wal");
     instance_look(soak->instance, &holding);
     bool up = holding.front_fds > 0; /* without a front the supervisor may not be more than our fork yet */
-    values[GAUGE_FRONT_FDS] = if_any(holding.front_fds);
+    values[GAUGE_FRONT_FDS] = up ? if_any(holding.front_fds - connections(load)) : -1;
     values[GAUGE_SUPERVISOR_FDS] = up ? holding.supervisor_fds : -1;
     values[GAUGE_FRONT_RSS] = if_any(holding.front_rss);
     values[GAUGE_FRONT_OWN] = if_any(holding.front_own);

@@ -7,7 +7,7 @@
  * they have to end. Most are quick and in the plugin, so that a run has many; the slow ones are few, since
  * each keeps a worker, and are commands often enough that there are some to kill at any time. */
 #define TORTURE_KINDS(K)                                                                                     \
-    K(QUICK, "quick", 565, 24, SUCCEEDED)                                                                    \
+    K(QUICK, "quick", 535, 24, SUCCEEDED)                                                                    \
     K(LONG, "long", 14, 2, SUCCEEDED)                                                                        \
     K(FLAKY, "flaky", 50, 12, SUCCEEDED)    /* fails once or twice */                                        \
     K(HOPELESS, "hopeless", 25, 12, FAILED) /* fails for good */                                             \
@@ -25,6 +25,7 @@
     K(RERUN, "rerun", 12, 12, SUCCEEDED)       /* run again by request once it has ended */                  \
     K(REVIVED, "revived", 8, 12, FAILED)       /* the same, failing each time */                             \
     K(PAUSABLE, "pausable", 20, 12, SUCCEEDED) /* in a queue that is paused now and then */                  \
+    K(MEMORY, "memory", 30, 12, SUCCEEDED)     /* of durability memory; looked at until it has ended */      \
     K(BATCHED, "batched", 16, 12, SUCCEEDED)   /* the first of a bulk request, and others of it */           \
     K(FOLLOWER, "follower", 0, 12, SUCCEEDED)  /* its last line, behind all others */
 
@@ -125,6 +126,7 @@ enum torture_mix {
     F(PAUSE, "broken pauses", "an attempt began after the pause of its queue was acknowledged")              \
     F(SCHEDULE, "wrong schedules",                                                                           \
       "a time that became two jobs or none, uncounted; or jobs of one that overlap")                         \
+    F(SLOWER, "slower than before", "than a fresh instance, by the whole confidence interval")               \
     F(GROWN, "grown over time", "descriptors, memory, log or slots, from the second tenth to the last")      \
     F(ENDED, "ended by itself", "the server stopped, aborted or did not start")
 
@@ -162,6 +164,30 @@ enum torture_gauge {
         GAUGE_COUNT
 };
 
+/* What disturbs a round of the comparison with a fresh instance: name, column of pairs.csv, what it is in the
+ * report, percent of the time of all processors above which neither the round nor the other one of its pair
+ * counts. */
+#define TORTURE_DISTURBANCES(D)                                                                              \
+    D(OTHERS, "others_percent", "other processes", 10)                                                       \
+    D(STOLEN, "stolen_percent", "the host of this virtual machine", 2)
+
+enum torture_disturbance {
+#define D(name, ...) DISTURBANCE_##name,
+    TORTURE_DISTURBANCES(D)
+#undef D
+        DISTURBANCE_COUNT
+};
+
+/* How many pairs of rounds are usual, from how many minutes on; how many undisturbed ones are needed to say
+ * anything; and which percentage of the fresh one's throughput has to be within the confidence interval, or
+ * below it. */
+enum {
+    TORTURE_PAIRS_USUAL = 12,
+    TORTURE_PAIRS_FROM_MINUTES = 1,
+    TORTURE_PAIRS_NEEDED = 5,
+    TORTURE_PAIRS_PERCENT = 95
+};
+
 /* client.log: word, fields as scanf has them, and what it says */
 #define TORTURE_DIARY(D)                                                                                     \
     D(ASKED, "asked")       /* number kind expect priority padding after(comma-separated numbers, or -) */   \
@@ -180,6 +206,8 @@ enum torture_gauge {
     D(RESUME, "resume")     /* milliseconds of real time: asked for now */                                   \
     D(RETRIED, "retried")   /* number status */                                                              \
     D(ENDED, "ended")       /* number state: what an answer said */                                          \
+    D(GONE, "gone")         /* number: 404, there is no such job */                                          \
+    D(STARTED, "started")   /* how often by now, milliseconds of real time */                                \
     D(KILLED, "killed")     /* victim signal pid, milliseconds of real time */
 
 enum torture_diary {

@@ -95,7 +95,8 @@ START_TEST(a_report_names_seed_aims_and_each_kind_of_violation)
     struct torture_options options = {.minutes = 2, .seed = 99, .workers = 4};
     struct verdict verdict = {0};
     struct samples pool = {0}, front = {0}, start = {0};
-    struct figures figures = {.pool = &pool, .front = &front, .start = &start};
+    static const struct pairs PAIRS = {.count = 0};
+    struct figures figures = {.pool = &pool, .front = &front, .start = &start, .pairs = &PAIRS};
     samples_add(&pool, 5000000);
     samples_add(&front, 900000000);
     verdict_add(&verdict, FAULT_LOST, "the one");
@@ -176,7 +177,7 @@ START_TEST(all_kinds_of_jobs_are_asked_for_and_without_kills_only_quick_ones)
 }
 END_TEST
 
-START_TEST(jobs_wait_only_for_acknowledged_ones)
+START_TEST(jobs_wait_only_for_acknowledged_ones_that_are_stored)
 {
     struct load load;
     unsigned edges = 0;
@@ -185,6 +186,7 @@ START_TEST(jobs_wait_only_for_acknowledged_ones)
         const struct planned *job = plan_next(&load);
         for (unsigned j = 0; j < job->after_count; j++, edges++) {
             ck_assert_uint_eq(job->after[j] % 2, 0);
+            ck_assert_int_ne(load.jobs[job->after[j]].kind, KIND_MEMORY);
             ck_assert_uint_lt(job->after[j], i);
             for (unsigned k = 0; k < j; k++)
                 ck_assert_uint_ne(job->after[j], job->after[k]);
@@ -255,7 +257,7 @@ int main(void)
     tcase_add_test(tests, the_same_seed_asks_for_the_same_jobs);
     tcase_add_test(tests, all_kinds_of_jobs_are_asked_for_and_without_kills_only_quick_ones);
     tcase_add_test(tests, the_jobs_of_a_bulk_request_are_known_by_their_lines);
-    tcase_add_test(tests, jobs_wait_only_for_acknowledged_ones);
+    tcase_add_test(tests, jobs_wait_only_for_acknowledged_ones_that_are_stored);
     tcase_set_tags(signals, "pidfd");
     tcase_add_test(signals, only_a_child_of_that_parent_and_role_is_signalled);
     suite_add_tcase(suite, tests);

@@ -1,5 +1,6 @@
 """`forkpool torture`: a short run in each test run, and that it finds what is wrong."""
 
+import csv
 import os
 import re
 import signal
@@ -47,10 +48,13 @@ def test_a_short_torture_violates_nothing(tmp_path):
     assert status == 0, report
     assert "Nothing was violated." in report
     found = violations(report)
-    assert len(found) == 21 and set(found.values()) == {0}, report
+    assert len(found) == 22 and set(found.values()) == {0}, report
     jobs, kills = number(r"(\d+) in the store", report), number(r"kills +(\d+) in", report)
     assert jobs > 300 and kills > 30, report
     assert re.search(r"^descriptors, front( +\d+){10}$", report, re.M), report
+    memory, gone = (int(count) for count in re.search(r"(\d+) of durability memory; (\d+) of these gone", report).groups())
+    assert memory > 5 and gone <= memory, report
+    assert re.search(r"^throughput back +not compared", report, re.M), "nor is it in so short a run"
     assert "--seed 20261125" in report and "--plugin" in report, "the command line, to run it again"
     assert not list(tmp_path.iterdir()), "the evidence of a success is removed"
 
@@ -95,10 +99,24 @@ def test_it_ends_early_when_interrupted_and_checks_all_the_same(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_it_ends_when_as_many_jobs_as_were_asked_for_have_ended(tmp_path):
-    status, report = finish(start(tmp_path, "--minutes", 0.5, "--jobs", 60, "--mix", "workers", "--seed", 6))
+def test_it_ends_when_as_many_jobs_as_were_asked_for_have_ended_and_compares_with_a_fresh_instance(tmp_path):
+    folder = tmp_path / "evidence"
+    status, report = finish(start(tmp_path, "--minutes", 0.25, "--jobs", 60, "--mix", "workers", "--seed", 6, "--pairs", 3,
+                                  "--keep", folder))
     assert status == 0, report
-    assert number(r"kills +\d+ in (\d+) s", report) < 25
+    assert number(r"kills +\d+ in (\d+) s", report) < 12
+    used, left_out = (int(count) for count in re.search(
+        r"^throughput back +nothing can be said without 5 undisturbed pairs of rounds; (\d+) used, (\d+) left out$",
+        report, re.M).groups())
+    rounds = list(csv.DictReader((folder / "pairs.csv").open()))
+    assert [(row["pair"], row["instance"], row["order"]) for row in rounds] == [
+        ("1", "tortured", "1"), ("1", "fresh", "2"), ("2", "tortured", "2"), ("2", "fresh", "1"),
+        ("3", "tortured", "1"), ("3", "fresh", "2")]
+    assert all(float(row["jobs_per_second"]) > 0 for row in rounds), rounds
+    assert used + left_out == 3 and sum(row["counts"] == "1" for row in rounds) == 2 * used
+    for name in (".", "fresh"):
+        with sqlite3.connect(folder / name / "state" / "forkpool.db") as store:
+            assert store.execute("SELECT count(*) FROM jobs WHERE state = 3").fetchone()[0] > 60, name
 
 
 def test_wrong_uses_are_refused_with_what_would_be_right(tmp_path):
@@ -108,6 +126,7 @@ def test_wrong_uses_are_refused_with_what_would_be_right(tmp_path):
             (["--seed", "-1"], '--seed: "-1" is not a whole number'),
             (["--workers", "100"], '--workers: "100" is not a whole number from 1 to 64'),
             (["--durability", "memory"], '--durability: "memory" is not full or process'),
+            (["--pairs", "1001"], '--pairs: "1001" is not a whole number from 0 to 1000'),
             (["--plugin", "/none.so"], '--plugin: "/none.so" is not a file that can be read'),
             (["--quick"], "--quick is not understood, or has no value"),
             (["--speed", "9"], "--speed is not understood")):
