@@ -192,7 +192,7 @@ static void find_stored(struct request *request)
     struct job *jobs[PAGE];
     size_t count;
     int64_t next_key;
-    enum err err = store_list(request->reader, &run->at, jobs, &count, &next_key);
+    enum err err = store_list(request_reader(request), &run->at, jobs, &count, &next_key);
     if (err != ERR_OK) {
         run->failure = err;
         return;
@@ -210,7 +210,7 @@ static void look_at_some(struct request *request)
     for (int i = 0; i < READS && run->next_id < run->action.id_count; i++) {
         struct id id = run->action.ids[run->next_id];
         JOB_AUTO job = NULL;
-        enum err err = front_read(request->front, request->reader, id, &job);
+        enum err err = front_read(request->front, request_reader(request), id, &job);
         if (err != ERR_OK && err != ERR_UNKNOWN_JOB) {
             run->failure = err;
             return;
@@ -263,7 +263,7 @@ static bool is_shut_out(struct request *request, struct id id)
 {
     JOB_AUTO job = NULL;
     struct admission admission;
-    return front_read(request->front, request->reader, id, &job) == ERR_OK && job_is_terminal(job->state) &&
+    return front_read(request->front, request_reader(request), id, &job) == ERR_OK && job_is_terminal(job->state) &&
            front_may_retry(request->front, job->spec.queue, &admission) != ERR_OK;
 }
 

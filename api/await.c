@@ -137,7 +137,7 @@ enum err await_read(struct request *request, struct id id)
 {
     job_free(request->job);
     request->job = NULL;
-    return front_read(request->front, request->reader, id, &request->job);
+    return front_read(request->front, request_reader(request), id, &request->job);
 }
 
 /* The look at the job is over; now only its end, or the end of the patience, is of interest. */

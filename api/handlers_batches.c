@@ -102,7 +102,7 @@ enum answer get_batch(struct request *request)
         !handler_cursor(request, &filter.after_key))
         return ANSWERED;
     filter.limit = (size_t)limit;
-    enum err err = store_batch_get(request->reader, filter.batch, &batch);
+    enum err err = store_batch_get(request_reader(request), filter.batch, &batch);
     if (err == ERR_OK)
         err = handler_page(request, &filter, &page);
     if (err != ERR_OK)
@@ -122,7 +122,7 @@ enum answer cancel_batch(struct request *request)
     struct store_batch batch;
     if (id_parse(request->capture, &action.filter.stored.batch) != ERR_OK)
         return no_batch(request);
-    enum err err = store_batch_get(request->reader, action.filter.stored.batch, &batch);
+    enum err err = store_batch_get(request_reader(request), action.filter.stored.batch, &batch);
     if (err != ERR_OK)
         return err == ERR_UNKNOWN_BATCH ? no_batch(request) : problem_plain(request, err);
     return action_run(request, &action);

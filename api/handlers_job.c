@@ -70,7 +70,7 @@ enum answer list_attempts(struct request *request)
     enum err err = await_read(request, id);
     if (err != ERR_OK)
         return handler_job_error(request, id, err);
-    err = store_attempts(request->reader, id, &attempts, &count);
+    err = store_attempts(request_reader(request), id, &attempts, &count);
     if (err != ERR_OK && err != ERR_UNKNOWN_JOB) /* unknown: it is in shared memory only */
         return problem_plain(request, err);
     struct buf *out = reply_json(request, 200);

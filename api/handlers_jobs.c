@@ -140,7 +140,7 @@ static void overlay(struct request *request, bool leave_out, struct job_page *pa
                 job_free(stored);
                 continue;
             }
-            if (front_read(request->front, request->reader, stored->spec.id, &now) == ERR_OK) {
+            if (front_read(request->front, request_reader(request), stored->spec.id, &now) == ERR_OK) {
                 job_free(stored);
                 stored = now;
             }
@@ -155,7 +155,7 @@ enum err handler_page(struct request *request, const struct store_filter *stored
     page->jobs = calloc(stored->limit, sizeof page->jobs[0]);
     if (page->jobs == NULL)
         return ERR_NO_MEMORY;
-    enum err err = store_list(request->reader, stored, page->jobs, &page->count, &page->next_key);
+    enum err err = store_list(request_reader(request), stored, page->jobs, &page->count, &page->next_key);
     if (err == ERR_OK)
         overlay(request, stored->by_state, page);
     return err;

@@ -18,7 +18,7 @@ static enum answer answer_why(struct request *request, const struct why *why, co
 static enum err look_at(struct request *request, struct id id, struct wait *wait, bool *open)
 {
     JOB_AUTO job = NULL;
-    enum err err = front_read(request->front, request->reader, id, &job);
+    enum err err = front_read(request->front, request_reader(request), id, &job);
     *wait = (struct wait){.id = id};
     *open = false;
     if (err == ERR_OK) {
@@ -30,7 +30,7 @@ static enum err look_at(struct request *request, struct id id, struct wait *wait
     if (err != ERR_UNKNOWN_JOB)
         return err;
     wait->is_batch = true;
-    err = store_batch_get(request->reader, id, &wait->batch);
+    err = store_batch_get(request_reader(request), id, &wait->batch);
     *open = err == ERR_OK && wait->batch.finished_ms == 0;
     return err == ERR_UNKNOWN_BATCH ? ERR_OK : err;
 }

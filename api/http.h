@@ -159,6 +159,9 @@ void http_expire_at(struct request *request, int64_t deadline_ns);
 /* Who may do what, as of now; borrowed until the next call on this loop. */
 const struct access_rules *http_rules(struct request *request);
 
+/* The loop's connection to the store. Reading may take long, so who is still to be woken is woken first. */
+struct store_reader *request_reader(struct request *request);
+
 /* NULL without memory. request_printf never is: then it is "". */
 char *request_alloc(struct request *request, size_t bytes);
 void *request_new(struct request *request, size_t bytes); /* zeroed, and aligned for pointers and int64_t */

@@ -85,6 +85,12 @@ const struct access_rules *http_rules(struct request *request)
     return &request->loop->rules;
 }
 
+struct store_reader *request_reader(struct request *request)
+{
+    doorbells_flush();
+    return request->reader;
+}
+
 char *request_alloc(struct request *request, size_t bytes)
 {
     if (bytes <= REQUEST_SPACE_BYTES - request->used) {

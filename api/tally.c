@@ -67,7 +67,7 @@ enum err tally_take(struct request *request, struct tally *tally)
     RUNNING_AUTO running = {0};
     enum err err = handler_running(request->front, &running);
     if (err == ERR_OK)
-        err = store_counts(request->reader, &counts, &count);
+        err = store_counts(request_reader(request), &counts, &count);
     if (err == ERR_OK)
         err = add_stored(tally, counts, count);
     if (err == ERR_OK)

@@ -31,10 +31,15 @@ void doorbells_hold(void)
     held.holding = true;
 }
 
-void doorbells_release(void)
+void doorbells_flush(void)
 {
-    held.holding = false;
     for (size_t i = 0; i < held.count; i++)
         held.bells[i]->wake(held.bells[i]);
     held.count = 0;
+}
+
+void doorbells_release(void)
+{
+    held.holding = false;
+    doorbells_flush();
 }

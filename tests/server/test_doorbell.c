@@ -49,6 +49,19 @@ START_TEST(a_bell_that_is_held_back_wakes_once_at_the_release)
 }
 END_TEST
 
+START_TEST(a_flush_wakes_at_once_and_goes_on_holding_back)
+{
+    doorbells_hold();
+    doorbell_ring(&bells[0]);
+    doorbells_flush();
+    ck_assert_int_eq(woken[0], 1);
+    doorbell_ring(&bells[0]);
+    ck_assert_int_eq(woken[0], 1);
+    doorbells_release();
+    ck_assert_int_eq(woken[0], 2);
+}
+END_TEST
+
 START_TEST(none_is_lost_however_many_there_are)
 {
     doorbells_hold();
@@ -88,6 +101,7 @@ int main(void)
     tcase_add_checked_fixture(tests, setup, NULL);
     tcase_add_test(tests, a_bell_wakes_at_once);
     tcase_add_test(tests, a_bell_that_is_held_back_wakes_once_at_the_release);
+    tcase_add_test(tests, a_flush_wakes_at_once_and_goes_on_holding_back);
     tcase_add_test(tests, none_is_lost_however_many_there_are);
     tcase_add_test(tests, what_one_thread_holds_back_another_does_not);
     return run_suite(suite);
