@@ -303,6 +303,8 @@ static void put_job(struct buf *out, const struct job *job, bool whole)
 
 void codec_job(struct buf *out, const struct job *job, bool whole)
 {
+    enum { USUAL_BYTES = 1400 };
+    (void)buf_reserve(out, USUAL_BYTES);
     put_job(out, job, whole);
     PUT(out, "}");
 }

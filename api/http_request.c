@@ -147,7 +147,7 @@ void reply_header(struct request *request, const char *name, const char *value)
 
 struct buf *reply_json(struct request *request, int status)
 {
-    enum { USUAL_BYTES = 1536 };
+    enum { USUAL_BYTES = 512 };
     request->reply.status = status;
     request->reply.content_type = "application/json";
     (void)buf_reserve(&request->reply.body, USUAL_BYTES);
