@@ -68,6 +68,7 @@ class Figure:
     samples: list = field(default_factory=list)
     missing: dict = field(default_factory=dict)  # {case: why it could not be measured}
     settings: dict = field(default_factory=dict)
+    timed: bool = True  # False: nothing in it is a time, so no round is disturbed
 
     def cases(self):
         return list(dict.fromkeys(sample.case for sample in self.samples))

@@ -21,6 +21,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+enum { SETTLE_US = 500000 };
+
 extern char **environ;
 
 static void fail(const char *what)
@@ -146,26 +148,40 @@ static void do_pipe(struct histogram *times, long count)
     waitpid(pid, NULL, 0);
 }
 
-static void do_sleep(long workers, double ms, double seconds)
+static uint64_t sum(_Atomic uint64_t *counts, long workers)
 {
-    uint64_t *counts = shared((size_t)workers * sizeof *counts);
-    int64_t began = now_ns(), end = began + (int64_t)(seconds * 1e9);
-    struct timespec time = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms * 1e6) % 1000000000};
-    for (long i = 0; i < workers; i++) {
-        if (fork_one() != 0)
-            continue;
-        while (now_ns() < end) {
-            nanosleep(&time, NULL);
-            counts[i]++;
-        }
-        _exit(0);
-    }
-    while (wait(NULL) > 0)
-        continue;
     uint64_t all = 0;
     for (long i = 0; i < workers; i++)
         all += counts[i];
-    printf("{\"rate\":%.3f}\n", (double)all * 1e9 / (double)(now_ns() - began));
+    return all;
+}
+
+/* Counted once all of them sleep. */
+static void do_sleep(long workers, double ms, double seconds)
+{
+    _Atomic uint64_t *counts = shared((size_t)workers * sizeof *counts);
+    pid_t *pids = calloc((size_t)workers, sizeof *pids);
+    struct timespec time = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms * 1e6) % 1000000000};
+    if (pids == NULL)
+        fail("memory");
+    for (long i = 0; i < workers; i++) {
+        pids[i] = fork_one();
+        while (pids[i] == 0) {
+            nanosleep(&time, NULL);
+            counts[i]++;
+        }
+    }
+    usleep(SETTLE_US);
+    int64_t began = now_ns();
+    uint64_t before = sum(counts, workers);
+    usleep((useconds_t)(seconds * 1e6));
+    uint64_t slept = sum(counts, workers) - before;
+    printf("{\"rate\":%.3f}\n", (double)slept * 1e9 / (double)(now_ns() - began));
+    for (long i = 0; i < workers; i++)
+        kill(pids[i], SIGKILL);
+    while (wait(NULL) > 0)
+        continue;
+    free(pids);
 }
 
 int main(int argc, char **argv)

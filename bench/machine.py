@@ -5,6 +5,7 @@ how much the two calibrations differ (a fixed loop, and a copy of memory), the t
 processes which are not ours had.
 """
 
+import ctypes
 import os
 import platform
 import statistics
@@ -17,6 +18,7 @@ RULE = ("A measurement is disturbed if the calibrations before and after it (a f
         f"{LIMITS['spin']:.0%}, or if more than {LIMITS['steal']:.0%} of the CPUs was stolen by the host or more than "
         f"{LIMITS['foreign']:.0%} used by processes that are not part of it.")
 
+PR_SET_CHILD_SUBREAPER = 36
 SPINS, COPY_BYTES, TRIES = 400_000, 16 << 20, 5
 
 
@@ -51,31 +53,47 @@ def cpu_ticks(line):
     return user + nice + system + idle + wait + irq + soft + steal, user + nice + system, steal
 
 
-def tree_ticks(root):
-    """Of a process and all below it, those that ended and were waited for included."""
-    parents, ticks = {}, {}
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
+def processes():
+    """{pid: (state, parent, ticks)} of all; ticks with those of the children that it waited for."""
+    found = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open(f"/proc/{name}/stat", "rb") as file:
                 fields = file.read().rpartition(b")")[2].split()
         except (FileNotFoundError, ProcessLookupError):
             continue
-        parents[int(name)], ticks[int(name)] = int(fields[1]), sum(map(int, fields[11:15]))
-    return sum(ticks[pid] for pid in tree(root, parents))
+        found[int(name)] = fields[0], int(fields[1]), sum(map(int, fields[11:15]))
+    return found
 
 
-def tree(root, parents):
+def family(root, found):
     """A process and all below it."""
-    found, before = {root}, 0
-    while len(found) != before:
-        before = len(found)
-        found |= {pid for pid, parent in parents.items() if parent in found}
-    return found & (set(parents) | {root})
+    mine, before = {root}, 0
+    while len(mine) != before:
+        before = len(mine)
+        mine |= {pid for pid, (_, parent, _) in found.items() if parent in mine}
+    return mine & set(found)
+
+
+def tree_ticks(root):
+    found = processes()
+    return sum(found[pid][2] for pid in family(root, found))
+
+
+def adopt():
+    """From now on orphans below us become our children: what they used stays ours when a server is killed."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def reap_orphans():
+    """Those that ended. Nothing else of ours may be waiting to be waited for."""
+    for pid, (state, parent, _) in processes().items():
+        if state == b"Z" and parent == os.getpid():
+            os.waitpid(pid, 0)
 
 
 def read():
+    reap_orphans()
     memory = bytearray(COPY_BYTES)
     spin_ms, copy_ms = best_ms(spin), best_ms(lambda: bytes(memory))
     with open("/proc/stat", encoding="ascii") as file:

@@ -11,7 +11,9 @@ def number(value):
         return "–"
     if abs(value) >= 100:
         return f"{value:,.0f}"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+    if abs(value) >= 1 or value == 0:
+        return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+    return f"{value:.3f}" if abs(value) >= 0.01 else f"{value:.2g}"
 
 
 def table(head, rows):
@@ -39,6 +41,8 @@ def verdict_row(verdict):
 
 def disturbed_text(figure):
     """What was discarded, and what could not be."""
+    if not figure.timed:
+        return "Nothing here is a time, so no round is disturbed."
     discarded = [sample for sample in figure.samples if sample.disturbed]
     if not discarded:
         return "All rounds were undisturbed."

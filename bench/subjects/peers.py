@@ -4,6 +4,7 @@ beanstalkd and gearmand get jobs by bench/client.c, those of Node.js by node/pee
 """
 
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -58,9 +59,16 @@ class Peer:
         raise NotImplementedError
 
     @contextmanager
-    def working(self):
+    def at_work(self):
+        """Workers, from the moment at which they are started."""
         tallies = self.tallies()
         with self.lab.running(*self.workers(tallies), env=self.environment(), cwd=self.folder):
+            yield tallies
+
+    @contextmanager
+    def working(self):
+        """Workers that are ready."""
+        with self.at_work() as tallies:
             time.sleep(self.warm_s)
             yield tallies
 
@@ -112,7 +120,8 @@ class Gearmand(ByClient, systems.System):
             return one.recv(64).startswith(b"OK")
 
     def version(self):
-        return systems.first_line("gearmand", "--version")
+        text = subprocess.run(["gearmand", "--version"], capture_output=True, text=True, check=False).stdout
+        return "gearmand " + (re.search(r"\d+\.\d+[.\d]*", text) or ["?"])[0]
 
     def call(self, count):
         """Calls one after the other, each until its result is here."""
