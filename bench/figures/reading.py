@@ -41,7 +41,7 @@ def of_hot(lab, seconds):
 
 def known_ids(server, body):
     answer = server.client.post("/v1/jobs/bulk", body, headers={"Content-Type": "application/x-ndjson"})
-    return [job["id"] for job in answer.json()["items"]]
+    return answer.json()["ids"]
 
 
 def of_cold(lab, jobs, seconds):
