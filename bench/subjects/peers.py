@@ -18,7 +18,6 @@ import systems  # tests/crash/peers
 from ..lab import BENCH, TOOLS, Missing, Tallies
 
 WORKERS = 2
-AHEAD = 32  # jobs that a worker of Node.js has in hand at a time
 
 
 @contextmanager
@@ -88,7 +87,7 @@ class ByClient(Peer):
         return [[TOOLS / "client", f"{self.protocol}-work", self.port, f"connections={self.ahead}", f"tally={path}"]
                 for path in tallies.paths]
 
-    ahead = 8
+    ahead = 8  # connections of a worker
 
 
 class Beanstalkd(ByClient, systems.Beanstalkd):
@@ -131,6 +130,7 @@ class Gearmand(ByClient, systems.System):
 
 class ByNode(Peer):
     package = ""
+    ahead = 64   # jobs that a worker has in hand at a time
     warm_s = 1.5  # Node.js starts, and PostgreSQL's tables are made
 
     def node(self, mode, **more):
@@ -159,11 +159,11 @@ class ByNode(Peer):
         return self.run("load", connections=4, count=count, size=size)
 
     def workers(self, tallies):
-        return [self.node("work", tally=str(path), ahead=AHEAD) for path in tallies.paths]
+        return [self.node("work", tally=str(path), ahead=self.ahead) for path in tallies.paths]
 
     def call(self, count):
         tallies = self.tallies()
-        commands = [self.node("work", tally=str(path), ahead=AHEAD, answers=True) for path in tallies.paths]
+        commands = [self.node("work", tally=str(path), ahead=self.ahead, answers=True) for path in tallies.paths]
         with self.lab.running(*commands, env=self.environment(), cwd=self.folder):
             time.sleep(self.warm_s)
             return self.run("call", count=count)
@@ -195,6 +195,7 @@ class BullMQMemory(BullMQ):
 
 class PostgresPeer(ByNode, systems.PostgreSQL):
     programs = ("postgres", "node")
+    ahead = 16
     settings = ("shared_buffers=512MB", "max_wal_size=8GB", "checkpoint_timeout=30min", "max_connections=120")
 
 
