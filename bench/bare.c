@@ -21,10 +21,11 @@ struct body {
 static const char ACCEPTED[] = "{\"id\":\"0190f4a2-7c3b-7d1e-9f10-4b1a2c3d4e5f\",\"state\":\"queued\"}";
 static const char REFUSED[] = "{\"error\":\"a JSON object of at most 4096 bytes with a task is wanted\"}";
 
-/* 640 bytes, as a finished job with a small result. */
-static const char JOB[] = "{\"id\":\"0190f4a2-7c3b-7d1e-9f10-4b1a2c3d4e5f\",\"text\":\""
-#define WORDS "sixty-four bytes of text, which is what a member may be long...."
-    WORDS WORDS WORDS WORDS WORDS WORDS WORDS WORDS WORDS "\"}";
+/* 1,200 bytes, as a job that waits. */
+#define WORDS      "sixty-four bytes of text, which is what a member may be long...."
+#define MORE_WORDS WORDS WORDS WORDS WORDS WORDS WORDS
+static const char JOB[] =
+    "{\"id\":\"0190f4a2-7c3b-7d1e-9f10-4b1a2c3d4e5f\",\"text\":\"" MORE_WORDS MORE_WORDS MORE_WORDS "\"}";
 
 static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status, const char *text)
 {
