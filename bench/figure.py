@@ -1,7 +1,7 @@
 """What becomes of measurements: medians over the undisturbed rounds, ratios, and whether an aim is reached. Nothing here measures."""
 
 import statistics
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 def percentile(times, percent):
@@ -55,6 +55,7 @@ class Verdict:
     ratio: float    # None: not measured
     wanted: str
     reached: bool   # None: not measured
+    shaky: bool = False  # it rests on a case of which no round was undisturbed
 
 
 @dataclass
@@ -93,9 +94,26 @@ class Figure:
     def histogram(self, case, key="_times"):
         return merged(sample.values[key] for sample in self.counted(case) if key in sample.values)
 
+    def hidden(self):
+        """Cases of which no round was undisturbed."""
+        return [case for case in self.cases() if not self.undisturbed(case)]
+
     def verdicts(self):
-        medians = self.medians()
-        return [judge(aim, medians) for aim in self.aims]
+        medians, hidden = self.medians(), set(self.hidden())
+        found = []
+        for aim in self.aims:
+            verdict = judge(aim, medians)
+            told = not callable(aim.of) and not callable(aim.to)
+            bad = hidden & (cases_named(aim.of) | cases_named(aim.to)) if told else hidden
+            found.append(replace(verdict, shaky=verdict.reached is not None and bool(bad)))
+        return found
+
+
+def cases_named(side):
+    """Those of one side of an aim."""
+    if isinstance(side, tuple):
+        return {side[0]}
+    return set().union(*map(cases_named, side)) if isinstance(side, list) else set()
 
 
 def value_of(what, medians):

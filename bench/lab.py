@@ -38,7 +38,14 @@ class Lab:
         self.base.chmod(0o755)  # PostgreSQL runs as a user of its own
         self.job = self.file("job.json", compact(JOB))
         self.args = self.file("args.json", compact(ARGS))
-        self.versions = {}
+        self.versions, self.commands = {}, []
+
+    def note(self, command, folder, port=None):
+        """A command line that is to stand in the results, without what is another one each time."""
+        words = [str(word).replace(str(folder), "FOLDER").replace(str(ROOT) + "/", "") for word in command]
+        line = " ".join(word.replace(str(port), "PORT") if port else word for word in words)
+        if line not in self.commands:
+            self.commands.append(line)
 
     def close(self):
         shutil.rmtree(self.base, ignore_errors=True)

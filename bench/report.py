@@ -36,7 +36,7 @@ def results(figure):
 
 def verdict_row(verdict):
     said = {True: "reached", False: "**missed**", None: "not measured"}[verdict.reached]
-    return [verdict.text, number(verdict.ratio), verdict.wanted, said]
+    return [verdict.text, number(verdict.ratio), verdict.wanted, said + (" ⚠" if verdict.shaky else "")]
 
 
 def disturbed_text(figure):
@@ -50,11 +50,12 @@ def disturbed_text(figure):
     for sample in discarded:
         for what, much in sample.disturbed.items():
             worst[what] = max(worst.get(what, 0), much)
-    hidden = [case for case in figure.cases() if not figure.undisturbed(case)]
+    hidden = figure.hidden()
     text = f"Disturbed: {len(discarded)} of {len(figure.samples)} measurements (worst: " + ", ".join(
-        f"{what} {much:.0%}" for what, much in worst.items()) + "); they are left out."
+        f"{what} {much:.0%}" for what, much in worst.items()) + "); they are left out where an undisturbed round is left."
     if hidden:
-        text += " ⚠ No round was undisturbed for " + ", ".join(hidden) + ": these are medians of disturbed rounds, and count for little."
+        of = "any of these" if hidden == figure.cases() else ", ".join(hidden)
+        text += f" ⚠ No round was undisturbed of {of}: medians of disturbed rounds count for little."
     return text
 
 
@@ -72,11 +73,12 @@ def document(figures, pictures, settings):
     """All of it. pictures: {figure: [file]}"""
     about = settings["machine"]
     head = [f"# Speed, {settings['date']}",
-            f"forkpool {about['commit']} on {about['cpus']} × {about['cpu']}, Linux {about['kernel']}; load at the start "
+            f"{about['cpus']} × {about['cpu']}, Linux {about['kernel']}; load at the start "
             f"{about['load'][0]}. " + ("Short rounds (`--quick`): provisional. " if settings["quick"] else "") +
             "Only ratios within one run count.", machine.RULE,
-            "Versions: " + "; ".join(f"{name} {version}" for name, version in settings["versions"].items()) + "."]
-    return "\n\n".join(head + [markdown(figure, pictures.get(figure.name, [])) for figure in figures]) + "\n"
+            "Versions: " + "; ".join(["forkpool " + about["commit"], *map(" ".join, settings["versions"].items())]) + "."]
+    started = ["## Settings", "What was started:", "\n".join(f"    {line}" for line in settings["commands"])]
+    return "\n\n".join(head + [markdown(figure, pictures.get(figure.name, [])) for figure in figures] + started) + "\n"
 
 
 def as_json(figures, settings):

@@ -1,4 +1,7 @@
-"""Throughput against the number of connections, of each level and of the peers: one job a request, until it is done."""
+"""Throughput against the number of connections, of each level and of the peers: one job a request, until it is done.
+
+The bare server has libmicrohttpd's own threads; with these it can stall when exactly 128 events are ready at once.
+"""
 
 from .. import svg
 from ..subjects import peers, through

@@ -5,7 +5,7 @@ import time
 from contextlib import contextmanager
 
 from . import memory
-from server import Server  # tests/system
+from server import Server, flags_of  # tests/system
 
 LEVELS = ("memory", "process", "full")
 
@@ -64,6 +64,7 @@ def forkpool(lab, durability, **settings):
     with lab.folder() as folder:
         wanted = {**SETTINGS, "store_durability": durability, **settings}  # None: as it is by default
         server = Forkpool(folder, **{key: value for key, value in wanted.items() if value is not None})
+        lab.note(["forkpool", "serve", *flags_of(server.config)], folder)
         try:
             server.start()
             yield server

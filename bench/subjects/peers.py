@@ -35,6 +35,7 @@ def started(lab, kind):
             server.until_it_answers()
             server.settle()
             lab.versions.update(server.versions())
+            lab.note(server.command(), folder, server.port)
             yield server
         finally:
             server.stop()

@@ -77,7 +77,15 @@ def test_if_no_round_is_undisturbed_the_figure_says_so():
     one = taken(("a", 1, 10, {"steal": 0.2}), ("a", 2, 30, {"foreign": 0.4}), ("b", 1, 5, {}))
     assert one.medians() == {"a": {"rate": 20}, "b": {"rate": 5}}
     text = report.markdown(one, [])
-    assert "| a | 20.0 | 0 of 2 ⚠ |" in text and "⚠ No round was undisturbed for a:" in text
+    assert "| a | 20.0 | 0 of 2 ⚠ |" in text and "⚠ No round was undisturbed of a:" in text
+
+
+def test_an_aim_is_marked_if_it_rests_on_disturbed_rounds():
+    aims = (Aim("calm", ("a", "rate"), ("b", "rate"), least=1), Aim("shaky", ("a", "rate"), [("b", "rate"), ("c", "rate")], least=1))
+    one = taken(("a", 1, 10, {}), ("b", 1, 5, {}), ("c", 1, 2, {"spin": 0.3}), aims=aims)
+    assert [verdict.shaky for verdict in one.verdicts()] == [False, True]
+    text = report.markdown(one, [])
+    assert "| calm | 2.00 | ≥ 1 | reached |" in text and "| shaky | 2.00 | ≥ 1 | reached ⚠ |" in text
 
 
 def verdict(**aim):
@@ -110,7 +118,16 @@ def test_the_json_has_every_sample():
     one = taken(("a", 1, 10, {}), ("a", 2, 20, {"spin": 0.5}), aims=(Aim("text", ("a", "rate"), 5, least=2),))
     told = json.loads(json.dumps(report.as_json([one], {"date": "today"})))["figures"]["sample"]
     assert [sample["disturbed"] for sample in told["samples"]] == [{}, {"spin": 0.5}]
-    assert told["aims"] == [{"text": "text", "ratio": 2, "wanted": "≥ 2", "reached": True}]
+    assert told["aims"] == [{"text": "text", "ratio": 2, "wanted": "≥ 2", "reached": True, "shaky": False}]
+
+
+def test_the_document_says_on_what_and_with_what_it_was_measured():
+    settings = {"date": "today", "quick": True, "versions": {"Redis": "7.0"}, "commands": ["redis-server --port PORT"],
+                "machine": {"cpu": "fast", "cpus": 2, "kernel": "6.1", "load": [0.5, 1, 2], "commit": "abc"}}
+    text = report.document([taken(("a", 1, 10, {}))], {"sample": ["plot.svg"]}, settings)
+    for wanted in ("2 × fast, Linux 6.1; load at the start 0.5", machine.RULE, "forkpool abc; Redis 7.0.", "provisional", "![sample](plot.svg)",
+                   "    redis-server --port PORT"):
+        assert wanted in text, wanted
 
 
 @pytest.mark.parametrize("log", [False, True])
