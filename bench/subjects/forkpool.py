@@ -10,7 +10,7 @@ from server import Server, flags_of  # tests/system
 LEVELS = ("memory", "process", "full")
 
 # So many jobs in shared memory that a load of some seconds, or 1 GiB of arguments, is never what limits `memory`.
-SETTINGS = {"workers_count": 2, "memory_slots": 1 << 20, "memory_arena": "1GiB"}
+SETTINGS = {"workers_count": 2, "memory_slots": 1 << 20, "memory_arena": "1GiB", "jobs_backoff_initial": None}
 
 
 class Forkpool(Server):
@@ -63,7 +63,8 @@ class Forkpool(Server):
 def forkpool(lab, durability, **settings):
     with lab.folder() as folder:
         wanted = {**SETTINGS, "store_durability": durability, **settings}  # None: as it is by default
-        server = Forkpool(folder, **{key: value for key, value in wanted.items() if value is not None})
+        server = Forkpool(folder, **wanted)
+        server.config = {key: value for key, value in server.config.items() if value is not None}
         lab.note(["forkpool", "serve", *flags_of(server.config)], folder)
         try:
             server.start()
