@@ -80,7 +80,7 @@ files() {
 }
 
 phase_lint() {
-    local bad=0 long scripts=(run.sh test.sh .ci/run scripts/*.sh examples/*.sh bench/*.sh tasks/wordcount tasks/thumbnail tests/crash/torture)
+    local bad=0 long scripts=(run.sh test.sh .ci/run scripts/*.sh examples/*.sh tasks/wordcount tasks/thumbnail tests/crash/torture)
     files \( -name '*.c' -o -name '*.h' \) | xargs -0 clang-format --dry-run -Werror || bad=1
     shellcheck -x "${scripts[@]}" || bad=1
     long=$(files \( -name '*.[ch]' -o -name '*.py' -o -name '*.sh' -o -name '*.sql' -o -name '*.lua' \) |

@@ -1,5 +1,5 @@
 /* The limit to compare with: a bare libmicrohttpd server that parses a POSTed JSON body and answers a little
- * JSON.
+ * JSON; a GET is answered with a document of the size of a job's.
  *
  *     bare PORT        127.0.0.1, two polling threads; ends on SIGTERM
  */
@@ -21,6 +21,12 @@ struct body {
 static const char ACCEPTED[] = "{\"id\":\"0190f4a2-7c3b-7d1e-9f10-4b1a2c3d4e5f\",\"state\":\"queued\"}";
 static const char REFUSED[] = "{\"error\":\"a JSON object of at most 4096 bytes with a task is wanted\"}";
 
+/* 1,200 bytes, as a job that waits. */
+#define WORDS      "sixty-four bytes of text, which is what a member may be long...."
+#define MORE_WORDS WORDS WORDS WORDS WORDS WORDS WORDS
+static const char JOB[] =
+    "{\"id\":\"0190f4a2-7c3b-7d1e-9f10-4b1a2c3d4e5f\",\"text\":\"" MORE_WORDS MORE_WORDS MORE_WORDS "\"}";
+
 static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status, const char *text)
 {
     struct MHD_Response *response =
@@ -36,7 +42,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
                                   size_t *upload_bytes, void **request)
 {
     struct body *body = *request;
-    (void)context, (void)url, (void)method, (void)version;
+    (void)context, (void)url, (void)version;
     if (body == NULL) {
         *request = body = malloc(sizeof *body);
         if (body == NULL)
@@ -52,6 +58,8 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
         *upload_bytes = 0;
         return MHD_YES;
     }
+    if (strcmp(method, MHD_HTTP_METHOD_GET) == 0)
+        return answer(connection, MHD_HTTP_OK, JOB);
     json_t *json = json_loadb(body->data, body->bytes, JSON_REJECT_DUPLICATES, NULL);
     int ok = json_string_value(json_object_get(json, "task")) != NULL;
     json_decref(json);

@@ -1,5 +1,10 @@
--- wrk: POSTs one no-op job of about 100 bytes, over and over.
+-- wrk: POSTs the body in the file given, a job, over and over: wrk … URL -- FILE
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
 wrk.headers["Prefer"] = "return=minimal"
-wrk.body = '{"task":"echo","args":{"user":123456,"email":"someone@example.com","template":"welcome","tries":3}}'
+
+function init(args)
+  local file = assert(io.open(args[1]))
+  wrk.body = file:read("*a")
+  file:close()
+end

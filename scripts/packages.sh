@@ -17,8 +17,9 @@ declare -A PACKAGES=(
             python3-requests python3-jsonschema python3-croniter spin relacy-dev patch valgrind"
     # Pictures for examples/thumbnails.sh; it fetches them itself where they are not installed.
     [pictures]="desktop-base"
-    # To measure.
-    [bench]="wrk curl python3"
+    # To measure: bench/run. And what it compares with, besides the group peers.
+    [bench]="wrk curl python3 python3-requests gcc libc6-dev"
+    [bench_peers]="gearman-job-server python3-celery python3-redis"
     # To compare with other job systems: tests/crash/peers/run.
     [peers]="beanstalkd redis-server postgresql nodejs npm gcc libc6-dev util-linux python3-requests"
     # To try the README in an empty Debian root.
@@ -30,7 +31,7 @@ declare -A PACKAGES=(
 )
 
 # What is started by its mere installation, and not wanted here: each test starts servers of its own.
-SERVICES=" beanstalkd redis-server postgresql "
+SERVICES=" beanstalkd gearman-job-server redis-server postgresql "
 
 # The package with the sanitizers and libFuzzer of the default clang; nothing where they come with clang itself.
 package_of_clang_rt() {

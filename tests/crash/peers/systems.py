@@ -226,13 +226,12 @@ class Beanstalkd(System):
         return first_line("beanstalkd", "-v")
 
 
-class BullMQ(System):
-    name = peer = "bullmq"
-    idle_s = 75  # a stalled job is found after 30 to 60 s
+class Redis(System):
+    appendonly = True
 
     def command(self):
-        return ["redis-server", "--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.state), "--save", "",
-                "--appendonly", "yes", "--appendfsync", "always"]
+        log = ["--appendonly", "yes", "--appendfsync", "always"] if self.appendonly else ["--appendonly", "no"]
+        return ["redis-server", "--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.state), "--save", "", *log]
 
     def ask(self, *words):
         """One answer of Redis: text, a number, or a list of texts."""
@@ -255,6 +254,14 @@ class BullMQ(System):
     def answers(self):
         return self.ask("PING") == "PONG"
 
+    def version(self):
+        return f"Redis {first_line('redis-server', '--version').split()[2].removeprefix('v=')}"
+
+
+class BullMQ(Redis):
+    name = peer = "bullmq"
+    idle_s = 75  # a stalled job is found after 30 to 60 s
+
     def open_jobs(self):
         lists = sum(self.ask("LLEN", f"bull:torture:{state}") for state in ("wait", "active", "paused"))
         return lists + sum(self.ask("ZCARD", f"bull:torture:{state}") for state in ("delayed", "prioritized", "failed"))
@@ -263,13 +270,11 @@ class BullMQ(System):
         return Counter(int(one.removeprefix("job-")) for one in self.ask("ZRANGE", "bull:torture:completed", "0", "-1"))
 
     def version(self):
-        return f"Redis {first_line('redis-server', '--version').split()[2].removeprefix('v=')}, {npm_version('bullmq')}"
+        return f"{super().version()}, {npm_version('bullmq')}"
 
 
-class Graphile(System):
-    name = peer = "graphile"
-    victims = {"server": 0.85, "backend": 0.15}
-    idle_s = 15  # a lock holds for four hours: this is not waited for
+class PostgreSQL(System):
+    settings = ()  # more of them
 
     def __init__(self, folder):
         super().__init__(folder)
@@ -288,7 +293,8 @@ class Graphile(System):
     def command(self):
         return [*self.user, str(self.bin / "postgres"), "-D", str(self.state / "data"), "-h", "127.0.0.1", "-p", str(self.port),
                 "-k", str(self.state), "-c", "synchronous_commit=on", "-c", "fsync=on", "-c",
-                "recovery_init_sync_method=syncfs"]  # by default each file is synced after a crash: some seconds
+                "recovery_init_sync_method=syncfs",  # by default each file is synced after a crash: some seconds
+                *(word for setting in self.settings for word in ("-c", setting))]
 
     def sql(self, text, database="torture"):
         command = [self.bin / "psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-qAtc", text, database]
@@ -314,6 +320,15 @@ class Graphile(System):
                     one.sendall(b"X\0\0\0\4")
                     return True
 
+    def version(self):
+        return f"PostgreSQL {first_line(str(self.bin / 'postgres'), '--version').split()[2]}"
+
+
+class Graphile(PostgreSQL):
+    name = peer = "graphile"
+    victims = {"server": 0.85, "backend": 0.15}
+    idle_s = 15  # a lock holds for four hours: this is not waited for
+
     def open_jobs(self):
         return int(self.sql("SELECT count(*) FROM graphile_worker.jobs")[0])
 
@@ -330,7 +345,7 @@ class Graphile(System):
         return (chance.choice(backends), ()) if backends else None
 
     def version(self):
-        return f"PostgreSQL {first_line(str(self.bin / 'postgres'), '--version').split()[2]}, {npm_version('graphile-worker')}"
+        return f"{super().version()}, {npm_version('graphile-worker')}"
 
 
 def npm_version(package):
