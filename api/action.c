@@ -263,7 +263,8 @@ static bool is_shut_out(struct request *request, struct id id)
 {
     JOB_AUTO job = NULL;
     struct admission admission;
-    return front_read(request->front, request_reader(request), id, &job) == ERR_OK && job_is_terminal(job->state) &&
+    return front_read(request->front, request_reader(request), id, &job) == ERR_OK &&
+           job_is_terminal(job->state) &&
            front_may_retry(request->front, job->spec.queue, &admission) != ERR_OK;
 }
 

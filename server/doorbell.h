@@ -15,7 +15,7 @@ struct doorbell {
 };
 
 void doorbell_ring(struct doorbell *bell);
-void doorbells_hold(void); /* of the thread that calls; not nested */
+void doorbells_hold(void);  /* of the thread that calls; not nested */
 void doorbells_flush(void); /* before something that may take long: rings what is held back so far */
 void doorbells_release(void);
 
