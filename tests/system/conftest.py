@@ -10,6 +10,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from server import BINARY, Server  # noqa: E402
 
 
+# Those that take longest begin first: two files run at a time, and the end should not wait for one of them.
+LONG = ["test_torture", "test_store_care", "test_fuzz", "test_schedules", "test_model", "test_crash_points", "test_faults"]
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
+
+
 def pytest_sessionstart(session):
     if not BINARY.exists():
         raise pytest.UsageError(f"{BINARY} is missing: ./run.sh --build")
