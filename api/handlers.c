@@ -272,10 +272,17 @@ void handler_etag(struct request *request)
     const char *known = request->headers[HEADER_IF_NONE_MATCH];
     if (reply->body.failed)
         return;
-    const char *tag =
-        request_printf(request, "\"%016" PRIx64 "\"", bytes_sum(reply->body.data, reply->body.bytes));
+    enum { DIGITS = 16 };
+    char *tag = request_alloc(request, DIGITS + sizeof "\"\"");
+    if (tag == NULL)
+        return;
+    uint64_t sum = bytes_sum(reply->body.data, reply->body.bytes);
+    for (int i = DIGITS; i > 0; i--, sum >>= 4)
+        tag[i] = "0123456789abcdef"[sum & 15];
+    tag[0] = tag[DIGITS + 1] = '"';
+    tag[DIGITS + 2] = '\0';
     reply_header(request, "ETag", tag);
-    if (known == NULL || tag[0] == '\0' || (strcmp(known, "*") != 0 && strstr(known, tag) == NULL))
+    if (known == NULL || (strcmp(known, "*") != 0 && strstr(known, tag) == NULL))
         return;
     buf_fini(&reply->body);
     reply->status = 304;

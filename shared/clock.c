@@ -57,13 +57,14 @@ void clock_format(int64_t real_ms, char text[CLOCK_TEXT_BYTES])
     static _Thread_local struct {
         time_t seconds;
         char text[CLOCK_TEXT_BYTES];
-    } last; /* most of the times of one document lie in one second */
+    } recent[4]; /* the times of one document lie in few seconds */
     time_t seconds = (time_t)(real_ms / 1000);
-    if (last.seconds != seconds || last.text[0] == '\0') {
-        format_seconds(seconds, last.text);
-        last.seconds = seconds;
+    char *known = recent[seconds & 3].text;
+    if (recent[seconds & 3].seconds != seconds || known[0] == '\0') {
+        format_seconds(seconds, known);
+        recent[seconds & 3].seconds = seconds;
     }
-    memcpy(text, last.text, SECONDS_BYTES);
+    memcpy(text, known, SECONDS_BYTES);
     char *at = put_digits(text + SECONDS_BYTES, (int)(real_ms % 1000), 3);
     *at++ = 'Z';
     *at = '\0';
