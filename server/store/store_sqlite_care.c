@@ -51,6 +51,11 @@ enum err store_checkpoint_room(struct connection *connection)
     return growth <= 0 || path_free_bytes(folder) >= growth + SPARE_BYTES ? ERR_OK : ERR_STORE_FULL;
 }
 
+enum err store_log_fits(struct store *store)
+{
+    return store_checkpoint_room(&store->reader.connection);
+}
+
 /* Readers that are in the middle of a page are not waited for long: then the log is cut the next time. */
 enum err store_settle(struct store *store)
 {
