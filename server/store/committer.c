@@ -99,21 +99,7 @@ static void note_commit(struct committer *committer, int64_t begun_ns, size_t co
     metrics_observe(committer->metrics, HISTOGRAM_COMMIT_JOBS, (int64_t)count);
     atomic_fetch_add_explicit(&committer->commits, 1, memory_order_relaxed);
     note_releases(committer);
-}
-
-/* The checkpointer looks now and then only, and a log that the file has no room for cannot be cut any more.
- */
-static void note_written(struct committer *committer, const struct job *job)
-{
-    if (job != NULL)
-        committer->unlooked_bytes += job->args.bytes + job->result.bytes;
-}
-
-static void look_at_log(struct committer *committer)
-{
-    if (committer->unlooked_bytes < LOOK_BYTES)
-        return;
-    committer->unlooked_bytes = 0;
+    /* The checkpointer looks now and then only, and a log that the file has no room for cannot be cut. */
     if (store_log_fits(committer->store) == ERR_STORE_FULL)
         atomic_store_explicit(&committer->cramped, true, memory_order_relaxed);
 }
@@ -128,12 +114,8 @@ static enum err try_group(struct committer *committer, size_t count)
     enum err err = count == 0 ? ERR_OK : write_group(committer, count);
     if (err != ERR_OK && err != ERR_STORE_FULL)
         store_broken(err, "commit");
-    if (err == ERR_OK && store) {
+    if (err == ERR_OK && store)
         note_commit(committer, begun, count);
-        for (size_t i = 0; i < count; i++)
-            note_written(committer, committer->group[i]->job);
-        look_at_log(committer);
-    }
     return err;
 }
 
@@ -321,9 +303,6 @@ static void commit_bulk(struct committer *committer, struct work *work)
     }
     CRASH_POINT(BULK_COMMITTED);
     note_commit(committer, begun, work->count);
-    for (size_t i = 0; i < work->count; i++)
-        note_written(committer, work->jobs[i]);
-    look_at_log(committer);
     hand_out_bulk(committer, work, ERR_OK);
 }
 

@@ -25,7 +25,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 
-enum { GROUP_MOST = 256, RETRY_MS = 500, LOAD_BYTES = 8388608, LAND_BYTES = 1048576, LOOK_BYTES = 2097152 };
+enum { GROUP_MOST = 256, RETRY_MS = 500, LOAD_BYTES = 8388608, LAND_BYTES = 1048576 };
 
 struct committer {
     struct store *store;     /* borrowed */
@@ -46,8 +46,7 @@ struct committer {
     struct work *queue;                    /* taken from the inbox, oldest first */
     struct work *unlanded, **unlanded_end; /* results that a full store refused */
     bool stuck;                            /* full, and the oldest of them did not fit */
-    size_t unlooked_bytes; /* written since it was last looked whether the file has room for the log */
-    int64_t full_since_ns, look_ns; /* when it became full; when to look for room again */
+    int64_t full_since_ns, look_ns;        /* when it became full; when to look for room again */
     struct work *group[GROUP_MOST];
 };
 

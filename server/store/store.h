@@ -256,7 +256,8 @@ void store_checkpointer_close(struct store_checkpointer *checkpointer);
 /* On a full disk: copies the log into the file and cuts it, so that its room is free again. ERR_STORE_FULL:
  * the file has no room for that. Outside of begin … commit. */
 enum err store_settle(struct store *store) MUST_USE;
-/* ERR_STORE_FULL: the disk has no room for what the log would make the file grow by. */
+/* ERR_STORE_FULL: the disk has no room for what the log would make the file grow by. After each commit; it
+ * looks only once the log has grown by 2 MB. */
 enum err store_log_fits(struct store *store) MUST_USE;
 
 /* What deletes have left free inside the file: new rows go there first. */

@@ -291,9 +291,10 @@ struct store {
     struct store_reader reader; /* the one connection that writes; store_own_reader reads on it too */
     struct id identity;
     int64_t greatest_key;
-    bool unclean;  /* found so at open */
-    bool full;     /* PRAGMA synchronous is FULL, not NORMAL */
-    bool in_group; /* between begin and commit */
+    bool unclean;              /* found so at open */
+    bool full;                 /* PRAGMA synchronous is FULL, not NORMAL */
+    bool in_group;             /* between begin and commit */
+    int log_pages, log_looked; /* of the log since it began: after the last commit; at the last look */
     int64_t seq_next;
     int64_t seq_end, seq_end_stored; /* of the reserved block: in this group; in the last commit */
     int64_t skew_ms, skew_ms_stored; /* likewise */

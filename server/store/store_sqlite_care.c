@@ -53,6 +53,12 @@ enum err store_checkpoint_room(struct connection *connection)
 
 enum err store_log_fits(struct store *store)
 {
+    enum { LOOK_PAGES = 512 };
+    if (store->log_pages < store->log_looked)
+        store->log_looked = 0; /* it has begun anew */
+    if (store->log_pages - store->log_looked < LOOK_PAGES)
+        return ERR_OK;
+    store->log_looked = store->log_pages;
     return store_checkpoint_room(&store->reader.connection);
 }
 

@@ -275,6 +275,13 @@ static enum err begin_life(struct store *store)
     return err;
 }
 
+static int note_log(void *store, sqlite3 *db, const char *name, int pages)
+{
+    (void)db, (void)name;
+    ((struct store *)store)->log_pages = pages;
+    return SQLITE_OK;
+}
+
 static enum err open_file(struct store *store, const char *path, struct buf *message)
 {
     struct connection *connection = &store->reader.connection;
@@ -292,6 +299,7 @@ static enum err open_file(struct store *store, const char *path, struct buf *mes
     if (store_sql_exec(connection, "pragmas", WRITER_PRAGMAS) != ERR_OK ||
         migrate(connection, version) != ERR_OK || begin_life(store) != ERR_OK)
         return refuse_sqlite(store, path, message);
+    sqlite3_wal_hook(connection->db, note_log, store);
     LOG(STORE_OPEN, LOG_TEXT("path", path), LOG_INT("schema", SCHEMA_VERSION),
         LOG_INT("unclean", store->unclean));
     return ERR_OK;

@@ -74,6 +74,31 @@ static void become_free(void)
     TURN_UNTIL(!full());
 }
 
+static int64_t free_bytes = INT64_MAX;
+
+int64_t __wrap_path_free_bytes(const char *of);
+int64_t __wrap_path_free_bytes(const char *of)
+{
+    (void)of;
+    return free_bytes;
+}
+
+START_TEST(a_log_that_the_file_has_no_room_for_makes_the_store_full_before_it_grows_on)
+{
+    free_bytes = 0; /* the log lies where there is room, the file does not grow any more */
+    int jobs = 0;
+    while (asked_as(DURABILITY_PROCESS) == ERR_OK && jobs < 5000)
+        jobs++;
+    ck_assert(full());
+    ck_assert_int_gt(jobs, 10);
+    ck_assert_int_lt(jobs, 2000); /* 2 MB of pages, one or more a commit */
+    free_bytes = INT64_MAX;
+    TURN_UNTIL(!full());
+    submitted_job();
+    ck_assert_int_eq(look("SELECT count(*) FROM jobs"), jobs + 1);
+}
+END_TEST
+
 START_TEST(a_full_store_refuses_submissions_until_there_is_room_again)
 {
     become_full();
@@ -419,6 +444,7 @@ int main(void)
     tcase_add_checked_fixture(tcase, faulty_up, faulty_down);
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, a_full_store_refuses_submissions_until_there_is_room_again);
+    tcase_add_test(tcase, a_log_that_the_file_has_no_room_for_makes_the_store_full_before_it_grows_on);
     tcase_add_test(tcase, results_wait_in_their_slots_and_land_by_themselves);
     tcase_add_test(tcase, more_results_than_a_group_wait_and_land);
     tcase_add_test(tcase, a_failure_a_crash_and_a_retry_wait_as_well);
